@@ -1,0 +1,36 @@
+"""The errors Metier raises on purpose, and the exit code each one ends a command with.
+
+Knows nothing about what was being done: a message says what was wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class MetierError(Exception):
+    """Something failed that is not the user's mistake (exit code 1).
+
+    Args:
+        message: What was wrong and where (file and line, or key).
+        hint: What to do about it; printed on a line of its own.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UserError(MetierError):
+    """The user's mistake: a wrong file, key, value or name (exit code 2)."""
+
+    exit_code = 2
+
+
+class GateError(MetierError):
+    """The run is whole, but the gain that ``--gate`` asked for was not shown (exit code 1)."""
+
+
+class NotEnoughData(MetierError):
+    """The model could not write enough training data; training was not started (exit code 1)."""

@@ -1,0 +1,109 @@
+"""The records that flow from stage to stage. Knows nothing about anything else.
+
+Every record is a frozen dataclass of plain values, so that it goes to JSON Lines and back unchanged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Example:
+    """One labelled pair: what the specialist is given, and what it should answer."""
+
+    input: str
+    output: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Candidate:
+    """One synthetic pair on its way to the training set, kept or dropped.
+
+    Attributes:
+        id: Unique within a run; says in which round and place it was made.
+        input: The input the model wrote.
+        output: The answer chosen for it; empty until it is annotated.
+        asked_label: The label (or output) the model was asked to write an input for, if any.
+        dropped_by: Name of the filter that dropped it (``empty``, ``noise`` …); None while it is kept.
+        reason: In words, why it was dropped.
+        share: Share of the sampled answers that agree with ``output`` (or its probability among the labels).
+        answers: The answers that were sampled for it, as the model wrote them.
+    """
+
+    id: str
+    input: str
+    output: str = ""
+    asked_label: str | None = None
+    dropped_by: str | None = None
+    reason: str | None = None
+    share: float | None = None
+    answers: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> bool:
+        """Whether no filter has dropped it."""
+        return self.dropped_by is None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prediction:
+    """What one system answered for one test row.
+
+    Attributes:
+        row: Index of the row in the test set, from 0.
+        system: Which system answered (``zero_shot``, ``few_shot``, ``specialist`` …).
+        input: The row's input.
+        reference: The row's right answer.
+        raw: The system's output as it came.
+        prediction: The output as it is scored.
+        score: The row's score by the run's first metric, 0 to 100.
+    """
+
+    row: int
+    system: str
+    input: str
+    reference: str
+    raw: str
+    prediction: str
+    score: float
+
+
+Verdict = Literal["better", "not shown to be better", "worse"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Interval:
+    """A difference with its 95% interval, in points (0 to 100)."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SystemScore:
+    """One row of the result table: a system, its scores, and what it cost.
+
+    Attributes:
+        system: Short key of the system (``majority``, ``zero_shot``, ``few_shot``, ``specialist`` …).
+        title: The same in words for people.
+        scores: Corpus score by metric name, 0 to 100.
+        gain: The specialist's paired gain over this system by the first metric (None on the specialist's row).
+        seconds: Wall-clock seconds its predictions took; None if they were not timed.
+        note: Why it is missing, or how to read it.
+    """
+
+    system: str
+    title: str
+    scores: Mapping[str, float]
+    gain: Interval | None = None
+    seconds: float | None = None
+    note: str | None = None
+
+
+def to_dict(record: Any) -> dict[str, Any]:
+    """Return a record (a dataclass instance) as a plain dictionary, ready for JSON."""
+    return dataclasses.asdict(record)

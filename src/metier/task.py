@@ -1,0 +1,172 @@
+"""What a task is: the schema of a task file, with its defaults. Knows nothing about files, models or engines.
+
+`Task` is the whole of what a user says about one job. ``taskfile.py`` reads it from YAML; ``recipes.py``
+holds the named sets of settings that a file may start from.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+DEFAULT_MODEL = "smollm2-135m-instruct"
+MetricName = Literal["exact_match", "label_match", "rouge_l"]
+RecipeName = Literal["backward", "self-guide"]
+
+
+class _Settings(BaseModel):
+    """Base of every part of a task file: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Demonstration(_Settings):
+    """One hand-written pair that shows what is wanted."""
+
+    input: str = Field(min_length=1, description="What the specialist will be given.")
+    output: str = Field(min_length=1, description="What it should answer; one of labels, where there are any.")
+
+
+class PromptSettings(_Settings):
+    """How a prompt is put together. One rendering serves synthesis, training, test and serving."""
+
+    style: Literal["auto", "chat", "plain"] = Field(
+        "auto", description="chat: the model's own chat template; plain: Metier's text layout for base models."
+    )
+    specialist_demonstrations: bool = Field(
+        False,
+        description="Keep the demonstrations in the specialist's prompt, in training and after it "
+        "(as SELF-GUIDE does). Without them it is several times faster to train and to serve.",
+    )
+
+
+class SynthesisSettings(_Settings):
+    """How the model writes its own training data."""
+
+    method: Literal["backward", "self-guide"] = Field(
+        "backward",
+        description="self-guide: write inputs, then vote on their answers. backward: start from an answer, write "
+        "an input for it, and keep the pair if the model, read forwards, finds the answer likelier there "
+        "than elsewhere.",
+    )
+    inputs: int = Field(400, ge=1, le=1_000_000, description="How many raw inputs to ask the model for.")
+    prompts_per_round: int = Field(10, ge=1, description="Prompts in one round; later rounds see earlier inputs.")
+    earlier_inputs: int = Field(10, ge=0, description="At most so many earlier inputs are shown in a prompt.")
+    input_temperature: float = Field(0.7, gt=0, le=5)
+    input_top_k: int = Field(40, ge=0, description="Sample from the k likeliest tokens; 0: from all.")
+    input_max_tokens: int = Field(500, ge=1, description="An input longer than this is cut off, and dropped.")
+    pseudo_labels: bool = Field(
+        True, description="Classification: each prompt asks for an input that has a label drawn at random."
+    )
+    noise_filter: bool = True
+    input_length_filter: bool = Field(
+        True, description="Drop inputs whose length is outside mean ± 2σ of the demonstrations' inputs."
+    )
+    output_length_filter: bool = Field(False, description="Generation: the same for outputs.")
+    near_duplicates: float | None = Field(
+        0.7, gt=0, le=1, description="Drop inputs this similar (Jaccard, word 3-grams) to an earlier one."
+    )
+    output_samples: int = Field(20, ge=1, description="Answers sampled for each input (self-guide).")
+    output_keep: int = Field(10, ge=1, description="At most so many of them, after the filters, take part in the vote.")
+    output_temperature: float = Field(0.2, ge=0, le=5)
+    output_top_k: int = Field(10, ge=0)
+    output_max_tokens: int = Field(200, ge=1)
+    agreement: float = Field(
+        0.3, ge=0, le=1, description="Least share of the answers that must agree on one (self-guide's vote)."
+    )
+    keep_share: float = Field(
+        0.5, gt=0, le=1, description="Generation, backward: the share of pairs kept, the most convincing ones."
+    )
+    balance: bool = Field(True, description="Classification: down-sample every class to the rarest.")
+    min_pairs: int = Field(24, ge=1, description="Stop before training when fewer pairs than this are left.")
+
+
+class TrainingSettings(_Settings):
+    """How the model is tuned."""
+
+    method: Literal["lora", "full"] = "lora"
+    epochs: int = Field(3, ge=1, le=1000)
+    learning_rate: float | None = Field(
+        None, gt=0, description="Default: from the method and the model's width (docs/training.md says how)."
+    )
+    batch_size: int = Field(8, ge=1, description="Examples in one optimiser step.")
+    max_length: int = Field(2000, ge=8, description="Tokens; a longer example is dropped and counted, never cut.")
+    warmup_share: float = Field(0.05, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    lora_rank: int = Field(16, ge=1)
+    lora_alpha: int = Field(32, ge=1)
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    holdout_share: float = Field(
+        0.1, ge=0, lt=1, description="Share of the training pairs held out to choose the epoch; 0: the last epoch."
+    )
+    holdout_max: int = Field(64, ge=1)
+    demonstrations: bool = Field(True, description="Train on the hand-written demonstrations too.")
+    checkpoint_steps: int = Field(25, ge=1, description="Steps between checkpoints that a killed run continues from.")
+    gradient_checkpointing: bool = Field(False, description="Less memory, about a third slower.")
+
+
+class EvaluationSettings(_Settings):
+    """What the specialist is compared with, and on how many rows."""
+
+    limit: int | None = Field(None, ge=1, description="Test rows to use, drawn with the seed; default: all.")
+    max_tokens: int | None = Field(None, ge=1, description="Longest answer; default: from the data at hand.")
+    resamples: int = Field(10_000, ge=100, description="Bootstrap resamples for the intervals.")
+
+
+class EngineSettings(_Settings):
+    """How a model is run."""
+
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    batch_rows: int = Field(64, ge=1, description="Rows decoded at once, at most.")
+    batch_tokens: int = Field(32_768, ge=64, description="Tokens held at once, at most; lower it if memory is short.")
+    trust_remote_code: bool = Field(False, description="Run code that comes with a hub model. It can do anything.")
+
+
+class Task(_Settings):
+    """A task file: one job for one small model."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Names the run folder.")
+    instruction: str = Field(min_length=1, description="What to do with an input, as you would tell a person.")
+    labels: tuple[str, ...] | None = Field(None, description="The possible answers; leave out for free text.")
+    examples: tuple[Demonstration, ...] = Field(min_length=1, description="About three hand-written pairs.")
+    metric: MetricName | None = Field(None, description="Default: exact_match with labels, rouge_l without.")
+    model: str = Field(DEFAULT_MODEL, description="Catalogue name, hub id, folder, or .gguf file.")
+    recipe: RecipeName = "backward"
+    test: str | None = Field(None, description="File of labelled rows the specialist is judged on.")
+    train: str | None = Field(None, description="File of labelled rows to train on.")
+    train_use: Literal["instead", "mixed"] = Field(
+        "mixed", description="With train: mixed with synthetic data, or instead of any."
+    )
+    seed: int = Field(0, ge=0, lt=2**31)
+    prompt: PromptSettings = PromptSettings()
+    engine: EngineSettings = EngineSettings()
+    synthesis: SynthesisSettings = SynthesisSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _labels_fit(self) -> Task:
+        labels = self.labels
+        if labels is None:
+            if self.metric == "label_match":
+                raise ValueError("metric: label_match needs labels")
+            return self
+        if len(labels) < 2:
+            raise ValueError("labels: at least two are needed (leave labels out for a free-text task)")
+        if len(set(labels)) != len(labels):
+            twice = next(label for label in labels if labels.count(label) > 1)
+            raise ValueError(f"labels: {twice!r} is there twice")
+        if any(not label.strip() for label in labels):
+            raise ValueError("labels: an empty label")
+        for index, example in enumerate(self.examples):
+            if example.output not in labels:
+                known = ", ".join(labels)
+                raise ValueError(f"examples[{index}].output: {example.output!r} is not one of labels [{known}]")
+        return self
+
+    @property
+    def main_metric(self) -> MetricName:
+        """The metric the verdict is made on."""
+        return self.metric or ("exact_match" if self.labels else "rouge_l")
