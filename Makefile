@@ -1,0 +1,36 @@
+# make demo   set up, fetch a small real model, and turn it into a specialist (about ten minutes on two CPU cores)
+# make test   set up, check style and types, and run the tests
+# make lint   style and types alone
+# make bench  the benchmarks, if the data is there (BENCH_DATA=folder)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BENCH_DATA ?= ../shared/data
+
+.PHONY: demo test lint bench clean
+
+demo: $(READY)
+	$(BIN)/metier run examples/ticket-routing/task.yaml
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python benchmarks/self_guide.py --data $(BENCH_DATA)
+
+# torch comes first and alone: asked for by another package, pip would take the newest build with its CUDA libraries.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,333 @@
+"""The command line: parse, call, print. Knows none of the work itself.
+
+Exit codes: 0 done; 1 something failed, or a gate was not met; 2 the user's mistake; 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from metier import __version__
+from metier.errors import GateError, MetierError
+
+if TYPE_CHECKING:
+    from metier.report.facts import RunFacts
+    from metier.task import Task
+
+app = typer.Typer(
+    help="Turn a small open language model into an expert at one job, and prove it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+models_app = typer.Typer(help="What models are known, and what is here.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+
+TaskFile = Annotated[Path, typer.Argument(help="The task file.", metavar="TASK.yaml", show_default=False)]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Settings that override the file's: training.epochs=2 …", metavar="[KEY=VALUE]…")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder (default: runs/NAME).")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Overrides the file's seed.")]
+Limit = Annotated[int | None, typer.Option("--limit", help="At most so many test rows, drawn by the seed.")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="The whole way on a handful of rows, to see that it works.")]
+Budget = Annotated[str | None, typer.Option("--budget", help="Fit the run to a time: 90s, 10m, 2h.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+
+_SMOKE = (
+    "synthesis.inputs=16",
+    "synthesis.prompts_per_round=8",
+    "synthesis.input_max_tokens=48",
+    "synthesis.output_samples=3",
+    "synthesis.output_max_tokens=48",
+    "synthesis.near_duplicates=null",
+    "synthesis.balance=false",
+    "synthesis.min_pairs=1",
+    "training.epochs=1",
+    "training.holdout_share=0",
+    "evaluation.limit=8",
+    "evaluation.max_tokens=24",
+)
+
+
+@app.command()
+def run(
+    task_file: TaskFile,
+    overrides: Overrides = None,
+    out: Out = None,
+    seed: Seed = None,
+    limit: Limit = None,
+    smoke: Smoke = False,
+    budget: Budget = None,
+    gate: Annotated[bool, typer.Option("--gate", help="Exit with 1 unless the gain's interval is above zero.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Do everything: synthesize, train, evaluate, report. The same command continues where it stopped."""
+    task = _task(task_file, overrides, seed, limit, smoke)
+    facts = _stages(task, out, smoke, budget, quiet, "report")
+    if facts is None:
+        raise MetierError("the run ended without a report")
+    _print_facts(facts, as_json)
+    if gate and not facts.better:
+        raise GateError("--gate: a gain whose interval is above zero was not shown", hint="see the report for why")
+
+
+@app.command()
+def synthesize(
+    task_file: TaskFile,
+    overrides: Overrides = None,
+    out: Out = None,
+    seed: Seed = None,
+    smoke: Smoke = False,
+    quiet: Quiet = False,
+) -> None:
+    """Let the model write and filter its own training data."""
+    _stages(_task(task_file, overrides, seed, None, smoke), out, smoke, None, quiet, "synthesize")
+
+
+@app.command()
+def train(
+    task_file: TaskFile,
+    overrides: Overrides = None,
+    out: Out = None,
+    seed: Seed = None,
+    smoke: Smoke = False,
+    quiet: Quiet = False,
+) -> None:
+    """Tune the model on that data (and on the task's train file, if it names one)."""
+    _stages(_task(task_file, overrides, seed, None, smoke), out, smoke, None, quiet, "train")
+
+
+@app.command()
+def evaluate(
+    task_file: TaskFile,
+    overrides: Overrides = None,
+    out: Out = None,
+    seed: Seed = None,
+    limit: Limit = None,
+    smoke: Smoke = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare the specialist with the prompted model and the other baselines on the test rows."""
+    _stages(_task(task_file, overrides, seed, limit, smoke), out, smoke, None, quiet, "evaluate")
+
+
+@app.command()
+def report(
+    task_file: TaskFile,
+    overrides: Overrides = None,
+    out: Out = None,
+    seed: Seed = None,
+    limit: Limit = None,
+    smoke: Smoke = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the report of a run again (stages that are missing are run first)."""
+    facts = _stages(_task(task_file, overrides, seed, limit, smoke), out, smoke, None, quiet, "report")
+    if facts is not None:
+        _print_facts(facts, as_json)
+
+
+@app.command()
+def init(name: Annotated[str, typer.Argument(help="The new task's name.")]) -> None:
+    """Write a commented task file to start from."""
+    from metier.taskfile import write_template
+
+    path = write_template(Path.cwd(), name)
+    print(f"wrote {path}\nnext: edit it, then  metier run {path}")
+
+
+@app.command()
+def validate(task_file: TaskFile, overrides: Overrides = None) -> None:
+    """Check a task file and the data files it names, and run nothing."""
+    from metier.data import read_examples
+
+    task = _task(task_file, overrides, None, None, False)
+    print(f"{task_file}: fine ({len(task.examples)} examples, model {task.model}, recipe {task.recipe})")
+    for key, path in (("train", task.train), ("test", task.test)):
+        if path:
+            file = read_examples(Path(path), labels=task.labels)
+            notes = f", {file.duplicates} duplicates left out" if file.duplicates else ""
+            print(f"{key}: {path}: {len(file.examples)} rows{notes}")
+
+
+@app.command()
+def plan(
+    task_file: TaskFile,
+    overrides: Overrides = None,
+    seed: Seed = None,
+    limit: Limit = None,
+    smoke: Smoke = False,
+    as_json: Json = False,
+) -> None:
+    """Say what would run, how long it would take here, and how much memory; a few seconds are measured for it."""
+    from metier.plan import estimate, print_plan
+
+    task = _task(task_file, overrides, seed, limit, smoke)
+    made = estimate(task)
+    if as_json:
+        print(json.dumps(made.to_dict()))
+    else:
+        print_plan(task, made)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the task file, for editors."""
+    from metier.taskfile import task_json_schema
+
+    print(json.dumps(task_json_schema(), indent=2))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine has, what would be slow or missing, and how to mend it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from metier.doctor import diagnose
+
+    checks = diagnose()
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "check", "found", "to mend it"):
+        table.add_column(column, overflow="fold")
+    marks = {"ok": "ok", "slow": "slow", "missing": "MISSING"}
+    for check in checks:
+        table.add_row(marks[check.ok], check.name, check.detail, check.mend or "")
+    Console().print(table)
+    if any(check.ok == "missing" for check in checks):
+        raise typer.Exit(1)
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """List the models of the catalogue and say which are here."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from metier.models.fetch import known_models
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("model", "kind", "parameters", "licence", "here"):
+        table.add_column(column)
+    for model in known_models():
+        here = f"{model.bytes_here / 1e6:.0f} MB" if model.here else "no"
+        table.add_row(model.name, model.kind, f"{model.parameters / 1e6:.0f} M", model.licence, here)
+    Console().print(table)
+
+
+@models_app.command("fetch")
+def models_fetch(
+    name: Annotated[str, typer.Argument(help="Catalogue name, hub id, folder or .gguf file.")],
+    quiet: Quiet = False,
+) -> None:
+    """Bring a model here, so that runs need no network."""
+    from metier.models.locate import resolve_model
+
+    files = resolve_model(name)
+    if not quiet:
+        print(f"{name}: {files.path} (from {files.source})")
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run_cli(sys.argv[1:]))
+
+
+def run_cli(arguments: list[str]) -> int:
+    """Run one command and return its exit code; errors are printed to standard error."""
+    import click
+
+    debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]
+    try:
+        code = app(args=arguments, prog_name="metier", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except MetierError as error:
+        if debug:
+            raise
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  hint: {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        print("stopped; the same command continues where it was", file=sys.stderr)
+        return 130
+
+
+def version_callback(value: bool) -> None:
+    """Print the version and stop."""
+    if value:
+        print(f"metier {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=version_callback, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Turn a small open language model into an expert at one job, and prove it."""
+
+
+def _task(file: Path, overrides: list[str] | None, seed: int | None, limit: int | None, smoke: bool) -> Task:
+    from metier.taskfile import load_task
+
+    settings = [*(_SMOKE if smoke else ()), *(overrides or ())]
+    if seed is not None:
+        settings.append(f"seed={seed}")
+    if limit is not None:
+        settings.append(f"evaluation.limit={limit}")
+    return load_task(file, settings)
+
+
+def _stages(
+    task: Task, out: Path | None, smoke: bool, budget: str | None, quiet: bool, until: str
+) -> RunFacts | None:
+    # Set before any of these libraries is imported: their own bars and notes would break up the progress lines.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from metier.pipeline.run import run_task
+    from metier.progress import Reporter
+
+    folder = out or Path("runs") / (f"{task.name}-smoke" if smoke else task.name)
+    if budget is not None:
+        from metier.plan import fit_to_budget, parse_time
+
+        task = fit_to_budget(task, parse_time(budget), folder)
+    if smoke and not quiet:
+        print("smoke: a handful of rows to see that it works; the scores mean nothing", file=sys.stderr)
+    return run_task(task, folder, Reporter(quiet=quiet), until=until)
+
+
+def _print_facts(facts: RunFacts, as_json: bool) -> None:
+    from rich.console import Console
+
+    from metier.report.table import result_json, result_table, verdict_sentence
+
+    console = Console(stderr=as_json)
+    console.print(result_table(facts))
+    console.print(verdict_sentence(facts), soft_wrap=True)
+    console.print(f"report: {Path(facts.run_folder) / 'report.html'}", soft_wrap=True, highlight=False)
+    if as_json:
+        result: dict[str, Any] = result_json(facts)
+        print(json.dumps(result, ensure_ascii=False))
+
+

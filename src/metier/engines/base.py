@@ -1,0 +1,115 @@
+"""The protocol every engine keeps: what goes in, what comes out. Knows nothing about any one engine."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+Progress = Callable[[int, int], None]
+"""Called with (requests done, tokens made since the call began)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prompt:
+    """A rendered prompt.
+
+    Attributes:
+        text: The whole prompt, with every special token written out; engines add none.
+        shared: How many of its first characters it has in common with the other prompts of its stage (the
+            instruction and the demonstrations). An engine may compute that part once.
+    """
+
+    text: str
+    shared: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """Ask for ``samples`` continuations of one prompt.
+
+    Attributes:
+        prompt: What to continue.
+        samples: How many continuations.
+        max_tokens: Longest continuation.
+        temperature: 0 takes the likeliest token each time.
+        top_k: Sample from the k likeliest tokens; 0: from all.
+        stop: Strings that end a continuation; they are not part of it.
+        seed: Seeds this request alone: its samples do not depend on what else is in the batch.
+    """
+
+    prompt: Prompt
+    samples: int = 1
+    max_tokens: int = 128
+    temperature: float = 0.0
+    top_k: int = 0
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Generation:
+    """The continuations of one prompt.
+
+    Attributes:
+        texts: One a sample, without the stop string or end token.
+        finished: For each, whether the model ended it (False: it was cut off at ``max_tokens``).
+    """
+
+    texts: tuple[str, ...]
+    finished: tuple[bool, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScoringRequest:
+    """Ask how likely each continuation is after one prompt; the end of the answer is scored with it."""
+
+    prompt: Prompt
+    continuations: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scores:
+    """Log-likelihoods of the continuations of one prompt, end token included.
+
+    Attributes:
+        logprobs: Summed natural-log probability of each continuation.
+        tokens: Number of tokens summed for each, the end token included.
+    """
+
+    logprobs: tuple[float, ...]
+    tokens: tuple[int, ...]
+
+
+@dataclasses.dataclass(slots=True)
+class EngineStats:
+    """What an engine has done since it was made."""
+
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    seconds: float = 0.0
+
+
+class Engine(Protocol):
+    """Runs one model, with or without an adapter."""
+
+    stats: EngineStats
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], progress: Progress | None = None
+    ) -> list[Generation]:
+        """Continue every prompt; results come in the order of the requests."""
+        ...
+
+    def score(self, requests: Sequence[ScoringRequest], progress: Progress | None = None) -> list[Scores]:
+        """Score every prompt's continuations; results come in the order of the requests."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return the number of tokens of each text, special tokens not added."""
+        ...
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens a prompt and its answer may have together."""
+        ...

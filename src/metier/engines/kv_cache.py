@@ -1,0 +1,79 @@
+"""A key-value cache for batched decoding: it grows in place and starts from a prefix computed once.
+
+Knows nothing about prompts or sampling. The cache that transformers offers copies itself at every token, which on a
+CPU costs more than the token once prompts are a few hundred tokens long.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.cache_utils import DynamicCache, DynamicLayer
+
+_SPARE = 64  # tokens of room added at each growth: copies stay rare, memory stays close to what is used
+
+
+class GrowingLayer(DynamicLayer):
+    """One layer's keys and values, ``[rows, heads, tokens, head_dim]``, written into a buffer with room to spare."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._length = 0
+        self._key_buffer: torch.Tensor | None = None
+        self._value_buffer: torch.Tensor | None = None
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append ``[rows, heads, new_tokens, head_dim]`` and return everything held so far."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        end = self._length + key_states.shape[2]
+        if self._key_buffer is None or self._value_buffer is None or end > self._key_buffer.shape[2]:
+            self._key_buffer = self._grown(self._key_buffer, key_states, end + _SPARE)
+            self._value_buffer = self._grown(self._value_buffer, value_states, end + _SPARE)
+        self._key_buffer[:, :, self._length : end] = key_states
+        self._value_buffer[:, :, self._length : end] = value_states
+        self._length = end
+        self.keys = self._key_buffer[:, :, :end]
+        self.values = self._value_buffer[:, :, :end]
+        return self.keys, self.values
+
+    def set_rows(self, rows: torch.Tensor) -> None:
+        """Keep (or repeat) the given rows, in the given order."""
+        if self._key_buffer is None or self._value_buffer is None:
+            return
+        # Only what is filled is copied; the room to spare is made again at the next growth.
+        self._key_buffer = self._key_buffer[rows, :, : self._length]
+        self._value_buffer = self._value_buffer[rows, :, : self._length]
+        self.keys, self.values = self._key_buffer, self._value_buffer
+
+    def _grown(self, buffer: torch.Tensor | None, like: torch.Tensor, capacity: int) -> torch.Tensor:
+        rows, heads, _, width = like.shape
+        grown = like.new_empty(rows, heads, capacity, width)
+        if buffer is not None:
+            grown[:, :, : self._length] = buffer[:, :, : self._length]
+        return grown
+
+
+def new_cache(layers: int) -> DynamicCache:
+    """Return an empty cache of growing layers."""
+    cache = DynamicCache()
+    cache.layers = [GrowingLayer() for _ in range(layers)]
+    return cache
+
+
+def cache_from_prefix(prefix: DynamicCache | None, layers: int, rows: int) -> DynamicCache:
+    """Return a cache for ``rows`` rows that all begin with the (one-row) prefix; the prefix is left as it was."""
+    cache = new_cache(layers)
+    if prefix is not None:
+        for layer, source in zip(cache.layers, prefix.layers, strict=True):
+            layer.update(source.keys.expand(rows, -1, -1, -1), source.values.expand(rows, -1, -1, -1))
+    return cache
+
+
+def set_rows(cache: DynamicCache, rows: torch.Tensor) -> None:
+    """Keep (or repeat) rows of every layer; ``rows`` is an index ``[new_rows]``."""
+    for layer in cache.layers:
+        layer.set_rows(rows)

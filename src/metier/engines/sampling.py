@@ -1,0 +1,49 @@
+"""Draws the next token of every row from its logits. Knows nothing about models.
+
+Each request has a random stream of its own (Philox, keyed by its seed), one number for each sample and step, so a
+sample depends on its request alone and not on which rows share the batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+
+def uniforms(seed: int, samples: int, steps: int) -> npt.NDArray[np.float32]:
+    """Return the numbers in [0, 1) that one request draws with, ``[samples, steps]``."""
+    generator = np.random.Generator(np.random.Philox(key=seed))
+    return generator.random((samples, steps), dtype=np.float32)
+
+
+def next_tokens(
+    logits: torch.Tensor, temperature: torch.Tensor, top_k: int, draws: torch.Tensor
+) -> torch.Tensor:
+    """Return the next token of every row, ``[rows]``.
+
+    Args:
+        logits: ``[rows, vocabulary]``.
+        temperature: ``[rows]``; a row at 0 takes its likeliest token.
+        top_k: Sample from the k likeliest tokens; 0: from all.
+        draws: One uniform number in [0, 1) a row, ``[rows]``.
+    """
+    likeliest = logits.argmax(dim=-1)
+    sampled = temperature > 0
+    if not bool(sampled.any()):
+        return likeliest
+    scaled = logits.float() / temperature.clamp(min=1e-4).unsqueeze(1)
+    if 0 < top_k < logits.shape[-1]:
+        values, tokens = scaled.topk(top_k, dim=-1)
+        picked = _inverse_cdf(values.softmax(dim=-1), draws)
+        chosen = tokens.gather(1, picked.unsqueeze(1)).squeeze(1)
+    else:
+        chosen = _inverse_cdf(scaled.softmax(dim=-1), draws)
+    return torch.where(sampled, chosen, likeliest)
+
+
+def _inverse_cdf(probabilities: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    cumulative = probabilities.cumsum(dim=-1)
+    # The sum of float32 probabilities is not exactly 1: scale the draw to what was summed.
+    targets = draws.unsqueeze(1) * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, targets, right=True).squeeze(1).clamp(max=probabilities.shape[-1] - 1)

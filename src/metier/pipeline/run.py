@@ -1,0 +1,155 @@
+"""One command for the whole way: synthesize, train, evaluate, report, in one run folder that can be continued."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from metier import storage
+from metier.data import ExampleFile, read_examples
+from metier.errors import UserError
+from metier.evaluation.predict import answer_length
+from metier.models.locate import resolve_model
+from metier.pipeline import facts, stages
+from metier.pipeline.bench import Bench
+from metier.pipeline.stages import Context
+from metier.progress import Reporter
+from metier.records import Example
+from metier.report.card import write_card
+from metier.report.facts import RunFacts
+from metier.report.html import write_report
+from metier.runs import Run, Stage, open_run
+from metier.task import Task
+
+STAGES = ("synthesize", "train", "evaluate", "report")
+
+
+def run_task(task: Task, folder: Path, reporter: Reporter, *, until: str = "report") -> RunFacts | None:
+    """Run a task's stages in a folder, as far as ``until``; what is done already is not done again.
+
+    Args:
+        task: What to do.
+        folder: The run folder, made if it is not there.
+        reporter: Where progress goes.
+        until: The last stage to run, one of `STAGES`.
+
+    Returns:
+        The facts of the run; None where it was asked to stop before the report.
+
+    Raises:
+        UserError: A file, name or setting is wrong.
+        NotEnoughData: Synthesis left too few pairs to train on.
+        MetierError: A stage failed; what was done is kept.
+    """
+    train = read_examples(Path(task.train), labels=task.labels) if task.train else None
+    test = read_examples(Path(task.test), labels=task.labels) if task.test else None
+    if task.train is None and task.train_use == "instead":
+        raise UserError("train_use: instead, but there is no train file", hint="name one with train:, or use mixed")
+    with open_run(folder) as run:
+        storage.write_json(folder / "task.json", task.model_dump(mode="json"))
+        files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
+        c = Context(task, files, run, Bench(task, files), reporter)
+        return _run_stages(c, train, test, until)
+
+
+def _run_stages(c: Context, train: ExampleFile | None, test: ExampleFile | None, until: str) -> RunFacts | None:
+    warnings = _warnings(c.task, train, test)
+    for warning in warnings:
+        c.reporter.say(f"warning: {warning}")
+    synthesis = None if c.task.train_use == "instead" and train else stages.synthesize(c)
+    if until == "synthesize":
+        return None
+    pairs, source = _pairs(synthesis, train)
+    # The baselines come before training: the base model is in memory, and a wrong test file shows early.
+    rows = _test_rows(c.task, test) if test else []
+    base = stages.baselines(c, rows, test) if test and until != "train" else None
+    training = stages.train(c, pairs, source)
+    if until == "train":
+        return None
+    evaluation = stages.evaluate(c, rows, test, base, training) if test and base else None
+    if until == "evaluate":
+        return None
+    return _report(c, synthesis, training, base, evaluation, rows, pairs, warnings)
+
+
+def _report(
+    c: Context,
+    synthesis: Stage | None,
+    training: Stage,
+    base: Stage | None,
+    evaluation: Stage | None,
+    rows: Sequence[Example],
+    pairs: Sequence[Example],
+    warnings: Sequence[str],
+) -> RunFacts:
+    tuned = training.path / str(training.outcome["result"])
+    engine = c.bench.specialist(tuned)
+    shown = stages.specialist_demonstrations(c, engine)
+    gathered = facts.gather(
+        c,
+        synthesis=synthesis,
+        training=training,
+        baselines=base,
+        evaluation=evaluation,
+        test_rows=len(rows),
+        template=c.bench.prompts.task(c.task.instruction, shown, ""),
+        pairs=pairs,
+        answer_tokens=answer_length(c.task, engine),
+        warnings=warnings,
+    )
+    storage.write_json(c.run.folder / "result.json", gathered.to_dict())
+    write_report(gathered, c.run.folder / "report.html")
+    write_card(gathered, tuned, c.files.card_name)
+    _mark(gathered, tuned)
+    return gathered
+
+
+def _mark(gathered: RunFacts, tuned: Path) -> None:
+    """Put the verdict beside the weights, so that serving and export can warn without the run folder."""
+    storage.write_json(
+        tuned / "metier.json",
+        {
+            "task": gathered.name,
+            "recommended": "specialist" if gathered.better else "base",
+            "verdict": gathered.verdict,
+            "prompt": dataclasses.asdict(gathered.prompt) if gathered.prompt else None,
+        },
+    )
+
+
+def _pairs(synthesis: Stage | None, train: ExampleFile | None) -> tuple[list[Example], str]:
+    """Return what to train on, labelled pairs first, and a hash of where it is from."""
+    pairs = list(train.examples) if train else []
+    if synthesis is not None:
+        kept = [row for row in synthesis.read_records("candidates") if row["dropped_by"] is None]
+        known = {pair.input for pair in pairs}
+        pairs += [Example(row["input"], row["output"]) for row in kept if row["input"] not in known]
+    return pairs, storage.digest([[p.input, p.output] for p in pairs])
+
+
+def _test_rows(task: Task, test: ExampleFile) -> list[Example]:
+    """Return the rows to test on: all, or ``evaluation.limit`` drawn by the seed (files are often sorted by label)."""
+    rows = list(test.examples)
+    limit = task.evaluation.limit
+    if limit is None or limit >= len(rows):
+        return rows
+    chosen = sorted(random.Random(storage.seed_of(task.seed, "test-rows")).sample(range(len(rows)), limit))
+    return [rows[i] for i in chosen]
+
+
+def _warnings(task: Task, train: ExampleFile | None, test: ExampleFile | None) -> list[str]:
+    found = []
+    for name, file in (("train", train), ("test", test)):
+        if file and file.duplicates:
+            found.append(f"{name}: {file.duplicates} duplicate rows were left out")
+        if file and file.conflicts:
+            found.append(f"{name}: {file.conflicts} inputs have more than one answer")
+    if test is None:
+        found.append("there is no test file: whether the specialist is better cannot be known")
+    shown = {e.input for e in task.examples} | ({e.input for e in train.examples} if train else set())
+    leaked = sum(row.input in shown for row in test.examples) if test else 0
+    if leaked:
+        found.append(f"test: {leaked} inputs are also among the examples or training rows")
+    return found

@@ -1,0 +1,239 @@
+"""Backward synthesis: start from an answer, write an input for it, keep the pair if the model believes it forwards.
+
+A small model that answers badly may still write good inputs for a given answer: saying what a complaint about billing
+looks like is easier than telling one from a delivery problem. Three steps:
+
+1. Answers. In classification, every label equally often. Otherwise the model writes new ones like those shown.
+2. Inputs. A conversation shows the demonstrations backwards (answer, then input) and asks for an input for the answer.
+3. Agreement. Read forwards under the few-shot prompt, the answer must be likelier after its own input than after
+   other inputs: the difference of log-likelihoods is the pointwise mutual information of the pair. In classification
+   the label with the highest difference must be the one asked for (this corrects the model's taste for some labels);
+   otherwise the most convincing ``keep_share`` of the pairs is kept.
+
+Knows nothing about training. Sources of the parts: back-translation (Sennrich et al. 2016, arXiv 1511.06709), data
+generated for given labels (ZeroGen, Ye et al. 2022, arXiv 2202.07922), noisy-channel prompting (Min et al. 2022,
+arXiv 2108.04106), batch calibration (Zhou et al. 2024, arXiv 2309.17249).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Sequence
+
+import numpy as np
+
+from metier.engines.base import Engine, GenerationRequest, Progress, Prompt, ScoringRequest
+from metier.prompts import PromptFormat, Turn, fitting_demonstrations
+from metier.records import Candidate, Example
+from metier.storage import seed_of
+from metier.synthesis import filters
+from metier.synthesis.inputs import Shard, raw_candidate
+from metier.task import Task
+
+_SAMPLES = 8  # inputs drawn from one prompt: the prompt is computed once, so this is nearly free speed
+_SHARD = 64
+_OTHERS = 3  # other inputs that an answer is compared under, in a free-text task
+_MOST_SHOWN = 8  # demonstrations in a backward prompt
+
+
+def write_pairs(
+    task: Task, engine: Engine, prompts: PromptFormat, shard: Shard, progress: Progress | None = None
+) -> list[Candidate]:
+    """Return raw pairs: an answer asked for, and the input the model wrote for it."""
+    answers = _answers(task, engine, prompts, shard)
+    written: list[Candidate] = []
+    tokens = 0
+    groups = [answers[i : i + 8] for i in range(0, len(answers), 8)]
+    for number, group in enumerate(groups):
+        asked = [
+            GenerationRequest(
+                prompt=_input_prompt(task, prompts, answer, number),
+                samples=count,
+                max_tokens=task.synthesis.input_max_tokens,
+                temperature=task.synthesis.input_temperature,
+                top_k=task.synthesis.input_top_k,
+                stop=prompts.stop,
+                seed=seed_of(task.seed, "backward-inputs", number, place),
+            )
+            for place, (answer, count) in enumerate(group)
+        ]
+        before = engine.stats.generated_tokens
+        made = shard(
+            f"inputs-{number:05d}",
+            lambda asked=asked: [[list(g.texts), list(g.finished)] for g in engine.generate(asked)],
+        )
+        tokens += engine.stats.generated_tokens - before
+        for place, ((answer, _), (texts, finished)) in enumerate(zip(group, made, strict=True)):
+            for sample, (text, ended) in enumerate(zip(texts, finished, strict=True)):
+                pair = raw_candidate(f"r{number}.{place}.{sample}", text, ended, answer)
+                written.append(dataclasses.replace(pair, output=answer))
+        if progress:
+            progress(len(written), tokens)
+    return written
+
+
+def agree(
+    task: Task,
+    engine: Engine,
+    prompts: PromptFormat,
+    candidates: Sequence[Candidate],
+    shard: Shard,
+    progress: Progress | None = None,
+) -> list[Candidate]:
+    """Return the candidates with those dropped that the model, read forwards, does not believe."""
+    open_ones = [c for c in candidates if c.kept]
+    if not open_ones:
+        return list(candidates)
+    if task.labels:
+        verdicts = _label_agreement(task, engine, prompts, open_ones, shard, progress)
+    else:
+        verdicts = _answer_agreement(task, engine, prompts, open_ones, shard, progress)
+    return [verdicts.get(c.id, c) for c in candidates]
+
+
+def _answers(task: Task, engine: Engine, prompts: PromptFormat, shard: Shard) -> list[tuple[str, int]]:
+    """Return the answers to write inputs for, and how many inputs to draw for each."""
+    wanted = task.synthesis.inputs
+    if task.labels:
+        each = -(-wanted // (len(task.labels) * _SAMPLES))
+        answers = [label for _ in range(each) for label in task.labels]
+        return [(label, _SAMPLES) for label in answers][: max(1, -(-wanted // _SAMPLES))]
+    prompts_needed = -(-wanted // _SAMPLES)
+    asked = [
+        GenerationRequest(
+            prompt=_answer_prompt(task, prompts, number),
+            samples=_SAMPLES,
+            max_tokens=task.synthesis.output_max_tokens,
+            temperature=task.synthesis.input_temperature,
+            top_k=task.synthesis.input_top_k,
+            stop=prompts.stop,
+            seed=seed_of(task.seed, "backward-answers", number),
+        )
+        for number in range(prompts_needed)
+    ]
+    made = shard("answers", lambda: [[list(g.texts), list(g.finished)] for g in engine.generate(asked)])
+    seen = filters.SeenTexts(near=task.synthesis.near_duplicates)
+    for example in task.examples:
+        seen.check(example.output)
+    texts = [t.strip() for group, ended in made for t, whole in zip(group, ended, strict=True) if whole]
+    return [(text, 1) for text in texts if filters.empty(text) is None and seen.check(text) is None]
+
+
+def _shown(task: Task, number: int) -> list[Example]:
+    """Return the demonstrations one prompt shows, in an order of its own: many orders make for varied inputs."""
+    examples = [Example(e.input, e.output) for e in task.examples]
+    return random.Random(seed_of(task.seed, "backward-order", number)).sample(
+        examples, min(len(examples), _MOST_SHOWN)
+    )
+
+
+def _input_prompt(task: Task, prompts: PromptFormat, answer: str, number: int) -> Prompt:
+    def ask(output: str) -> str:
+        return f"Write a new input to which the right answer is: {output}"
+
+    shown = _shown(task, number)
+    head = f"{_context(task)}\n\n"
+    turns = [Turn((head if i == 0 else "") + ask(d.output), d.input) for i, d in enumerate(shown)]
+    return prompts.conversation(turns, ask(""), answer)
+
+
+def _answer_prompt(task: Task, prompts: PromptFormat, number: int) -> Prompt:
+    ask = "Write one more answer of the kind this task calls for, about something else."
+    shown = _shown(task, number)
+    head = f"{_context(task)}\n\n"
+    turns = [Turn((head if i == 0 else "") + ask, d.output) for i, d in enumerate(shown)]
+    return prompts.conversation(turns, ask, "")
+
+
+def _context(task: Task) -> str:
+    return f"We are collecting examples for this task: {task.instruction}"
+
+
+def _forward(task: Task, engine: Engine, prompts: PromptFormat, text: str) -> Prompt:
+    examples = [Example(e.input, e.output) for e in task.examples]
+    shown = fitting_demonstrations(examples, engine.count_tokens, engine.context_length // 2)
+    return prompts.task(task.instruction, shown, text)
+
+
+def _label_agreement(
+    task: Task,
+    engine: Engine,
+    prompts: PromptFormat,
+    open_ones: list[Candidate],
+    shard: Shard,
+    progress: Progress | None,
+) -> dict[str, Candidate]:
+    labels = task.labels or ()
+    rows: list[list[float]] = []
+    for begin in range(0, len(open_ones), _SHARD):
+        part = open_ones[begin : begin + _SHARD]
+        asked = [
+            ScoringRequest(
+                _forward(task, engine, prompts, c.input), tuple(prompts.answer(label) for label in labels)
+            )
+            for c in part
+        ]
+        rows += shard(
+            f"agreement-{begin // _SHARD:05d}", lambda asked=asked: [list(s.logprobs) for s in engine.score(asked)]
+        )
+        if progress:
+            progress(begin + len(part), 0)
+    logprobs = np.array(rows)  # [candidates, labels]
+    logprobs -= np.logaddexp.reduce(logprobs, axis=1, keepdims=True)
+    # The labels were asked for equally often, so over all candidates no label should be likelier than another.
+    corrected = logprobs - logprobs.mean(axis=0)
+    shares = np.exp(corrected - np.logaddexp.reduce(corrected, axis=1, keepdims=True))
+    out = {}
+    for c, chances in zip(open_ones, shares, strict=True):
+        best = int(chances.argmax())
+        share = float(chances[labels.index(c.output)])
+        marked = dataclasses.replace(c, share=share)
+        if labels[best] != c.output:
+            marked = filters.drop(marked, "disagreement", f"written for {c.output!r}, read as {labels[best]!r}")
+        out[c.id] = marked
+    return out
+
+
+def _answer_agreement(
+    task: Task,
+    engine: Engine,
+    prompts: PromptFormat,
+    open_ones: list[Candidate],
+    shard: Shard,
+    progress: Progress | None,
+) -> dict[str, Candidate]:
+    """Keep the pairs whose answer gains most from its own input over other candidates' inputs, per token."""
+    count = len(open_ones)
+    others = min(_OTHERS, count - 1)
+    gains: list[float] = []
+    for begin in range(0, count, _SHARD):
+        places = range(begin, min(begin + _SHARD, count))
+        asked = []
+        for i in places:
+            rng = random.Random(seed_of(task.seed, "agreement", open_ones[i].id))
+            rivals = rng.sample([j for j in range(count) if j != i], others)
+            answer = (prompts.answer(open_ones[i].output),)
+            asked += [
+                ScoringRequest(_forward(task, engine, prompts, open_ones[j].input), answer) for j in [i, *rivals]
+            ]
+
+        def score(asked: list[ScoringRequest] = asked) -> list[float]:
+            return [s.logprobs[0] / s.tokens[0] for s in engine.score(asked)]
+
+        made = shard(f"agreement-{begin // _SHARD:05d}", score)
+        for k in range(len(places)):
+            own, *rest = made[k * (others + 1) : (k + 1) * (others + 1)]
+            gains.append(own - (sum(rest) / len(rest) if rest else 0.0))
+        if progress:
+            progress(min(begin + _SHARD, count), 0)
+    threshold = float(np.quantile(gains, 1 - task.synthesis.keep_share)) if count > 1 else -np.inf
+    out = {}
+    for c, gain in zip(open_ones, gains, strict=True):
+        marked = dataclasses.replace(c, share=gain)
+        if gain < threshold or gain <= 0:
+            marked = filters.drop(
+                marked, "disagreement", f"its input makes the answer likelier by only {gain:.2f} nats a token"
+            )
+        out[c.id] = marked
+    return out

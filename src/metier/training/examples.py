@@ -1,0 +1,76 @@
+"""Turns pairs into tokens to train on: the prompt of test time, then the answer, and loss on the answer alone.
+
+Knows nothing about models or trainers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from metier.errors import MetierError
+from metier.prompts import PromptFormat
+from metier.records import Example
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EncodedExample:
+    """One training example as tokens.
+
+    Attributes:
+        input_ids: Prompt, answer, end token.
+        labels: The same with -100 on every token that is not trained on (the prompt).
+    """
+
+    input_ids: tuple[int, ...]
+    labels: tuple[int, ...]
+
+    @property
+    def trained_tokens(self) -> int:
+        """How many tokens the loss is taken on."""
+        return sum(label != -100 for label in self.labels)
+
+
+def encode_examples(
+    pairs: Sequence[Example],
+    instruction: str,
+    demonstrations: Sequence[Example],
+    prompts: PromptFormat,
+    tokenizer: Any,
+    max_length: int,
+) -> tuple[list[EncodedExample], int]:
+    """Return the examples as tokens, and how many were left out for being longer than ``max_length``.
+
+    Prompt and answer are tokenised apart, as they meet at test time: the model continues the prompt's own tokens.
+
+    Raises:
+        MetierError: No example is left, or an example has no token to train on.
+    """
+    encoded, too_long = [], 0
+    for pair in pairs:
+        prompt = tokenizer(prompts.task(instruction, demonstrations, pair.input).text, add_special_tokens=False)
+        answer = tokenizer(prompts.answer(pair.output), add_special_tokens=False)
+        prompt_ids = list(prompt["input_ids"])
+        answer_ids = [*answer["input_ids"], tokenizer.eos_token_id]
+        if len(prompt_ids) + len(answer_ids) > max_length:
+            too_long += 1
+            continue
+        if len(answer_ids) < 2:
+            raise MetierError(f"the answer {pair.output!r} has no token to train on")
+        encoded.append(
+            EncodedExample((*prompt_ids, *answer_ids), (*[-100] * len(prompt_ids), *answer_ids))
+        )
+    if not encoded:
+        raise MetierError(
+            f"none of the {len(pairs)} training pairs fits training.max_length={max_length} tokens",
+            hint="raise training.max_length, or shorten the instruction",
+        )
+    return encoded, too_long
+
+
+def rendered(example: EncodedExample, tokenizer: Any) -> tuple[str, str]:
+    """Return an example as the model reads it: the part that is given, and the part that is trained."""
+    given = [i for i, label in zip(example.input_ids, example.labels, strict=True) if label == -100]
+    trained = [label for label in example.labels if label != -100]
+    return str(tokenizer.decode(given)), str(tokenizer.decode(trained))

@@ -1,0 +1,280 @@
+"""Tunes a model on encoded examples with TRL's SFTTrainer and PEFT, and goes on where it was killed.
+
+Knows nothing about tasks, or how the examples were made. The one module that touches TRL, whose interface moves.
+Every trainer default that changes the outcome is set here by name: TRL alone would turn on mixed precision and
+gradient checkpointing, and take a learning rate that is far too low for LoRA.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from metier import storage
+from metier.errors import MetierError
+from metier.models.load import load_causal, pick_device
+from metier.task import EngineSettings, TrainingSettings
+from metier.training.examples import EncodedExample
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LossPoint:
+    """One point of the loss curve; ``train`` or ``holdout`` is None where it was not measured."""
+
+    step: int
+    epoch: float
+    train: float | None
+    holdout: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tuned:
+    """What tuning left behind.
+
+    Attributes:
+        folder: The adapter (LoRA) or whole model (full), with tokenizer and chat template.
+        losses: The loss curve.
+        epoch: The epoch that was kept: the one with the lowest hold-out loss, or the last.
+        learning_rate: The rate that was used.
+        trained_tokens: Answer tokens the loss was taken on, over all epochs.
+    """
+
+    folder: Path
+    losses: tuple[LossPoint, ...]
+    epoch: int
+    learning_rate: float
+    trained_tokens: int
+
+
+def default_learning_rate(method: str, hidden_size: int) -> float:
+    """Return the learning rate for a method and a model's width.
+
+    Full tuning: 5e-5, as in SELF-GUIDE. LoRA: ten times that, scaled by (2000 / width)^0.5, held within 1e-4 and 1e-3:
+    about 9e-4 for a width of 576 (135M parameters) and 3.5e-4 for 4096 (7B). The factor of ten and a falling
+    exponent are from "LoRA Without Regret" (Schulman et al. 2025); docs/training.md has the sweep on the 135M model.
+    """
+    if method == "full":
+        return 5e-5
+    return min(1e-3, max(1e-4, 5e-4 * math.sqrt(2000 / hidden_size)))
+
+
+def tune(
+    model: Path,
+    train: Sequence[EncodedExample],
+    holdout: Sequence[EncodedExample],
+    settings: TrainingSettings,
+    engine: EngineSettings,
+    *,
+    folder: Path,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tuned:
+    """Tune a model and return what was kept.
+
+    Args:
+        model: Folder of the base model.
+        train: What to train on.
+        holdout: What chooses the epoch; may be empty.
+        settings: How to train.
+        engine: Device and precision.
+        folder: Where checkpoints go, and the result (``adapter/`` or ``model/``). A folder in which tuning was
+            interrupted is continued from its last whole checkpoint.
+        seed: Seeds the adapter, the order and dropout.
+        progress: Called with (optimiser steps done, 0).
+
+    Raises:
+        MetierError: The loss became NaN.
+    """
+    import transformers
+    from peft import LoraConfig
+    from trl import SFTConfig
+
+    transformers.logging.set_verbosity_error()
+    device = pick_device(engine.device)
+    lora = settings.method == "lora"
+    # Full tuning needs float32 master weights: in bfloat16 a step of 5e-5 is rounded away. LoRA's own weights are
+    # float32 whatever the base is in.
+    loaded, tokenizer = load_causal(
+        model,
+        dtype=engine.dtype if lora else "float32",
+        device=device,
+        trust_remote_code=engine.trust_remote_code,
+    )
+    rate = settings.learning_rate or default_learning_rate(
+        settings.method, loaded.config.get_text_config().hidden_size
+    )
+    steps_an_epoch = math.ceil(len(train) / settings.batch_size)
+    total = steps_an_epoch * settings.epochs
+    checkpoints, epochs = folder / "checkpoints", folder / "epochs"
+    args = SFTConfig(
+        output_dir=str(checkpoints),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
+        gradient_accumulation_steps=1,
+        learning_rate=rate,
+        lr_scheduler_type="linear",
+        warmup_steps=round(total * settings.warmup_share),
+        weight_decay=settings.weight_decay,
+        max_grad_norm=1.0,
+        optim="adamw_torch",
+        bf16=not lora and engine.dtype != "float32" and _bf16_is_fast(device),
+        fp16=False,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        max_length=None,
+        packing=False,
+        padding_free=False,
+        pad_to_multiple_of=None,
+        completion_only_loss=None,
+        use_cpu=device == "cpu",
+        dataloader_pin_memory=device.startswith("cuda"),
+        eval_strategy="epoch" if holdout else "no",
+        prediction_loss_only=True,
+        save_strategy="steps",
+        save_steps=settings.checkpoint_steps,
+        save_total_limit=2,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to="none",
+        seed=seed,
+        data_seed=seed,
+    )
+    transformers.set_seed(seed)
+    trainer = _trainer_class()(
+        model=loaded,
+        args=args,
+        train_dataset=_dataset(train),
+        eval_dataset=_dataset(holdout) if holdout else None,
+        processing_class=tokenizer,
+        peft_config=LoraConfig(
+            r=settings.lora_rank,
+            lora_alpha=settings.lora_alpha,
+            lora_dropout=settings.lora_dropout,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        )
+        if lora
+        else None,
+        callbacks=[_callback(checkpoints, epochs, progress)],
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.train(resume_from_checkpoint=_last_whole_checkpoint(checkpoints))
+    losses = _losses(trainer.state.log_history)
+    if any(p.train is not None and not math.isfinite(p.train) for p in losses):
+        raise MetierError(
+            "the training loss became NaN or infinite", hint="lower training.learning_rate (now %g)" % rate
+        )
+    epoch = _best_epoch(losses, settings.epochs)
+    result = folder / ("adapter" if lora else "model")
+    partial = result.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    with storage.explained(result):
+        shutil.copytree(epochs / f"epoch-{epoch}", partial)
+        tokenizer.save_pretrained(str(partial))
+    storage.replace_folder(partial, result)
+    trained = sum(e.trained_tokens for e in train) * settings.epochs
+    return Tuned(result, losses, epoch, rate, trained)
+
+
+def discard_checkpoints(folder: Path) -> None:
+    """Remove what tuning kept in a folder only to be able to go on; call it once the stage is finished."""
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    shutil.rmtree(folder / "epochs", ignore_errors=True)
+
+
+def _dataset(examples: Sequence[EncodedExample]) -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_dict(
+        {"input_ids": [list(e.input_ids) for e in examples], "labels": [list(e.labels) for e in examples]}
+    )
+
+
+def _trainer_class() -> type[Any]:
+    """Return SFTTrainer with logits computed at the answer's positions alone.
+
+    On a CPU TRL projects every position of the prompt onto the vocabulary, in float32: with short answers that took
+    two thirds of a step (measured on a 135M model, 110 tokens an example, 2 of them trained).
+    """
+    import torch
+    from trl import SFTTrainer
+
+    class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            trained = inputs["labels"] != -100
+            # The logits that predict a token stand one position before it.
+            predicting = torch.zeros_like(trained)
+            predicting[:, :-1] = trained[:, 1:]
+            outputs = model(
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                use_cache=False,
+                logits_to_keep=predicting,
+            )
+            targets = inputs["labels"][:, 1:][trained[:, 1:]]
+            total = torch.nn.functional.cross_entropy(outputs.logits.float(), targets, reduction="sum")
+            loss = total / (len(targets) if num_items_in_batch is None else num_items_in_batch)
+            return (loss, outputs) if return_outputs else loss
+
+    return AnswerTrainer
+
+
+def _callback(checkpoints: Path, epochs: Path, progress: Callable[[int, int], None] | None) -> Any:
+    """Return a trainer callback that marks whole checkpoints, keeps every epoch's weights, and reports progress."""
+    from transformers import TrainerCallback
+
+    class Keeper(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if progress:
+                progress(state.global_step, 0)
+
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            storage.write_text(checkpoints / f"checkpoint-{state.global_step}" / "whole", "")
+
+        def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+            final = epochs / f"epoch-{round(state.epoch)}"
+            partial = final.with_suffix(".partial")
+            with storage.explained(final):
+                model.save_pretrained(str(partial), safe_serialization=True)
+            storage.replace_folder(partial, final)
+
+    return Keeper()
+
+
+def _last_whole_checkpoint(checkpoints: Path) -> str | None:
+    """Return the newest checkpoint that was written to its end; a torn one is removed."""
+    whole = []
+    for folder in checkpoints.glob("checkpoint-*"):
+        if (folder / "whole").exists():
+            whole.append(folder)
+        else:
+            shutil.rmtree(folder)
+    return str(max(whole, key=lambda f: int(f.name.rpartition("-")[2]))) if whole else None
+
+
+def _losses(history: Sequence[dict[str, Any]]) -> tuple[LossPoint, ...]:
+    return tuple(
+        LossPoint(entry["step"], round(entry["epoch"], 4), entry.get("loss"), entry.get("eval_loss"))
+        for entry in history
+        if "loss" in entry or "eval_loss" in entry
+    )
+
+
+def _best_epoch(losses: Sequence[LossPoint], epochs: int) -> int:
+    held = [(p.holdout, round(p.epoch)) for p in losses if p.holdout is not None]
+    return min(held)[1] if held else epochs
+
+
+def _bf16_is_fast(device: str) -> bool:
+    import torch
+
+    from metier.models.load import pick_dtype
+
+    return pick_dtype("auto", device) == torch.bfloat16
