@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
-MetricName = Literal["exact_match", "label_match", "rouge_l"]
+MetricName = Literal["exact_match", "label_match", "rouge_l", "char_lcs_f1"]
 RecipeName = Literal["backward", "self-guide"]
 
 

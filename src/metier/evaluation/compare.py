@@ -72,11 +72,11 @@ def compare(task: Task, rows: Sequence[Example], answers: Sequence[Answers]) -> 
         rows: The test rows.
         answers: One entry a system; one of them is the specialist.
     """
-    inputs, references = [r.input for r in rows], [r.output for r in rows]
-    names = _metrics(task)
+    references = [r.output for r in rows]
+    names = metrics_of(task)
     scores: dict[str, dict[str, npt.NDArray[np.float64]]] = {
         a.system: {
-            name: get_metric(name).rows(a.texts, references, inputs=inputs, labels=task.labels) for name in names
+            name: get_metric(name).rows(a.texts, references, labels=task.labels) for name in names
         }
         for a in answers
     }
@@ -88,6 +88,7 @@ def compare(task: Task, rows: Sequence[Example], answers: Sequence[Answers]) -> 
         for a in answers
         if a.system != SPECIALIST
     }
+    # Of equals the first: then the plainer system is the one to beat.
     baseline = max(gains, key=lambda system: float(scores[system][main].mean()))
     gain = gains[baseline]
     return Comparison(
@@ -109,11 +110,11 @@ def compare(task: Task, rows: Sequence[Example], answers: Sequence[Answers]) -> 
         baseline=baseline,
         gain=gain,
         verdict=verdict(gain) if gain else None,
-        detectable=smallest_detectable_gain(ours - scores[baseline][main], len(rows)) if gain else None,
+        detectable=smallest_detectable_gain(ours - scores[baseline][main]) if gain else None,
     )
 
 
-def _metrics(task: Task) -> tuple[str, ...]:
+def metrics_of(task: Task) -> tuple[str, ...]:
     """Return the metrics that fit the task, the one that counts first."""
     fitting = [name for name in METRICS if task.labels or name != "label_match"]
     return (task.main_metric, *(name for name in fitting if name != task.main_metric))

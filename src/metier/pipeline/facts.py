@@ -16,8 +16,7 @@ import psutil
 import metier
 from metier import storage
 from metier.engines.base import Prompt
-from metier.evaluation.compare import SPECIALIST, TITLES
-from metier.evaluation.metrics import METRICS
+from metier.evaluation.compare import SPECIALIST, TITLES, metrics_of
 from metier.pipeline.stages import Context
 from metier.records import Candidate, Example, Interval, SystemScore
 from metier.report.facts import (
@@ -75,7 +74,7 @@ def gather(
         run_folder=str(c.run.folder),
         instruction=task.instruction,
         labels=task.labels,
-        metrics=(task.main_metric, *(n for n in METRICS if n != task.main_metric and (task.labels or n != "label_match"))),
+        metrics=metrics_of(task),
         model=ModelFacts(c.files.name, c.files.source, c.files.licence),
         recipe=task.recipe,
         tuning=task.training.method,

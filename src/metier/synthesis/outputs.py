@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from metier.engines.base import Engine, GenerationRequest, Progress
-from metier.evaluation.metrics.label_match import last_label
+from metier.labels import last_label
 from metier.prompts import PromptFormat, fitting_demonstrations
 from metier.records import Candidate, Example
 from metier.storage import seed_of

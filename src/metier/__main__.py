@@ -1,0 +1,5 @@
+"""Runs the command line as ``python -m metier``."""
+
+from metier.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Models: finds one, brings it here safely, loads it. Knows nothing about tasks."""

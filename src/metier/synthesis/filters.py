@@ -1,0 +1,173 @@
+"""The filters of synthetic data: each answers None (keep) or a reason to drop. Knows nothing about models.
+
+Source of the empty, length, noise and duplicate filters, of the vote and of the balance: SELF-GUIDE (Zhao et al. 2024,
+arXiv 2407.12874). Three faults of the authors' code are not inherited: a phrase that the demonstrations use is not
+noise; the list of phrases is made for each task anew; and a length filter of fewer than three demonstrations, or of
+demonstrations all of one length, means nothing and is left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import re
+import statistics
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from metier.records import Candidate
+from metier.task import Demonstration
+
+_PLEASANTRIES = (
+    "sure,",
+    "sure!",
+    "certainly",
+    "of course!",
+    "here is",
+    "here's",
+    "here are",
+    "i hope",
+    "i'm happy to",
+    "i'd be happy to",
+    "i'm sorry",
+    "i apologize",
+    "as an ai",
+    "please provide",
+    "let me know",
+    "feel free to",
+    "thank you for",
+)
+_SCAFFOLDING = ("input:", "output:", "new input", "good input", "right answer", "[input]", "[output]", "\n\n", "\\_")
+_REASONING = ("therefore", "hence,", "thus,", "this task", "the answer is")
+
+Filter = Callable[[str], str | None]
+
+
+def apply(candidate: Candidate, checks: Sequence[tuple[str, Filter]], text: str) -> Candidate:
+    """Return the candidate, dropped by the first named filter that gives a reason; a dropped one stays as it is."""
+    if not candidate.kept:
+        return candidate
+    for name, check in checks:
+        reason = check(text)
+        if reason is not None:
+            return drop(candidate, name, reason)
+    return candidate
+
+
+def drop(candidate: Candidate, name: str, reason: str) -> Candidate:
+    """Return the candidate as dropped by a filter."""
+    return dataclasses.replace(candidate, dropped_by=name, reason=reason)
+
+
+def empty(text: str) -> str | None:
+    """Drop a text of white space and punctuation alone."""
+    return None if any(character.isalnum() for character in text) else "nothing but white space or punctuation"
+
+
+def noise_phrases(demonstrations: Sequence[Demonstration], *, classification: bool) -> tuple[str, ...]:
+    """Return what counts as noise for a task: pleasantries and scaffolding that its demonstrations do not use."""
+    shown = "\x00".join(f"{d.input}\x00{d.output}" for d in demonstrations).lower()
+    phrases = _PLEASANTRIES + _SCAFFOLDING + (_REASONING if classification else ())
+    return tuple(phrase for phrase in phrases if phrase not in shown)
+
+
+def noise(text: str, phrases: Sequence[str]) -> str | None:
+    """Drop a text with a phrase that is about the task and not of it."""
+    lowered = text.lower().replace("\u2019", "'")
+    found = next((phrase for phrase in phrases if phrase in lowered), None)
+    return None if found is None else f"holds {found!r}"
+
+
+def length_limits(texts: Sequence[str]) -> tuple[float, float] | None:
+    """Return mean ± 2σ of the lengths in characters; None where that would mean nothing."""
+    if len(texts) < 3:
+        return None
+    lengths = [len(text) for text in texts]
+    spread = 2 * statistics.pstdev(lengths)
+    mean = statistics.fmean(lengths)
+    return (mean - spread, mean + spread) if spread else None
+
+
+def length(text: str, limits: tuple[float, float]) -> str | None:
+    """Drop a text whose length in characters is outside the limits."""
+    low, high = limits
+    if low <= len(text) <= high:
+        return None
+    return f"{len(text)} characters, outside {max(0, low):.0f} to {high:.0f}"
+
+
+class SeenTexts:
+    """Remembers texts and tells duplicates of them: exact ones, and near ones where a threshold is given.
+
+    Exact means equal but for case and white space. Near means a Jaccard similarity of word 3-grams of at least the
+    threshold, found by MinHash and then computed exactly, so no text is dropped by a hash's error.
+
+    Args:
+        near: The threshold, 0 to 1; None: exact duplicates only.
+    """
+
+    _BANDS = 128  # hash functions
+
+    def __init__(self, near: float | None = None) -> None:
+        self._near = near
+        self._exact: set[str] = set()
+        self._grams: dict[str, frozenset[tuple[str, ...]]] = {}
+        self._index = None
+        if near is not None and near < 1:
+            from datasketch import MinHashLSH
+
+            # A little below the threshold, so that the hash's error rarely hides a near duplicate.
+            self._index = MinHashLSH(threshold=max(0.1, near - 0.1), num_perm=self._BANDS)
+
+    def check(self, text: str) -> str | None:
+        """Return why a text is a duplicate; one that is not is remembered."""
+        key = " ".join(text.lower().split())
+        if key in self._exact:
+            return "the same as an earlier one"
+        if self._index is not None and self._near is not None:
+            from datasketch import MinHash
+
+            grams = _word_grams(key)
+            sketch = MinHash(num_perm=self._BANDS, seed=1)
+            sketch.update_batch([" ".join(gram).encode("utf-8", "surrogatepass") for gram in sorted(grams)])
+            for other in sorted(self._index.query(sketch)):
+                shared = len(grams & self._grams[other]) / len(grams | self._grams[other])
+                if shared >= self._near:
+                    return f"{shared:.2f} like an earlier one: {other[:60]!r}"
+            self._index.insert(key, sketch)
+            self._grams[key] = grams
+        self._exact.add(key)
+        return None
+
+
+def majority_vote(answers: Sequence[str], agreement: float) -> tuple[str | None, float]:
+    """Return the most frequent exact string and its share; None where the share is below ``agreement``.
+
+    Ties go to the shortest, then to the one that came first.
+
+    Raises:
+        ValueError: There are no answers.
+    """
+    if not answers:
+        raise ValueError("no answers to vote on")
+    counts = Counter(answers)
+    winner = min(counts, key=lambda a: (-counts[a], len(a), answers.index(a)))
+    share = counts[winner] / len(answers)
+    return (winner if share >= agreement else None), share
+
+
+def balance(labels: Sequence[str], seed: int) -> list[int]:
+    """Return the places kept when every class is down-sampled, at random, to the size of the rarest present."""
+    places: dict[str, list[int]] = {}
+    for place, label in enumerate(labels):
+        places.setdefault(label, []).append(place)
+    if not places:
+        return []
+    least = min(len(group) for group in places.values())
+    rng = random.Random(seed)
+    return sorted(place for label in sorted(places) for place in rng.sample(places[label], least))
+
+
+def _word_grams(text: str) -> frozenset[tuple[str, ...]]:
+    words = re.findall(r"\w+", text) or [text]
+    return frozenset(tuple(words[i : i + 3]) for i in range(max(1, len(words) - 2)))
