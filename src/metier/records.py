@@ -84,6 +84,16 @@ class Interval:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LossPoint:
+    """The loss after an optimiser step (nats per trained token); None where it was not measured."""
+
+    step: int
+    epoch: float
+    train: float | None = None
+    holdout: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class SystemScore:
     """One row of the result table: a system, its scores, and what it cost.
 

@@ -418,7 +418,9 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
 
     # The adapter's layers are put into the model in place; the wrapper around it is not needed to run it.
-    return PeftModel.from_pretrained(model, str(adapter)).get_base_model().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return PeftModel.from_pretrained(model, str(adapter)).get_base_model().eval()
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from metier.evaluation.metrics import METRICS, get_metric
+from metier.evaluation.metrics import get_metric
 from metier.evaluation.statistics import paired_bootstrap, smallest_detectable_gain, verdict
 from metier.records import Example, Interval, Prediction, SystemScore, Verdict
 from metier.task import Task
@@ -116,5 +116,5 @@ def compare(task: Task, rows: Sequence[Example], answers: Sequence[Answers]) -> 
 
 def metrics_of(task: Task) -> tuple[str, ...]:
     """Return the metrics that fit the task, the one that counts first."""
-    fitting = [name for name in METRICS if task.labels or name != "label_match"]
+    fitting = ("exact_match", "label_match") if task.labels else ("rouge_l", "char_lcs_f1", "exact_match")
     return (task.main_metric, *(name for name in fitting if name != task.main_metric))

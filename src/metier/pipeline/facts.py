@@ -18,11 +18,10 @@ from metier import storage
 from metier.engines.base import Prompt
 from metier.evaluation.compare import SPECIALIST, TITLES, metrics_of
 from metier.pipeline.stages import Context
-from metier.records import Candidate, Example, Interval, SystemScore
+from metier.records import Candidate, Example, Interval, LossPoint, SystemScore
 from metier.report.facts import (
     BeforeAfter,
     FunnelStep,
-    LossPoint,
     MachineFacts,
     ModelFacts,
     PromptTemplate,

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from metier.records import Candidate, Interval, SystemScore, Verdict
+from metier.records import Candidate, Interval, LossPoint, SystemScore, Verdict
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,16 +63,6 @@ class FunnelStep:
     stage: str
     kept: int
     dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class LossPoint:
-    """The loss after an optimiser step (nats per trained token); None where it was not measured."""
-
-    step: int
-    epoch: float
-    train: float | None = None
-    holdout: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -199,9 +189,11 @@ class RunFacts:
     def __post_init__(self) -> None:
         if not self.metrics:
             raise ValueError("metrics: at least one is needed")
-        judged = (self.test_source, self.baseline, self.gain, self.verdict)
+        judged = (self.baseline, self.gain, self.verdict)
         if any(part is None for part in judged) and any(part is not None for part in judged):
-            raise ValueError("test_source, baseline, gain and verdict: all of them, or none")
+            raise ValueError("baseline, gain and verdict: all of them, or none")
+        if self.verdict is not None and self.test_source is None:
+            raise ValueError("verdict: there is none without a test set")
         if self.baseline is not None and self.baseline not in {system.system for system in self.systems}:
             raise ValueError(f"baseline: {self.baseline!r} is not one of the systems")
         if self.gain is not None and self.verdict == "better" and not self.gain.low > 0:

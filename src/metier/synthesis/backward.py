@@ -96,9 +96,10 @@ def _answers(task: Task, engine: Engine, prompts: PromptFormat, shard: Shard) ->
     """Return the answers to write inputs for, and how many inputs to draw for each."""
     wanted = task.synthesis.inputs
     if task.labels:
-        each = -(-wanted // (len(task.labels) * _SAMPLES))
-        answers = [label for _ in range(each) for label in task.labels]
-        return [(label, _SAMPLES) for label in answers][: max(1, -(-wanted // _SAMPLES))]
+        # Every label equally often: the agreement step relies on it.
+        each = -(-wanted // len(task.labels))
+        samples = min(_SAMPLES, each)
+        return [(label, samples) for _ in range(-(-each // samples)) for label in task.labels]
     prompts_needed = -(-wanted // _SAMPLES)
     asked = [
         GenerationRequest(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,9 @@ from typing import Any
 from metier import storage
 from metier.errors import MetierError
 from metier.models.load import load_causal, pick_device
+from metier.records import LossPoint
 from metier.task import EngineSettings, TrainingSettings
 from metier.training.examples import EncodedExample
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class LossPoint:
-    """One point of the loss curve; ``train`` or ``holdout`` is None where it was not measured."""
-
-    step: int
-    epoch: float
-    train: float | None
-    holdout: float | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,7 +102,8 @@ def tune(
     steps_an_epoch = math.ceil(len(train) / settings.batch_size)
     total = steps_an_epoch * settings.epochs
     checkpoints, epochs = folder / "checkpoints", folder / "epochs"
-    args = SFTConfig(
+    args = _quietly(
+        SFTConfig,
         output_dir=str(checkpoints),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
@@ -145,7 +138,8 @@ def tune(
         data_seed=seed,
     )
     transformers.set_seed(seed)
-    trainer = _trainer_class()(
+    trainer = _quietly(
+        _trainer_class(),
         model=loaded,
         args=args,
         train_dataset=_dataset(train),
@@ -163,7 +157,7 @@ def tune(
         callbacks=[_callback(checkpoints, epochs, progress)],
     )
     trainer.remove_callback(transformers.PrinterCallback)
-    trainer.train(resume_from_checkpoint=_last_whole_checkpoint(checkpoints))
+    _quietly(trainer.train, resume_from_checkpoint=_last_whole_checkpoint(checkpoints))
     losses = _losses(trainer.state.log_history)
     if any(p.train is not None and not math.isfinite(p.train) for p in losses):
         raise MetierError(
@@ -193,6 +187,13 @@ def _dataset(examples: Sequence[EncodedExample]) -> Any:
     return Dataset.from_dict(
         {"input_ids": [list(e.input_ids) for e in examples], "labels": [list(e.labels) for e in examples]}
     )
+
+
+def _quietly(make: Callable[..., Any], **arguments: Any) -> Any:
+    """Call something of TRL's without the deprecation warnings it and transformers have for each other."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return make(**arguments)
 
 
 def _trainer_class() -> type[Any]:
