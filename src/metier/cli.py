@@ -32,7 +32,8 @@ app.add_typer(models_app, name="models")
 
 TaskFile = Annotated[Path, typer.Argument(help="The task file.", metavar="TASK.yaml", show_default=False)]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Settings that override the file's: training.epochs=2 …", metavar="[KEY=VALUE]…")
+    list[str] | None,
+    typer.Argument(help="Settings that override the file's: training.epochs=2 …", metavar="[KEY=VALUE]…"),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder (default: runs/NAME).")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Overrides the file's seed.")]
@@ -297,9 +298,7 @@ def _task(file: Path, overrides: list[str] | None, seed: int | None, limit: int 
     return load_task(file, settings)
 
 
-def _stages(
-    task: Task, out: Path | None, smoke: bool, budget: str | None, quiet: bool, until: str
-) -> RunFacts | None:
+def _stages(task: Task, out: Path | None, smoke: bool, budget: str | None, quiet: bool, until: str) -> RunFacts | None:
     # Set before any of these libraries is imported: their own bars and notes would break up the progress lines.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -329,5 +328,3 @@ def _print_facts(facts: RunFacts, as_json: bool) -> None:
     if as_json:
         result: dict[str, Any] = result_json(facts)
         print(json.dumps(result, ensure_ascii=False))
-
-

@@ -73,9 +73,7 @@ def read_examples(path: Path, *, labels: tuple[str, ...] | None, split: str = "t
         raise UserError(f"{path}: there are no rows in it")
     unique = tuple(dict.fromkeys(pairs))
     digest = hashlib.sha256(json.dumps([[p.input, p.output] for p in pairs]).encode()).hexdigest()
-    return ExampleFile(
-        unique, len(pairs) - len(unique), len(unique) - len({p.input for p in unique}), digest
-    )
+    return ExampleFile(unique, len(pairs) - len(unique), len(unique) - len({p.input for p in unique}), digest)
 
 
 def _rows(path: Path, split: str) -> Iterator[Row]:
@@ -122,7 +120,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
                 raise UserError(
-                    f"{path}:{number}: not UTF-8 (byte {line[error.start]:#04x} at place {error.start + 1} of the line)",
+                    f"{path}:{number}: not UTF-8 (byte {line[error.start]:#04x} at place {error.start + 1})",
                     hint="save the file as UTF-8",
                 ) from error
 

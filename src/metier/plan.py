@@ -104,7 +104,12 @@ def estimate(task: Task, rates: Rates | None = None) -> Plan:
     test_size = _mean(tokens(e.input) for e in test.examples[:200]) if test else 0.0
     asked = rows * (test_size / rates.read + (answer + 8) / rates.write)
     scored = rows * (test_size + labels * answer) / rates.read if labels else 0.0
-    stages = {"synthesis": writing, "training": training, "baselines": 2 * asked + scored, "evaluation": asked}
+    stages = {
+        "synthesis": writing,
+        "training": training,
+        "baselines": 2 * asked + scored,
+        "evaluation": asked,
+    }
     weights = rates.memory_bytes
     working = task.training.batch_size * (shown + size + answer) * 60_000
     return Plan(
@@ -222,7 +227,7 @@ def print_plan(task: Task, plan: Plan) -> None:
         highlight=False,
     )
     console.print(
-        f"measured here with {task.model}: reads {r.read:.0f}, writes {r.write:.0f}, trains about {r.train:.0f} tokens/s",
+        f"measured with {task.model}: reads {r.read:.0f}, writes {r.write:.0f}, trains about {r.train:.0f} tokens/s",
         highlight=False,
     )
 

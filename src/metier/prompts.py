@@ -125,7 +125,7 @@ class PromptFormat:
 def fitting_demonstrations(
     examples: Sequence[Example], count_tokens: Callable[[Sequence[str]], list[int]], room: int
 ) -> tuple[Example, ...]:
-    """Return the first examples whose tokens fit into ``room``, in order; an example that is too long is passed over."""
+    """Return the first examples whose tokens fit into ``room``, in order; one that is too long is passed over."""
     sizes = count_tokens([f"{e.input}\n{e.output}" for e in examples])
     chosen, used = [], 0
     for example, size in zip(examples, sizes, strict=True):

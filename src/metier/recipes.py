@@ -54,8 +54,9 @@ def _backward(classification: bool) -> dict[str, Any]:
             "method": "backward",
             "inputs": 480 if classification else 400,
             "input_temperature": 1.0,
-            "input_top_k": 0,
             "input_max_tokens": 128,
+            "input_top_k": 40,
             "input_length_filter": False,
+            "balance": False,
         },
     }

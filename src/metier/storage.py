@@ -91,7 +91,8 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise MetierError(
-                f"{path}: the disk is full", hint="free some space and run the same command: it continues where it was"
+                f"{path}: the disk is full",
+                hint="free some space and run the same command: it continues where it was",
             ) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise UserError(

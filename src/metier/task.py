@@ -32,7 +32,8 @@ class PromptSettings(_Settings):
     """How a prompt is put together. One rendering serves synthesis, training, test and serving."""
 
     style: Literal["auto", "chat", "plain"] = Field(
-        "auto", description="chat: the model's own chat template; plain: Metier's text layout for base models."
+        "auto",
+        description="chat: the model's own chat template; plain: Metier's text layout for base models.",
     )
     specialist_demonstrations: bool = Field(
         False,
@@ -76,7 +77,7 @@ class SynthesisSettings(_Settings):
         0.3, ge=0, le=1, description="Least share of the answers that must agree on one (self-guide's vote)."
     )
     keep_share: float = Field(
-        0.5, gt=0, le=1, description="Generation, backward: the share of pairs kept, the most convincing ones."
+        0.5, gt=0, le=1, description="backward: the share of pairs kept, the most convincing ones."
     )
     balance: bool = Field(True, description="Classification: down-sample every class to the rarest.")
     min_pairs: int = Field(24, ge=1, description="Stop before training when fewer pairs than this are left.")
@@ -98,7 +99,10 @@ class TrainingSettings(_Settings):
     lora_alpha: int = Field(32, ge=1)
     lora_dropout: float = Field(0.0, ge=0, lt=1)
     holdout_share: float = Field(
-        0.1, ge=0, lt=1, description="Share of the training pairs held out to choose the epoch; 0: the last epoch."
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of the training pairs held out to choose the epoch; 0: the last epoch.",
     )
     holdout_max: int = Field(64, ge=1)
     demonstrations: bool = Field(True, description="Train on the hand-written demonstrations too.")

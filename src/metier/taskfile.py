@@ -43,7 +43,9 @@ def load_task(path: Path, overrides: Sequence[str] = ()) -> Task:
     """
     data, lines = _parse(_read(path), str(path))
     if not isinstance(data, dict):
-        raise UserError(f"{path}: a task file is a mapping (name: …, instruction: …)", hint="metier init NAME writes one")
+        raise UserError(
+            f"{path}: a task file is a mapping (name: …, instruction: …)", hint="metier init NAME writes one"
+        )
     for override in overrides:
         key = _override(data, override)
         lines[key] = 0
@@ -93,7 +95,9 @@ def _read(path: Path) -> str:
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1)
         raise UserError(
             f"{path}: no such file",
-            hint=f"did you mean {path.parent / near[0]}?" if near else "metier init NAME writes a task file to start from",
+            hint=f"did you mean {path.parent / near[0]}?"
+            if near
+            else "metier init NAME writes a task file to start from",
         ) from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
@@ -181,7 +185,7 @@ def _check_demonstrations(data: Mapping[str, Any], path: Path, lines: Mapping[Ke
     if not data.get("examples"):
         line = lines.get(("examples",))
         raise UserError(
-            f"{path}{f':{line}' if line else ''}: examples: there are none; at least one is needed, about three are good",
+            f"{path}{f':{line}' if line else ''}: examples: there are none; one is needed, about three are good",
             hint="examples:\n    - {input: …, output: …}",
         )
 

@@ -95,9 +95,7 @@ class Engine(Protocol):
 
     stats: EngineStats
 
-    def generate(
-        self, requests: Sequence[GenerationRequest], progress: Progress | None = None
-    ) -> list[Generation]:
+    def generate(self, requests: Sequence[GenerationRequest], progress: Progress | None = None) -> list[Generation]:
         """Continue every prompt; results come in the order of the requests."""
         ...
 

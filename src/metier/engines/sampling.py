@@ -17,9 +17,7 @@ def uniforms(seed: int, samples: int, steps: int) -> npt.NDArray[np.float32]:
     return generator.random((samples, steps), dtype=np.float32)
 
 
-def next_tokens(
-    logits: torch.Tensor, temperature: torch.Tensor, top_k: int, draws: torch.Tensor
-) -> torch.Tensor:
+def next_tokens(logits: torch.Tensor, temperature: torch.Tensor, top_k: int, draws: torch.Tensor) -> torch.Tensor:
     """Return the next token of every row, ``[rows]``.
 
     Args:

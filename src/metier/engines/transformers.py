@@ -102,9 +102,7 @@ class TransformersEngine:
         return [len(self._tokens(text)) for text in texts]
 
     @torch.inference_mode()
-    def generate(
-        self, requests: Sequence[GenerationRequest], progress: Progress | None = None
-    ) -> list[Generation]:
+    def generate(self, requests: Sequence[GenerationRequest], progress: Progress | None = None) -> list[Generation]:
         """Continue every prompt; see `Engine.generate`.
 
         Raises:
@@ -155,9 +153,7 @@ class TransformersEngine:
 
     # From here on, one batch.
 
-    def _generate_batch(
-        self, batch: list[_Encoded], requests: Sequence[GenerationRequest]
-    ) -> dict[int, Generation]:
+    def _generate_batch(self, batch: list[_Encoded], requests: Sequence[GenerationRequest]) -> dict[int, Generation]:
         asked = [requests[e.index] for e in batch]
         samples = [r.samples for r in asked]
         cache, mask, positions, logits = self._prefill(batch)
@@ -167,9 +163,7 @@ class TransformersEngine:
             set_rows(cache, index)
             mask, positions, logits = mask[index], positions[index], logits[index]
         steps = max(r.max_tokens for r in asked)
-        draws = torch.from_numpy(
-            np.concatenate([uniforms(r.seed, r.samples, steps) for r in asked])
-        ).to(self._device)
+        draws = torch.from_numpy(np.concatenate([uniforms(r.seed, r.samples, steps) for r in asked])).to(self._device)
         temperature = torch.tensor([asked[o].temperature for o in owner.tolist()], device=self._device)
         rows = _Rows([asked[o] for o in owner.tolist()], self._end_tokens, self._tokenizer)
         live = torch.arange(len(owner), device=self._device)  # row of the cache -> row of the batch
@@ -338,9 +332,7 @@ class TransformersEngine:
             batches.append(batch)
         return batches
 
-    def _halving(
-        self, batch: list[_Encoded], work: Callable[[list[_Encoded]], dict[int, Any]]
-    ) -> list[dict[int, Any]]:
+    def _halving(self, batch: list[_Encoded], work: Callable[[list[_Encoded]], dict[int, Any]]) -> list[dict[int, Any]]:
         """Run a batch; where memory is short, run it in two halves, and say so once."""
         try:
             return [work(batch)]

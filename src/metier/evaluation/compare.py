@@ -75,9 +75,7 @@ def compare(task: Task, rows: Sequence[Example], answers: Sequence[Answers]) -> 
     references = [r.output for r in rows]
     names = metrics_of(task)
     scores: dict[str, dict[str, npt.NDArray[np.float64]]] = {
-        a.system: {
-            name: get_metric(name).rows(a.texts, references, labels=task.labels) for name in names
-        }
+        a.system: {name: get_metric(name).rows(a.texts, references, labels=task.labels) for name in names}
         for a in answers
     }
     main = names[0]

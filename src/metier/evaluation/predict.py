@@ -104,7 +104,8 @@ def score_labels(
             for text in texts[begin : begin + _SHARD]
         ]
         rows += shard(
-            f"{name}-{begin // _SHARD:05d}", lambda asked=asked: [list(s.logprobs) for s in engine.score(asked)]
+            f"{name}-{begin // _SHARD:05d}",
+            lambda asked=asked: [list(s.logprobs) for s in engine.score(asked)],
         )
         if progress:
             progress(max(0, len(rows) - len(_CONTENT_FREE)), 0)

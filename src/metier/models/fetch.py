@@ -24,7 +24,15 @@ from metier import storage
 from metier.errors import MetierError
 from metier.models.catalogue import CATALOGUE, KnownModel, Wheel
 
-_HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.jinja", "*.model", "1_Pooling/*")
+_HUB_FILES = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "*.json",
+    "*.txt",
+    "*.jinja",
+    "*.model",
+    "1_Pooling/*",
+)
 _HUB_SECONDS = 4.0  # how long a hub may take to say anything at all
 _PIECE = 1 << 22
 

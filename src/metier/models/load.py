@@ -61,7 +61,8 @@ def pick_device(device: str) -> str:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(
-            f"engine.device: {device!r} cannot be used ({str(error).splitlines()[0][:200]})", hint="auto finds what is here"
+            f"engine.device: {device!r} cannot be used ({str(error).splitlines()[0][:200]})",
+            hint="auto finds what is here",
         ) from error
     return device
 

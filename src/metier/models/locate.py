@@ -118,7 +118,8 @@ def _check_gguf(path: Path) -> None:
         ) from error
     if size < needed:
         raise UserError(
-            f"model: {path} is cut off: {size} bytes are there, its header promises {needed}", hint="download it again"
+            f"model: {path} is cut off: {size} bytes are there, its header promises {needed}",
+            hint="download it again",
         )
 
 

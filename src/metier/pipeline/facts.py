@@ -31,7 +31,18 @@ from metier.report.facts import (
 )
 from metier.runs import Stage
 
-_ORDER = ("cut_off", "empty", "length", "noise", "copied", "duplicate", "no_answer", "disagreement", "no_label", "balance")
+_ORDER = (
+    "cut_off",
+    "empty",
+    "length",
+    "noise",
+    "copied",
+    "duplicate",
+    "no_answer",
+    "disagreement",
+    "no_label",
+    "balance",
+)
 _SHOWN = 20
 _PACKAGES = ("torch", "transformers", "trl", "peft")
 
@@ -67,7 +78,12 @@ def gather(
     candidates = _candidates(synthesis)
     rendered = storage.read_json(training.path / "rendered.json")
     compared = _comparison(baselines, evaluation)
-    stages = (("synthesis", synthesis), ("training", training), ("baselines", baselines), ("evaluation", evaluation))
+    stages = (
+        ("synthesis", synthesis),
+        ("training", training),
+        ("baselines", baselines),
+        ("evaluation", evaluation),
+    )
     return RunFacts(
         name=task.name,
         run_folder=str(c.run.folder),
@@ -89,13 +105,21 @@ def gather(
         chosen_epoch=training.outcome["epoch"],
         synthetic=_sample(candidates, task.seed),
         stages=tuple(
-            StageCost(name, stage.cost.get("seconds", 0.0), stage.cost.get("tokens"), stage.cost.get("peak_memory_bytes"))
+            StageCost(
+                name,
+                stage.cost.get("seconds", 0.0),
+                stage.cost.get("tokens"),
+                stage.cost.get("peak_memory_bytes"),
+            )
             for name, stage in stages
             if stage is not None
         ),
         rendered_example=RenderedExample(rendered["prompt"], rendered["answer"]),
         prompt=PromptTemplate(
-            template.text[: template.shared], template.text[template.shared :], c.bench.prompts.stop, answer_tokens
+            template.text[: template.shared],
+            template.text[template.shared :],
+            c.bench.prompts.stop,
+            answer_tokens,
         ),
         settings=task.model_dump(mode="json"),
         warnings=tuple(warnings),

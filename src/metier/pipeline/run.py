@@ -20,7 +20,7 @@ from metier.records import Example
 from metier.report.card import write_card
 from metier.report.facts import RunFacts
 from metier.report.html import write_report
-from metier.runs import Run, Stage, open_run
+from metier.runs import Stage, open_run
 from metier.task import Task
 
 STAGES = ("synthesize", "train", "evaluate", "report")

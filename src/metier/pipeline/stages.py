@@ -88,9 +88,7 @@ def train(c: Context, pairs: Sequence[Example], source: str) -> Stage:
     train_pairs, holdout_pairs = split_holdout(task, pairs)
 
     def encode(some: Sequence[Example]) -> Any:
-        return encode_examples(
-            some, task.instruction, shown, c.bench.prompts, tokenizer, task.training.max_length
-        )
+        return encode_examples(some, task.instruction, shown, c.bench.prompts, tokenizer, task.training.max_length)
 
     encoded, too_long = encode(train_pairs)
     holdout = encode(holdout_pairs)[0] if holdout_pairs else []
@@ -143,14 +141,10 @@ def baselines(c: Context, rows: Sequence[Example], test: ExampleFile) -> Stage:
     systems = {}
     for name, some in (("zero_shot", ()), ("few_shot", shown)):
         with c.reporter.track(name, len(rows)) as update:
-            systems[name] = predict.write_answers(
-                c.task, engine, prompts, some, texts, stage.shard, name, update
-            )
+            systems[name] = predict.write_answers(c.task, engine, prompts, some, texts, stage.shard, name, update)
     if c.task.labels:
         with c.reporter.track("label scoring", len(rows)) as update:
-            scored = predict.score_labels(
-                c.task, engine, prompts, shown, texts, stage.shard, "label_scoring", update
-            )
+            scored = predict.score_labels(c.task, engine, prompts, shown, texts, stage.shard, "label_scoring", update)
         systems["label_scoring"] = list(scored.likeliest)
         systems["label_scoring_calibrated"] = list(scored.calibrated)
     storage.write_json(stage.path / "answers.json", systems)
@@ -227,9 +221,7 @@ def _candidates(c: Context, engine: Engine, stage: Stage) -> list[Candidate]:
             judged = backward.agree(task, engine, prompts, written, stage.shard, update)
     else:
         with c.reporter.track("answers", open_ones, "inputs") as update:
-            judged = outputs.vote(
-                task, outputs.answer_inputs(task, engine, prompts, written, stage.shard, update)
-            )
+            judged = outputs.vote(task, outputs.answer_inputs(task, engine, prompts, written, stage.shard, update))
     return outputs.balance(task, judged)
 
 

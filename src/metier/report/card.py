@@ -89,9 +89,15 @@ def _body(facts: RunFacts, base_model: str) -> str:
 
 def _snippet(facts: RunFacts, base_model: str) -> str:
     load = (
-        ["from peft import AutoPeftModelForCausalLM", 'model = AutoPeftModelForCausalLM.from_pretrained("PATH")']
+        [
+            "from peft import AutoPeftModelForCausalLM",
+            'model = AutoPeftModelForCausalLM.from_pretrained("PATH")',
+        ]
         if facts.tuning == "lora"
-        else ["from transformers import AutoModelForCausalLM", 'model = AutoModelForCausalLM.from_pretrained("PATH")']
+        else [
+            "from transformers import AutoModelForCausalLM",
+            'model = AutoModelForCausalLM.from_pretrained("PATH")',
+        ]
     )
     most = facts.prompt.max_tokens if facts.prompt else 128
     return "\n".join(

@@ -44,7 +44,10 @@ def render(facts: RunFacts) -> str:
             [(s.title, s.gain.value, s.gain.low, s.gain.high) for s in facts.systems if s.gain],
             f"points {METRIC_TITLES[facts.metric]}",
         ),
-        funnel=svg.bars([(step.stage.replace("_", " "), step.kept) for step in facts.funnel], "Pairs left after each filter"),
+        funnel=svg.bars(
+            [(step.stage.replace("_", " "), step.kept) for step in facts.funnel],
+            "Pairs left after each filter",
+        ),
         loss=svg.curves(
             [
                 ("training loss", [(p.step, p.train) for p in facts.loss if p.train is not None]),

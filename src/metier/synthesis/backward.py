@@ -5,10 +5,11 @@ looks like is easier than telling one from a delivery problem. Three steps:
 
 1. Answers. In classification, every label equally often. Otherwise the model writes new ones like those shown.
 2. Inputs. A conversation shows the demonstrations backwards (answer, then input) and asks for an input for the answer.
-3. Agreement. Read forwards under the few-shot prompt, the answer must be likelier after its own input than after
-   other inputs: the difference of log-likelihoods is the pointwise mutual information of the pair. In classification
-   the label with the highest difference must be the one asked for (this corrects the model's taste for some labels);
-   otherwise the most convincing ``keep_share`` of the pairs is kept.
+3. Agreement. In classification each input is read twice: forwards (how likely is each label after it, under the
+   few-shot prompt) and backwards (how likely is it under the prompt of each label). Both are calibrated over all
+   inputs and added up; the label is the likeliest, and the surest ``keep_share`` is kept, equally many a label.
+   In a free-text task the answer must be likelier after its own input than after others: the difference of
+   log-likelihoods is the pair's pointwise mutual information, and the ``keep_share`` with the highest is kept.
 
 Knows nothing about training. Sources of the parts: back-translation (Sennrich et al. 2016, arXiv 1511.06709), data
 generated for given labels (ZeroGen, Ye et al. 2022, arXiv 2202.07922), noisy-channel prompting (Min et al. 2022,
@@ -18,10 +19,12 @@ arXiv 2108.04106), batch calibration (Zhou et al. 2024, arXiv 2309.17249).
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from metier.engines.base import Engine, GenerationRequest, Progress, Prompt, ScoringRequest
 from metier.prompts import PromptFormat, Turn, fitting_demonstrations
@@ -124,9 +127,7 @@ def _answers(task: Task, engine: Engine, prompts: PromptFormat, shard: Shard) ->
 def _shown(task: Task, number: int) -> list[Example]:
     """Return the demonstrations one prompt shows, in an order of its own: many orders make for varied inputs."""
     examples = [Example(e.input, e.output) for e in task.examples]
-    return random.Random(seed_of(task.seed, "backward-order", number)).sample(
-        examples, min(len(examples), _MOST_SHOWN)
-    )
+    return random.Random(seed_of(task.seed, "backward-order", number)).sample(examples, min(len(examples), _MOST_SHOWN))
 
 
 def _input_prompt(task: Task, prompts: PromptFormat, answer: str, number: int) -> Prompt:
@@ -165,35 +166,57 @@ def _label_agreement(
     shard: Shard,
     progress: Progress | None,
 ) -> dict[str, Candidate]:
+    """Label each input by two readings of it, and keep the surest for each label."""
     labels = task.labels or ()
-    rows: list[list[float]] = []
+    direct: list[list[float]] = []
+    channel: list[list[float]] = []
     for begin in range(0, len(open_ones), _SHARD):
-        part = open_ones[begin : begin + _SHARD]
-        asked = [
-            ScoringRequest(
-                _forward(task, engine, prompts, c.input), tuple(prompts.answer(label) for label in labels)
-            )
-            for c in part
+        texts = tuple(c.input for c in open_ones[begin : begin + _SHARD])
+        number = begin // _SHARD
+        forwards = [
+            ScoringRequest(_forward(task, engine, prompts, text), tuple(prompts.answer(label) for label in labels))
+            for text in texts
         ]
-        rows += shard(
-            f"agreement-{begin // _SHARD:05d}", lambda asked=asked: [list(s.logprobs) for s in engine.score(asked)]
+        backwards = [ScoringRequest(_input_prompt(task, prompts, label, number), texts) for label in labels]
+        made = shard(
+            f"agreement-{number:05d}",
+            lambda forwards=forwards, backwards=backwards: [
+                [list(s.logprobs) for s in engine.score(forwards)],
+                [list(s.logprobs) for s in engine.score(backwards)],
+            ],
         )
+        direct += made[0]
+        channel += [list(row) for row in zip(*made[1], strict=True)]
         if progress:
-            progress(begin + len(part), 0)
-    logprobs = np.array(rows)  # [candidates, labels]
-    logprobs -= np.logaddexp.reduce(logprobs, axis=1, keepdims=True)
-    # The labels were asked for equally often, so over all candidates no label should be likelier than another.
-    corrected = logprobs - logprobs.mean(axis=0)
-    shares = np.exp(corrected - np.logaddexp.reduce(corrected, axis=1, keepdims=True))
+            progress(begin + len(texts), 0)
+    evidence = _calibrated(np.array(direct)) + _calibrated(np.array(channel))
+    shares = np.exp(evidence - np.logaddexp.reduce(evidence, axis=1, keepdims=True))
+    best = shares.argmax(axis=1)
+    surest = shares.max(axis=1)
+    quota = math.ceil(task.synthesis.keep_share * len(open_ones) / len(labels))
+    kept = {i for k in range(len(labels)) for i in sorted(np.flatnonzero(best == k), key=lambda i: -surest[i])[:quota]}
     out = {}
-    for c, chances in zip(open_ones, shares, strict=True):
-        best = int(chances.argmax())
-        share = float(chances[labels.index(c.output)])
-        marked = dataclasses.replace(c, share=share)
-        if labels[best] != c.output:
-            marked = filters.drop(marked, "disagreement", f"written for {c.output!r}, read as {labels[best]!r}")
+    for i, c in enumerate(open_ones):
+        read = labels[int(best[i])]
+        marked = dataclasses.replace(c, output=read, share=float(surest[i]))
+        if i not in kept:
+            marked = filters.drop(
+                marked,
+                "disagreement",
+                f"written for {c.asked_label!r}, read as {read!r} with {surest[i]:.2f}",
+            )
         out[c.id] = marked
     return out
+
+
+def _calibrated(logprobs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return log-probabilities over labels, ``[inputs, labels]``, without the taste for a label common to all inputs.
+
+    Inputs were asked for equally often for every label, so over all of them no label should be likelier than another
+    (batch calibration, Zhou et al. 2024).
+    """
+    normalised = logprobs - np.logaddexp.reduce(logprobs, axis=1, keepdims=True)
+    return normalised - normalised.mean(axis=0)
 
 
 def _answer_agreement(
@@ -215,9 +238,7 @@ def _answer_agreement(
             rng = random.Random(seed_of(task.seed, "agreement", open_ones[i].id))
             rivals = rng.sample([j for j in range(count) if j != i], others)
             answer = (prompts.answer(open_ones[i].output),)
-            asked += [
-                ScoringRequest(_forward(task, engine, prompts, open_ones[j].input), answer) for j in [i, *rivals]
-            ]
+            asked += [ScoringRequest(_forward(task, engine, prompts, open_ones[j].input), answer) for j in [i, *rivals]]
 
         def score(asked: list[ScoringRequest] = asked) -> list[float]:
             return [s.logprobs[0] / s.tokens[0] for s in engine.score(asked)]

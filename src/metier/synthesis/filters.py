@@ -37,7 +37,17 @@ _PLEASANTRIES = (
     "feel free to",
     "thank you for",
 )
-_SCAFFOLDING = ("input:", "output:", "new input", "good input", "right answer", "[input]", "[output]", "\n\n", "\\_")
+_SCAFFOLDING = (
+    "input:",
+    "output:",
+    "new input",
+    "good input",
+    "right answer",
+    "[input]",
+    "[output]",
+    "\n\n",
+    "\\_",
+)
 _REASONING = ("therefore", "hence,", "thus,", "this task", "the answer is")
 
 Filter = Callable[[str], str | None]

@@ -125,6 +125,7 @@ def _texts(generations: Sequence[Generation]) -> list[tuple[str, bool]]:
 
 
 def raw_candidate(name: str, text: str, finished: bool, label: str | None) -> Candidate:
+    """Return what a model wrote as a candidate; one that was cut off is dropped at once."""
     cleaned = text.strip().removeprefix("- ")
     if finished:
         return Candidate(id=name, input=cleaned, asked_label=label)

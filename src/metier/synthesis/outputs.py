@@ -36,9 +36,7 @@ def answer_inputs(
     examples = [Example(e.input, e.output) for e in task.examples]
     longest = max(engine.count_tokens([c.input for c in open_ones]), default=0)
     room = engine.context_length - settings.output_max_tokens - longest - 256
-    shown = fitting_demonstrations(
-        examples, engine.count_tokens, room - engine.count_tokens([task.instruction])[0]
-    )
+    shown = fitting_demonstrations(examples, engine.count_tokens, room - engine.count_tokens([task.instruction])[0])
     answered: dict[str, tuple[str, ...]] = {}
     tokens = 0
     for begin in range(0, len(open_ones), _SHARD):
@@ -103,7 +101,9 @@ def _voted(task: Task, candidate: Candidate, checks: Sequence[Callable[[str], st
     winner, share = filters.majority_vote(passed[: settings.output_keep], settings.agreement)
     if winner is None:
         dropped = filters.drop(
-            candidate, "disagreement", f"the commonest answer has a share of {share:.2f} < {settings.agreement}"
+            candidate,
+            "disagreement",
+            f"the commonest answer has a share of {share:.2f} < {settings.agreement}",
         )
         return dataclasses.replace(dropped, share=share)
     output: str | None = winner

@@ -58,9 +58,7 @@ def encode_examples(
             continue
         if len(answer_ids) < 2:
             raise MetierError(f"the answer {pair.output!r} has no token to train on")
-        encoded.append(
-            EncodedExample((*prompt_ids, *answer_ids), (*[-100] * len(prompt_ids), *answer_ids))
-        )
+        encoded.append(EncodedExample((*prompt_ids, *answer_ids), (*[-100] * len(prompt_ids), *answer_ids)))
     if not encoded:
         raise MetierError(
             f"none of the {len(pairs)} training pairs fits training.max_length={max_length} tokens",

@@ -83,6 +83,8 @@ def tune(
     """
     import transformers
     from peft import LoraConfig
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
     from trl import SFTConfig
 
     transformers.logging.set_verbosity_error()
@@ -96,9 +98,7 @@ def tune(
         device=device,
         trust_remote_code=engine.trust_remote_code,
     )
-    rate = settings.learning_rate or default_learning_rate(
-        settings.method, loaded.config.get_text_config().hidden_size
-    )
+    rate = settings.learning_rate or default_learning_rate(settings.method, loaded.config.get_text_config().hidden_size)
     steps_an_epoch = math.ceil(len(train) / settings.batch_size)
     total = steps_an_epoch * settings.epochs
     checkpoints, epochs = folder / "checkpoints", folder / "epochs"
@@ -154,14 +154,17 @@ def tune(
         )
         if lora
         else None,
-        callbacks=[_callback(checkpoints, epochs, progress)],
+        callbacks=[
+            _callback(checkpoints, epochs, progress),
+            TensorBoardCallback(SummaryWriter(str(folder / "tensorboard"))),
+        ],
     )
     trainer.remove_callback(transformers.PrinterCallback)
     _quietly(trainer.train, resume_from_checkpoint=_last_whole_checkpoint(checkpoints))
     losses = _losses(trainer.state.log_history)
     if any(p.train is not None and not math.isfinite(p.train) for p in losses):
         raise MetierError(
-            "the training loss became NaN or infinite", hint="lower training.learning_rate (now %g)" % rate
+            "the training loss became NaN or infinite", hint=f"lower training.learning_rate (now {rate:g})"
         )
     epoch = _best_epoch(losses, settings.epochs)
     result = folder / ("adapter" if lora else "model")

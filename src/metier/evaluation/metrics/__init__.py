@@ -76,5 +76,6 @@ def get_metric(name: str) -> Metric:
         return METRICS[name]
     near = difflib.get_close_matches(name, METRICS, n=1)
     raise UserError(
-        f"metric: {name!r} is not known", hint=f"did you mean {near[0]}?" if near else f"known: {', '.join(METRICS)}"
+        f"metric: {name!r} is not known",
+        hint=f"did you mean {near[0]}?" if near else f"known: {', '.join(METRICS)}",
     )

@@ -1,0 +1,124 @@
+"""SELF-GUIDE on its own tasks.
+
+Run it with: python benchmarks/self_guide.py --data FOLDER [--models A B] [--tasks …] [--recipes …]
+
+Runs the whole of Metier on Super-NaturalInstructions tasks with the prompts and test splits of the SELF-GUIDE authors,
+and writes one JSON file with every score, interval and time. It continues where it was stopped. The data is not part
+of the project: FOLDER must hold superni/tasks.jsonl and superni/selfguide_test.parquet (see docs/results.md).
+
+The test files are sorted by label, so "the first 200 rows" of a classification task are all of one label, and a
+constant answer would score 100. Rows are therefore drawn at random, by the seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+
+from metier import storage
+from metier.errors import MetierError
+from metier.pipeline.facts import machine
+from metier.pipeline.run import run_task
+from metier.progress import Reporter
+from metier.recipes import recipe_settings
+from metier.report.table import result_json
+from metier.task import Task
+
+# Three classification and three generation tasks: held-out and tuning tasks of the paper, short enough for a CPU.
+TASKS = ("task738", "task1529", "task1615", "task121", "task1195", "task1345")
+LABELS = {"task190": ("E", "C", "N"), "task329": ("A", "B", "Neither"), "task346": ("True", "False")}
+
+
+def main() -> None:
+    """Run what is asked for and write the results."""
+    arguments = _arguments()
+    path = arguments.results
+    results: dict[str, Any] = storage.read_json(path) if path.exists() else {"runs": {}}
+    results["machine"] = {**vars_of_machine(), "python": platform.python_version()}
+    for model in arguments.models:
+        for recipe in arguments.recipes:
+            for name in arguments.tasks:
+                key = f"{model}/{recipe}/{name}"
+                if key in results["runs"]:
+                    continue
+                print(f"== {key}", file=sys.stderr, flush=True)
+                task = superni_task(arguments.data, name, model, recipe, arguments)
+                folder = arguments.runs / model / recipe / name
+                try:
+                    facts = run_task(task, folder, Reporter())
+                    results["runs"][key] = {} if facts is None else {**result_json(facts), "run": key}
+                except MetierError as error:
+                    results["runs"][key] = {"error": error.message.replace(str(folder), "RUN")}
+                storage.write_json(path, results)
+    print(json.dumps({"results": str(path), "runs": len(results["runs"])}))
+
+
+def superni_task(data: Path, name: str, model: str, recipe: str, arguments: argparse.Namespace) -> Task:
+    """Return one of the paper's tasks, its test rows written beside the runs."""
+    told = next(t for t in map(json.loads, (data / "superni/tasks.jsonl").open()) if t["task"] == name)
+    labels = tuple(label.strip() for label in told["labels"]) or LABELS.get(name)
+    examples = [{"input": e["input"], "output": e["output"].strip()} for e in told["examples"][: arguments.examples]]
+    table = pyarrow.parquet.read_table(
+        data / "superni/selfguide_test.parquet", filters=[("task", "=", name)], columns=["input", "output"]
+    )
+    rows = [{"input": r["input"], "output": r["output"].strip()} for r in table.to_pylist()]
+    test = arguments.runs / "data" / f"{name}.jsonl"
+    storage.write_lines(test, [r for r in rows if r["input"].strip() and r["output"]])
+    settings = recipe_settings(recipe, classification=labels is not None)  # type: ignore[arg-type]
+    for override in arguments.set:
+        key, _, value = override.partition("=")
+        part, _, leaf = key.partition(".")
+        settings.setdefault(part, {})[leaf] = json.loads(value)
+    settings.setdefault("evaluation", {})["limit"] = arguments.rows
+    return Task.model_validate(
+        {
+            "name": name,
+            "instruction": told["instruction"],
+            "labels": labels,
+            "examples": examples,
+            "model": model,
+            "recipe": recipe,
+            "test": str(test.resolve()),
+            "seed": arguments.seed,
+            **settings,
+        }
+    )
+
+
+def vars_of_machine() -> dict[str, Any]:
+    """Return what the machine is, ready for JSON."""
+    facts = machine()
+    return {
+        "cpu": facts.cpu,
+        "cores": facts.cores,
+        "memory_bytes": facts.memory_bytes,
+        "accelerator": facts.accelerator,
+        "versions": dict(facts.versions),
+    }
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--models", nargs="+", default=["smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct"])
+    parser.add_argument("--recipes", nargs="+", default=["backward"])
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS))
+    parser.add_argument("--rows", type=int, default=200, help="test rows a task")
+    parser.add_argument("--examples", type=int, default=6, help="demonstrations a task, at most")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="PART.KEY=JSON", help="settings that win over the recipe"
+    )
+    parser.add_argument("--runs", type=Path, default=Path("runs/self-guide"))
+    parser.add_argument("--results", type=Path, default=Path("benchmarks/results/self_guide.json"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

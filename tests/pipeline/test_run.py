@@ -1,0 +1,207 @@
+"""The whole way with a tiny model: it runs, repeats to the byte, and goes on wherever it was killed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metier.cli import run_cli
+
+TASK = """\
+name: tiny
+instruction: Name the team.
+labels: [billing, delivery]
+examples:
+  - {{input: I was charged twice, output: billing}}
+  - {{input: the parcel is late, output: delivery}}
+model: {model}
+test: test.jsonl
+engine: {{dtype: float32, device: cpu}}
+synthesis:
+  inputs: 24
+  input_max_tokens: 12
+  noise_filter: false
+  near_duplicates: null
+  output_max_tokens: 6
+  output_samples: 4
+  min_pairs: 1
+training: {{epochs: 2, batch_size: 2, checkpoint_steps: 2, holdout_share: 0.2}}
+evaluation: {{resamples: 200, max_tokens: 6}}
+"""
+# Times, and what is drawn from them, differ from run to run; everything else must not.
+VOLATILE = ("cost.json", "report.html", "result.json", ".lock", "events.out")
+
+
+def make_task(folder: Path, model: Path, extra: str = "") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "task.yaml"
+    path.write_text(TASK.format(model=model) + extra)
+    rows = [{"input": f"case {i} charged", "output": "billing" if i % 2 else "delivery"} for i in range(10)]
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    return {
+        str(f.relative_to(run)): f.read_bytes()
+        for f in sorted(run.rglob("*"))
+        if f.is_file() and not any(mark in f.name for mark in VOLATILE)
+    }
+
+
+@pytest.fixture(scope="module")
+def left_alone(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("run")
+    assert run_cli(["run", str(make_task(folder, tiny_model)), "--out", str(folder / "out"), "--quiet"]) == 0
+    return folder
+
+
+def test_a_run_leaves_what_it_promises(left_alone: Path) -> None:
+    out = left_alone / "out"
+    (adapter,) = out.glob("training-*/adapter")
+    names = {f.name for f in adapter.iterdir()}
+    assert {
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "README.md",
+        "chat_template.jinja",
+        "metier.json",
+    } <= names
+    assert (out / "report.html").exists()
+    facts = json.loads((out / "result.json").read_text())
+    systems = [s["system"] for s in facts["systems"]]
+    assert systems == [
+        "majority",
+        "zero_shot",
+        "few_shot",
+        "label_scoring",
+        "label_scoring_calibrated",
+        "specialist",
+    ]
+    (candidates,) = out.glob("synthesis-*/candidates.jsonl")
+    rows = [json.loads(line) for line in candidates.read_text().splitlines()]
+    assert len(rows) == 24
+    assert all(row["reason"] for row in rows if row["dropped_by"])
+    assert not list(out.rglob("*.partial"))
+    assert not list(out.rglob("checkpoint-*"))
+
+
+def test_a_finished_run_does_nothing_again(left_alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(left_alone / "out")
+    assert run_cli(["run", str(left_alone / "task.yaml"), "--out", str(left_alone / "out"), "--json"]) == 0
+    told = capsys.readouterr()
+    assert told.err.count("done before") == 4
+    result = json.loads(told.out.strip().splitlines()[-1])
+    assert result["verdict"] in ("better", "not shown to be better", "worse")
+    assert set(result["seconds"]) == {"synthesis", "training", "baselines", "evaluation"}
+    assert contents(left_alone / "out") == before
+
+
+def test_killed_again_and_again_it_ends_with_the_same_bytes(left_alone: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """SIGKILL at every fifth write, until the run comes to its end."""
+    code = (
+        "import os, signal, sys\n"
+        "from metier import storage\n"
+        "left = 5\n"
+        "replace = os.replace\n"
+        "write = storage.write_text\n"
+        "def counted(path, text):\n"
+        "    global left\n"
+        "    left -= 1\n"
+        "    if left == 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    write(path, text)\n"
+        "storage.write_text = counted\n"
+        "from metier.cli import run_cli\n"
+        "sys.exit(run_cli(sys.argv[1:]))\n"
+    )
+    task = make_task(tmp_path, tiny_model)
+    command = [sys.executable, "-c", code, "run", str(task), "--out", str(tmp_path / "out"), "--quiet"]
+    kills = 0
+    while (ended := subprocess.run(command, capture_output=True, text=True, check=False)).returncode == -9:
+        kills += 1
+        assert kills < 40, "it never ends"
+    assert ended.returncode == 0, ended.stderr
+    assert kills >= 4
+    expected, found = contents(left_alone / "out"), contents(tmp_path / "out")
+    assert set(found) == set(expected)
+    differing = [name for name in expected if found[name] != expected[name] and name != "task.json"]
+    assert differing == []
+
+
+def test_changed_training_does_not_repeat_synthesis(left_alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["run", str(left_alone / "task.yaml"), "training.epochs=1", "--out", str(left_alone / "out")]
+    assert run_cli(arguments) == 0
+    told = capsys.readouterr().err
+    assert "synthesis: done before" in told
+    assert "baselines: done before" in told
+    assert "training: done before" not in told
+
+
+def test_a_gate_that_is_not_met_ends_with_1(left_alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run_cli(["run", str(left_alone / "task.yaml"), "--out", str(left_alone / "out"), "--gate", "--quiet"])
+    better = json.loads((left_alone / "out" / "result.json").read_text())["verdict"] == "better"
+    assert code == (0 if better else 1)
+    if not better:
+        assert "--gate" in capsys.readouterr().err
+
+
+def test_too_little_data_stops_before_training(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = make_task(tmp_path, tiny_model)
+    out = tmp_path / "out"
+    assert run_cli(["run", str(task), "synthesis.min_pairs=999", "--out", str(out), "--quiet"]) == 1
+    told = capsys.readouterr().err
+    assert "fewer than synthesis.min_pairs=999" in told
+    assert "training was not started" in told
+    assert "hint:" in told
+    assert list(out.glob("synthesis-*/candidates.jsonl"))
+    assert not list(out.glob("training-*"))
+
+
+@pytest.mark.parametrize("recipe", ["self-guide", "backward"])
+@pytest.mark.parametrize("labels", [True, False])
+def test_every_recipe_runs_for_every_kind_of_task(tiny_model: Path, tmp_path: Path, recipe: str, labels: bool) -> None:
+    task = make_task(tmp_path, tiny_model, f"recipe: {recipe}\n")
+    overrides = ["synthesis.agreement=0.01", "synthesis.input_length_filter=false", "training.epochs=1"]
+    if not labels:
+        overrides += ["labels=null", "synthesis.output_length_filter=false"]
+    if labels and recipe == "self-guide":
+        # Random weights never write a label; two letters that they do write stand in for labels.
+        overrides += ["synthesis.balance=false"]
+    code = run_cli(["synthesize", str(task), *overrides, "--out", str(tmp_path / "out"), "--quiet"])
+    (candidates,) = (tmp_path / "out").glob("synthesis-*/candidates.jsonl")
+    rows = [json.loads(line) for line in candidates.read_text().splitlines()]
+    kept = [row for row in rows if row["dropped_by"] is None]
+    assert code == (0 if kept else 1)
+    assert all(row["output"] for row in kept)
+    assert all(row["reason"] for row in rows if row["dropped_by"])
+
+
+def test_labelled_data_takes_the_place_of_synthesis(tiny_model: Path, tmp_path: Path) -> None:
+    task = make_task(tmp_path, tiny_model, "train: train.jsonl\ntrain_use: instead\n")
+    rows = [{"input": f"train {i}", "output": "billing" if i % 2 else "delivery"} for i in range(12)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run_cli(["run", str(task), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    assert not list((tmp_path / "out").glob("synthesis-*"))
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["kept_pairs"] == 12
+
+
+def test_without_a_test_set_there_is_no_verdict(tiny_model: Path, tmp_path: Path) -> None:
+    task = make_task(tmp_path, tiny_model)
+    assert run_cli(["run", str(task), "test=null", "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["verdict"] is None
+    (mark,) = (tmp_path / "out").glob("training-*/adapter/metier.json")
+    assert json.loads(mark.read_text())["recommended"] == "base"
+
+
+def test_a_run_folder_that_cannot_be_made(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("in the way")
+    code = run_cli(["run", str(make_task(tmp_path, tiny_model)), "--out", str(tmp_path / "file" / "out"), "--quiet"])
+    assert code in (1, 2)
+    assert "error:" in capsys.readouterr().err

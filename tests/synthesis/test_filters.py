@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metier.records import Candidate
+from metier.synthesis import filters
+from metier.task import Demonstration
+
+DEMOS = (
+    Demonstration(input="I was charged twice.", output="billing"),
+    Demonstration(input="Thank you for the parcel, but it is empty.", output="delivery"),
+)
+PHRASES = filters.noise_phrases(DEMOS, classification=True)
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "...", "- — -"])
+def test_empty_is_dropped_with_its_reason(text: str) -> None:
+    assert filters.empty(text) == "nothing but white space or punctuation"
+
+
+def test_text_in_any_script_is_not_empty() -> None:
+    assert all(filters.empty(text) is None for text in ("a", "1", "é", "漢", "привет", "مرحبا"))
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("Sure, my parcel is late", "sure,"),
+        ("Here\u2019s one: my parcel is late", "here's"),
+        ("Input: my parcel is late", "input:"),
+        ("My parcel\n\nis late", "\n\n"),
+        ("a \\_ b", "\\_"),
+        ("It is late, therefore delivery", "therefore"),
+    ],
+)
+def test_noise_is_dropped_with_the_phrase(text: str, phrase: str) -> None:
+    assert filters.noise(text, PHRASES) == f"holds {phrase!r}"
+
+
+def test_what_the_demonstrations_say_is_not_noise() -> None:
+    assert "thank you for" not in PHRASES
+    assert "thank you for" in filters.noise_phrases(DEMOS[:1], classification=True)
+
+
+def test_reasoning_words_are_noise_in_classification_only() -> None:
+    assert filters.noise("therefore", filters.noise_phrases(DEMOS, classification=False)) is None
+
+
+def test_length_limits_mean_nothing_of_few_or_equal_lengths() -> None:
+    assert filters.length_limits(["a", "bbb"]) is None
+    assert filters.length_limits(["aa", "bb", "cc"]) is None
+    limits = filters.length_limits(["a" * 10, "a" * 20, "a" * 30])
+    assert limits is not None
+    assert filters.length("a" * 20, limits) is None
+    assert filters.length("a" * 90, limits) == "90 characters, outside 4 to 36"
+
+
+def test_exact_duplicates_do_not_depend_on_case_and_spaces() -> None:
+    seen = filters.SeenTexts()
+    assert seen.check("My parcel is late") is None
+    assert seen.check("my  parcel is LATE ") == "the same as an earlier one"
+    assert seen.check("my parcel is late!") is None
+
+
+def test_near_duplicates_are_dropped_and_others_are_not() -> None:
+    seen = filters.SeenTexts(near=0.6)
+    assert seen.check("the parcel that I ordered on Monday has still not come to my house") is None
+    reason = seen.check("the parcel that I ordered on Monday has still not come to my flat")
+    assert reason is not None
+    assert "like an earlier one" in reason
+    assert seen.check("my password does not work since the last update of the app") is None
+
+
+@given(st.lists(st.text(alphabet="abc ", min_size=1), max_size=30))
+def test_of_equal_texts_exactly_one_is_kept(texts: list[str]) -> None:
+    seen = filters.SeenTexts()
+    kept = [text for text in texts if seen.check(text) is None]
+    keys = [" ".join(t.lower().split()) for t in texts]
+    assert Counter(" ".join(t.lower().split()) for t in kept) == Counter(set(keys))
+
+
+def test_the_vote_takes_the_most_frequent_then_the_shortest_then_the_first() -> None:
+    assert filters.majority_vote(["a", "b", "b"], 0.3) == ("b", 2 / 3)
+    assert filters.majority_vote(["long", "xy", "long", "xy"], 0.3) == ("xy", 0.5)
+    assert filters.majority_vote(["xy", "ab"], 0.3) == ("xy", 0.5)
+    assert filters.majority_vote(["a", "b", "c", "d"], 0.3) == (None, 0.25)
+    with pytest.raises(ValueError, match="no answers"):
+        filters.majority_vote([], 0.3)
+
+
+@given(st.lists(st.text(max_size=3), min_size=1, max_size=20), st.floats(0, 1))
+def test_the_winner_has_its_share(answers: list[str], agreement: float) -> None:
+    winner, share = filters.majority_vote(answers, agreement)
+    assert share == max(Counter(answers).values()) / len(answers)
+    assert (winner is not None) == (share >= agreement)
+    if winner is not None:
+        assert answers.count(winner) / len(answers) == share
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=40), st.integers(0, 9))
+def test_balanced_classes_are_as_large_as_the_rarest(labels: list[str], seed: int) -> None:
+    kept = filters.balance(labels, seed)
+    counts = Counter(labels[i] for i in kept)
+    assert kept == sorted(set(kept)) == filters.balance(labels, seed)
+    assert set(counts) == set(labels)
+    assert all(count == min(Counter(labels).values()) for count in counts.values())
+
+
+def test_a_dropped_candidate_stays_as_it_is() -> None:
+    dropped = filters.drop(Candidate("r0.0", "x"), "noise", "why")
+    assert filters.apply(dropped, [("empty", filters.empty)], "") is dropped
+    kept = filters.apply(Candidate("r0.0", "x"), [("empty", filters.empty)], "x")
+    assert kept.kept
+    assert filters.apply(kept, [("empty", filters.empty)], " ").dropped_by == "empty"

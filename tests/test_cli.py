@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from metier.cli import run_cli
+
+
+def test_help_is_quick_and_brings_no_torch() -> None:
+    code = "import sys; from metier.cli import run_cli; run_cli(['--help']); print('torch' in sys.modules)"
+    best = 9.9
+    for _ in range(3):
+        start = time.monotonic()
+        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        best = min(best, time.monotonic() - start)
+    assert told.strip().endswith("False")
+    assert "synthesize" in told
+    assert best < 1.5, "half a second on an idle machine"
+
+
+def test_the_users_mistakes_end_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(["run", str(tmp_path / "none.yaml")]) == 2
+    assert "no such file" in capsys.readouterr().err
+    assert run_cli(["nonsense"]) == 2
+    assert run_cli(["run", "--limt", "3"]) == 2
+
+
+def test_init_validate_and_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_cli(["init", "mine"]) == 0
+    assert run_cli(["validate", "mine/task.yaml"]) == 0
+    assert "3 rows" in capsys.readouterr().out
+    assert run_cli(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "Task"
+
+
+def test_validate_finds_a_wrong_test_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_cli(["init", "mine"])
+    with (tmp_path / "mine" / "test.jsonl").open("a") as file:
+        file.write('{"input": "no output here"}\n')
+    assert run_cli(["validate", "mine/task.yaml"]) == 2
+    assert "test.jsonl:4: output is empty" in capsys.readouterr().err
+
+
+def test_models_list_and_a_typo(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(["models", "list"]) == 0
+    assert "smollm2-135m-instruct" in capsys.readouterr().out
+    assert run_cli(["models", "fetch", "smollm-135m-instruct"]) == 2
+    assert "did you mean smollm2-135m-instruct?" in capsys.readouterr().err
