@@ -43,6 +43,9 @@ Budget = Annotated[str | None, typer.Option("--budget", help="Fit the run to a t
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 
+# Typer may bring its own copy of click, so the error for wrong arguments is reached through what Typer exports.
+_USAGE_ERROR: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
+
 _SMOKE = (
     "synthesis.inputs=16",
     "synthesis.prompts_per_round=8",
@@ -247,8 +250,6 @@ def main() -> None:
 
 def run_cli(arguments: list[str]) -> int:
     """Run one command and return its exit code; errors are printed to standard error."""
-    import click
-
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
     try:
@@ -261,12 +262,12 @@ def run_cli(arguments: list[str]) -> int:
         if error.hint:
             print(f"  hint: {error.hint}", file=sys.stderr)
         return error.exit_code
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         return error.exit_code
-    except click.ClickException as error:
+    except _USAGE_ERROR as error:
         error.show()
         return 2
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("stopped; the same command continues where it was", file=sys.stderr)
         return 130
 

@@ -53,7 +53,7 @@ def _backward(classification: bool) -> dict[str, Any]:
         "synthesis": {
             "method": "backward",
             "inputs": 480 if classification else 400,
-            "input_temperature": 1.0,
+            "input_temperature": 0.8,
             "input_max_tokens": 128,
             "input_top_k": 40,
             "input_length_filter": False,

@@ -146,14 +146,14 @@ def open_run(folder: Path) -> Iterator[Run]:
     with storage.explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock")
-    try:
-        with storage.explained(folder):
+    with storage.explained(folder):
+        try:
             lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise UserError(
-            f"{folder}: another metier run is working in this folder",
-            hint="wait for it, stop it, or give this run a folder of its own with --out",
-        ) from error
+        except filelock.Timeout as error:
+            raise UserError(
+                f"{folder}: another metier run is working in this folder",
+                hint="wait for it, stop it, or give this run a folder of its own with --out",
+            ) from error
     try:
         yield Run(folder)
     finally:

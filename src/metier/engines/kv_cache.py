@@ -14,7 +14,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 _SPARE = 64  # tokens of room added at each growth: copies stay rare, memory stays close to what is used
 
 
-class GrowingLayer(DynamicLayer):
+class GrowingLayer(DynamicLayer):  # type: ignore[misc]
     """One layer's keys and values, ``[rows, heads, tokens, head_dim]``, written into a buffer with room to spare."""
 
     def __init__(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,9 +67,7 @@ def write_answers(
             for i, text in enumerate(inputs[begin : begin + _SHARD])
         ]
         before = engine.stats.generated_tokens
-        answers += shard(
-            f"{name}-{begin // _SHARD:05d}", lambda asked=asked: [g.texts[0] for g in engine.generate(asked)]
-        )
+        answers += shard(f"{name}-{begin // _SHARD:05d}", partial(_written, engine, asked))
         tokens += engine.stats.generated_tokens - before
         if progress:
             progress(len(answers), tokens)
@@ -105,7 +104,7 @@ def score_labels(
         ]
         rows += shard(
             f"{name}-{begin // _SHARD:05d}",
-            lambda asked=asked: [list(s.logprobs) for s in engine.score(asked)],
+            partial(_scored, engine, asked),
         )
         if progress:
             progress(max(0, len(rows) - len(_CONTENT_FREE)), 0)
@@ -116,3 +115,11 @@ def score_labels(
         likeliest=tuple(task.labels[i] for i in logprobs.argmax(axis=1)),
         calibrated=tuple(task.labels[i] for i in (logprobs - prior).argmax(axis=1)),
     )
+
+
+def _written(engine: Engine, asked: Sequence[GenerationRequest]) -> list[str]:
+    return [g.texts[0] for g in engine.generate(asked)]
+
+
+def _scored(engine: Engine, asked: Sequence[ScoringRequest]) -> list[list[float]]:
+    return [list(s.logprobs) for s in engine.score(asked)]

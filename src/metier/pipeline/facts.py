@@ -204,6 +204,7 @@ def _comparison(baselines: Stage | None, evaluation: Stage | None) -> dict[str, 
         "baseline": facts["baseline"] if facts["gain"] else None,
         "gain": Interval(**facts["gain"]) if facts["gain"] else None,
         "verdict": facts["verdict"],
+        "detectable": facts["detectable"],
         "predictions": tuple(
             BeforeAfter(
                 after[i]["input"],

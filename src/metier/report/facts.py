@@ -67,7 +67,7 @@ class FunnelStep:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BeforeAfter:
-    """One test row as the baseline answered it (before) and as the specialist did (after); scores 0 to 100."""
+    """One test row as the baseline answered it (before) and the specialist did (after); scores 0 to 100."""
 
     input: str
     reference: str
@@ -89,7 +89,7 @@ class StageCost:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RenderedExample:
-    """One training example exactly as the model was given it: the prompt, and the answer it was trained on."""
+    """One training example as the model was given it: the prompt, and the answer it was trained on."""
 
     prompt: str
     answer: str
@@ -131,9 +131,10 @@ class RunFacts:
         test_source: Name of the test file; None if there was none, and then there is no verdict.
         test_rows: Rows the systems were compared on.
         systems: One row each, in display order (majority class or copied input first, specialist last).
-        baseline: Key of the system that the verdict is about (the best prompted one).
+        baseline: Key of the system that the verdict is about (the best of those that are not the specialist).
         gain: The specialist's paired gain over ``baseline`` by the first metric.
         verdict: What the gain shows.
+        detectable: The smallest gain that so many rows would have shown, in points; None if it is not known.
         funnel: The data's way to the training set, in order.
         kept_pairs: Pairs the specialist was trained on.
         label_counts: Training pairs by label; empty for free text.
@@ -171,6 +172,7 @@ class RunFacts:
     baseline: str | None = None
     gain: Interval | None = None
     verdict: Verdict | None = None
+    detectable: float | None = None
     funnel: tuple[FunnelStep, ...] = ()
     kept_pairs: int = 0
     label_counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -208,7 +210,7 @@ class RunFacts:
 
     @property
     def better(self) -> bool:
-        """Whether the specialist was shown to be better than the best prompted base model."""
+        """Whether the specialist was shown to be better than the best of the other systems."""
         return self.verdict == "better"
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,17 +1,24 @@
 """Writes the report: one HTML file that stands alone. Knows nothing of how a fact came to be.
 
-All that a model or a data file said is untrusted text, so the template escapes everything.
+All that a model or a data file said is untrusted text: the template escapes everything, what is no character
+is replaced, and the page's own policy forbids scripts and requests.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from metier import storage
-from metier.report import svg
-from metier.report.facts import RunFacts
-from metier.report.table import METRIC_TITLES, interval_text, verdict_sentence
+from metier.records import LossPoint
+from metier.report import svg, words
+from metier.report.facts import BeforeAfter, FunnelStep, RunFacts
+
+_LOSS_POINTS = 240  # drawn and listed; a longer curve is thinned
+_RIGHT_OR_WRONG = ("exact_match", "label_match")
 
 
 def write_report(facts: RunFacts, path: Path) -> None:
@@ -20,6 +27,10 @@ def write_report(facts: RunFacts, path: Path) -> None:
     Args:
         facts: What to say.
         path: The HTML file.
+
+    Raises:
+        UserError: The folder may not be written to.
+        MetierError: The disk is full, or the write failed otherwise.
     """
     storage.write_text(path, render(facts))
 
@@ -31,40 +42,144 @@ def render(facts: RunFacts) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("metier.report", "."),
         autoescape=True,
+        finalize=_printable,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters.update(
+        number=words.number,
+        points=words.points,
+        duration=words.duration,
+        size=words.size,
+        shorten=words.shorten,
+        metric=words.metric_title,
+        words=_spaced,
+    )
+    curve, every = _thinned(facts.loss)
     return environment.get_template("template.html.j2").render(
         facts=facts,
-        verdict=verdict_sentence(facts),
-        titles=METRIC_TITLES,
-        interval_text=interval_text,
-        gains=svg.intervals(
-            [(s.title, s.gain.value, s.gain.low, s.gain.high) for s in facts.systems if s.gain],
-            f"points {METRIC_TITLES[facts.metric]}",
-        ),
-        funnel=svg.bars(
-            [(step.stage.replace("_", " "), step.kept) for step in facts.funnel],
-            "Pairs left after each filter",
-        ),
-        loss=svg.curves(
-            [
-                ("training loss", [(p.step, p.train) for p in facts.loss if p.train is not None]),
-                ("hold-out loss", [(p.step, p.holdout) for p in facts.loss if p.holdout is not None]),
-            ],
-            "Loss by optimiser step",
-        ),
+        verdict=words.verdict_sentence(facts),
+        caveats=words.caveats(facts),
+        interval_text=words.interval_text,
+        mark=_mark,
+        judged=facts.gain is not None,
+        baseline=words.baseline(facts) if facts.baseline else None,
+        changes=_changes(facts.predictions),
+        right_or_wrong=facts.metric in _RIGHT_OR_WRONG,
+        scores_figure=_scores_figure(facts),
+        gains_figure=_gains_figure(facts),
+        funnel_figure=_funnel_figure(facts.funnel),
+        labels_figure=_labels_figure(facts.label_counts),
+        loss_figure=_loss_figure(facts, curve),
+        curve=curve,
+        curve_every=every,
         settings=_flat(facts.settings),
     )
 
 
-def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Return nested settings as (dotted key, value) rows; examples are shown elsewhere."""
+def _printable(value: Any) -> Any:
+    return words.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _spaced(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _tone(facts: RunFacts, system: str) -> str:
+    if system == "specialist":
+        return "good" if facts.better else "accent"
+    return "plain"
+
+
+def _scores_figure(facts: RunFacts) -> Markup:
+    rows = [
+        svg.Dot(s.title, words.number(s.scores[facts.metric]), s.scores[facts.metric], tone=_tone(facts, s.system))
+        for s in facts.systems
+        if facts.metric in s.scores
+    ]
+    return svg.dots(f"Score of each system: {words.metric_title(facts.metric)}, 0 to 100", rows, (0, 100))
+
+
+def _gains_figure(facts: RunFacts) -> Markup:
+    gains = [(s, s.gain) for s in facts.systems if s.gain is not None]
+    rows = [
+        svg.Dot(
+            f"over {s.title}",
+            words.interval_text(gain),
+            gain.value,
+            gain.low,
+            gain.high,
+            tone="good" if gain.low > 0 else "bad" if gain.high < 0 else "plain",
+        )
+        for s, gain in gains
+    ]
+    domain = (min(0.0, *(g.low for _, g in gains)), max(0.0, *(g.high for _, g in gains))) if gains else (0.0, 1.0)
+    return svg.dots("The specialist's gain over each system, with its 95% interval", rows, domain, zero=True)
+
+
+def _funnel_figure(funnel: Sequence[FunnelStep]) -> Markup:
+    rows = []
+    for step in funnel:
+        lost = sum(step.dropped.values())
+        text = f"{step.kept:,} left" + (f", {lost:,} dropped" if lost else "")
+        rows.append(svg.Bar(_spaced(step.stage), text, step.kept, lost))
+    return svg.bars("Synthetic pairs left after each step", rows)
+
+
+def _labels_figure(counts: Mapping[str, int]) -> Markup:
+    rows = [svg.Bar(words.shorten(words.clean(label), 40), f"{n:,}", n) for label, n in counts.items()]
+    return svg.bars("Training pairs by label", rows)
+
+
+def _loss_figure(facts: RunFacts, curve: Sequence[LossPoint]) -> Markup:
+    train = svg.Line("training", [(p.step, p.train) for p in curve], "plain")
+    holdout = svg.Line("held out", [(p.step, p.holdout) for p in curve if p.holdout is not None], "accent", dots=True)
+    return svg.lines("Loss by optimiser step", (train, holdout), x_label="optimiser step", mark=_kept_step(facts))
+
+
+def _kept_step(facts: RunFacts) -> tuple[float, str] | None:
+    """Return the last step of the epoch whose weights were kept."""
+    if facts.chosen_epoch is None:
+        return None
+    steps = [p.step for p in facts.loss if p.epoch <= facts.chosen_epoch + 1e-6]
+    return (steps[-1], f"epoch {facts.chosen_epoch} kept") if steps else None
+
+
+def _thinned(loss: Sequence[LossPoint]) -> tuple[list[LossPoint], int]:
+    """Return every n-th point, and all with a hold-out loss, so that about `_LOSS_POINTS` are left; and n."""
+    every = -(-len(loss) // _LOSS_POINTS) or 1
+    last = len(loss) - 1
+    return [p for i, p in enumerate(loss) if i % every == 0 or i == last or p.holdout is not None], every
+
+
+def _mark(metric: str, score: float) -> str:
+    """Return a row's score in words: right or wrong where a metric knows nothing between."""
+    if metric in _RIGHT_OR_WRONG and score in (0.0, 100.0):
+        return "✓ right" if score else "✗ wrong"
+    return words.number(score)
+
+
+def _changes(rows: Sequence[BeforeAfter]) -> dict[str, int]:
+    better = sum(row.score_after > row.score_before for row in rows)
+    worse = sum(row.score_after < row.score_before for row in rows)
+    return {"better": better, "worse": worse, "same": len(rows) - better - worse}
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested settings as (dotted key, value) rows; examples and instruction are shown elsewhere."""
     rows: list[tuple[str, str]] = []
-    for key, item in value.items():
-        if isinstance(item, dict):
-            rows += _flat(item, f"{prefix}{key}.")
-        elif key not in ("examples", "instruction"):
-            rows.append((f"{prefix}{key}", "" if item is None else str(item)))
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{key}.")
+        elif prefix or key not in ("examples", "instruction"):
+            rows.append((f"{prefix}{key}", _plain(value)))
     return rows
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(_plain, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,101 +1,204 @@
-"""Small charts as inline SVG. Knows nothing about runs; colours come from the page's style sheet.
+"""Draws the report's figures as inline SVG, from numbers and labels. Knows nothing about runs.
 
-Texts are escaped here; the result is markup, safe to put into the page as it is.
+A figure has a fixed height and the width of its column: what lies along x is in percent, so the letters keep
+their size on a phone. Colours are the page's (classes, not values), so one drawing serves light, dark and
+print. Every label is escaped.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-_WIDTH = 640
-
-
-def intervals(rows: Sequence[tuple[str, float, float, float]], unit: str) -> Markup:
-    """Return dots with intervals around a zero line: (label, value, low, high) each."""
-    if not rows:
-        return Markup("")
-    low = min(0.0, *(r[2] for r in rows))
-    high = max(0.0, *(r[3] for r in rows))
-    span = (high - low) or 1.0
-    left, right, step = 210, 16, 30
-
-    def x(value: float) -> float:
-        return left + (value - low) / span * (_WIDTH - left - right)
-
-    height = step * len(rows) + 34
-    parts = [f'<line class="axis" x1="{x(0):.1f}" y1="6" x2="{x(0):.1f}" y2="{height - 26}"/>']
-    for i, (label, value, lower, upper) in enumerate(rows):
-        y = 20 + i * step
-        parts.append(f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{escape(label)}</text>')
-        parts.append(f'<line class="whisker" x1="{x(lower):.1f}" y1="{y}" x2="{x(upper):.1f}" y2="{y}"/>')
-        parts.append(f'<circle class="dot" cx="{x(value):.1f}" cy="{y}" r="5"/>')
-    for value in _ticks(low, high):
-        parts.append(f'<text class="tick" x="{x(value):.1f}" y="{height - 8}" text-anchor="middle">{value:g}</text>')
-    return _svg(height, f"Gain over each system in {unit}, with 95% intervals", parts)
+_LEFT, _RIGHT = 1.5, 98.5  # percent: room for the dots at both ends
 
 
-def bars(rows: Sequence[tuple[str, float]], title: str) -> Markup:
-    """Return horizontal bars: (label, value) each, values from zero."""
-    if not rows:
-        return Markup("")
-    most = max(value for _, value in rows) or 1.0
-    left, right, step = 210, 60, 26
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dot:
+    """One row of a dot plot: a value and, where there is one, its interval."""
+
+    label: str
+    text: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    tone: str = "plain"  # plain, accent, good, bad
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bar:
+    """One row of a bar chart: what is left, and what went away."""
+
+    label: str
+    text: str
+    value: float
+    lost: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a line chart: its points as (x, y), a y that is None or not finite is left out."""
+
+    label: str
+    points: Sequence[tuple[float, float | None]]
+    tone: str  # plain, accent
+    dots: bool = False
+
+
+def dots(title: str, rows: Sequence[Dot], domain: tuple[float, float], *, zero: bool = False) -> Markup:
+    """Return a dot plot, a row each, with whiskers for the intervals.
+
+    Args:
+        title: What the figure shows, for those who do not see it.
+        rows: The rows, top to bottom.
+        domain: The values at the left and the right end.
+        zero: Draw a line at zero: what lies across it is not shown to differ from it.
+    """
+    row_height, bottom = 46, 22
+    height = row_height * len(rows)
+    parts = [_tick(tick, domain, height + 16, zero=zero) for tick in ticks(*domain)]
+    for index, row in enumerate(rows):
+        top = index * row_height
+        y = top + 31
+        parts.append(_labels(row.label, row.text, top + 16, strong=row.tone != "plain"))
+        for tick in ticks(*domain):
+            x = _x(tick, domain)
+            parts.append(_line(x, y - 9, x, y + 9, "zero" if zero and tick == 0 else "grid"))
+        parts.append(_line(_LEFT, y, _RIGHT, y, "track"))
+        if row.low is not None and row.high is not None:
+            low, high = _x(row.low, domain), _x(row.high, domain)
+            parts.append(_line(low, y, high, y, f"whisker {row.tone}"))
+            parts.extend(_line(end, y - 5, end, y + 5, f"whisker {row.tone}") for end in (low, high))
+        parts.append(_circle(_x(row.value, domain), y, 6, f"dot {row.tone}"))
+    return _figure(title, height + bottom, parts)
+
+
+def bars(title: str, rows: Sequence[Bar]) -> Markup:
+    """Return a bar chart, a row each: the full part is what is left, the pale part what went away."""
+    row_height = 42
+    largest = max((row.value + row.lost for row in rows), default=0.0) or 1.0
     parts = []
-    for i, (label, value) in enumerate(rows):
-        y = 6 + i * step
-        width = value / most * (_WIDTH - left - right)
-        parts.append(f'<text x="{left - 10}" y="{y + 14}" text-anchor="end">{escape(label)}</text>')
-        parts.append(f'<rect class="bar" x="{left}" y="{y}" width="{width:.1f}" height="18" rx="2"/>')
-        parts.append(f'<text x="{left + width + 6:.1f}" y="{y + 14}">{value:g}</text>')
-    return _svg(step * len(rows) + 12, title, parts)
+    for index, row in enumerate(rows):
+        top = index * row_height
+        left = 100 * row.value / largest
+        parts.append(_labels(row.label, row.text, top + 14))
+        parts.append(_rect(0, top + 20, left, 14, "bar"))
+        if row.lost:
+            parts.append(_rect(left, top + 20, 100 * row.lost / largest, 14, "bar lost"))
+    return _figure(title, row_height * len(rows), parts)
 
 
-def curves(series: Sequence[tuple[str, Sequence[tuple[float, float]]]], title: str) -> Markup:
-    """Return line charts over a common axis: (name, points) each; names go into the title of their line."""
-    points = [p for _, some in series for p in some if math.isfinite(p[1])]
-    if len(points) < 2:
+def lines(title: str, series: Sequence[Line], *, x_label: str, mark: tuple[float, str] | None = None) -> Markup:
+    """Return a line chart whose y axis begins at zero.
+
+    Args:
+        title: What the figure shows, for those who do not see it.
+        series: The lines; what is not finite is left out.
+        x_label: What the x axis counts.
+        mark: An x to mark with an upright line, and its label.
+
+    Returns:
+        The figure; nothing where there is no point to draw.
+    """
+    found = [point for line in series for point in _finite(line)]
+    if not found:
         return Markup("")
-    left, bottom, height = 56, 34, 240
-    x_low, x_high = min(p[0] for p in points), max(p[0] for p in points)
-    y_high = max(p[1] for p in points) or 1.0
+    x_end = max(x for x, _ in found)
+    x_domain = (min(0.0, *(x for x, _ in found)), x_end if x_end > 0 else 1.0)
+    scale = ticks(0.0, max(y for _, y in found) or 1.0)
+    y_top = max(scale[-1], max(y for _, y in found)) or 1.0
+    height, top, base = 240.0, 30.0, 202.0
 
-    def place(point: tuple[float, float]) -> str:
-        px = left + (point[0] - x_low) / ((x_high - x_low) or 1) * (_WIDTH - left - 16)
-        return f"{px:.1f},{10 + (1 - point[1] / y_high) * (height - bottom - 10):.1f}"
+    def y_of(value: float) -> float:
+        return base - (base - top) * max(value, 0.0) / y_top
 
-    parts = [f'<line class="axis" x1="{left}" y1="{height - bottom}" x2="{_WIDTH - 16}" y2="{height - bottom}"/>']
-    for value in _ticks(0, y_high):
-        y = 10 + (1 - value / y_high) * (height - bottom - 10)
-        parts.append(f'<text class="tick" x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
-    for value in _ticks(x_low, x_high):
-        px = left + (value - x_low) / ((x_high - x_low) or 1) * (_WIDTH - left - 16)
-        parts.append(f'<text class="tick" x="{px:.1f}" y="{height - 12}" text-anchor="middle">{value:g}</text>')
-    for i, (name, some) in enumerate(series):
-        line = " ".join(place(p) for p in some if math.isfinite(p[1]))
-        parts.append(f'<polyline class="line line{i}" points="{line}"><title>{escape(name)}</title></polyline>')
-        parts += [
-            f'<circle class="mark line{i}" cx="{place(p).split(",")[0]}" cy="{place(p).split(",")[1]}" r="3"/>'
-            for p in some
-            if math.isfinite(p[1]) and len(some) <= 20
-        ]
-    return _svg(height, title, parts)
-
-
-def _svg(height: int, title: str, parts: Sequence[str]) -> Markup:
-    name = escape(title)
-    head = f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{name}"><title>{name}</title>'
-    return Markup(head + "".join(parts) + "</svg>")
+    parts = []
+    for tick in scale:
+        parts.append(_line(0, y_of(tick), 100, y_of(tick), "grid"))
+        parts.append(_text(0, y_of(tick) - 4, _short(tick), "note"))
+    for tick in ticks(*x_domain):
+        parts.append(_text(_x(tick, x_domain), base + 16, _short(tick), "note", _anchor(tick, x_domain)))
+    parts.append(_text(50, height - 4, x_label, "note", "middle"))
+    if mark is not None and x_domain[0] <= mark[0] <= x_domain[1]:
+        x = _x(mark[0], x_domain)
+        parts.append(_line(x, top - 8, x, base, "mark"))
+        parts.append(_text(x, top - 14, mark[1], "note", "end" if x > 50 else "start"))
+    for line in series:
+        drawn = [(_x(x, x_domain), y_of(y)) for x, y in _finite(line)]
+        for (x1, y1), (x2, y2) in itertools.pairwise(drawn):
+            parts.append(_line(x1, y1, x2, y2, f"curve {line.tone}"))
+        if line.dots or len(drawn) == 1:
+            parts.extend(_circle(x, y, 4.5, f"dot {line.tone}") for x, y in drawn)
+    return _figure(title, height, parts)
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    span = high - low
-    if span <= 0:
+def ticks(low: float, high: float, about: int = 4) -> list[float]:
+    """Return round numbers from ``low`` to ``high``, about so many steps; the end if they are equal."""
+    width = high - low
+    if not (math.isfinite(width) and width > 0):
         return [low]
-    step = 10 ** math.floor(math.log10(span / 3))
-    while span / step > 6:
-        step *= 2 if str(step)[0] in "15" or step < 1 else 2.5
-    first = math.ceil(low / step) * step
-    return [round(first + i * step, 10) for i in range(int((high - first) / step + 1e-9) + 1)]
+    rough = width / about
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * unit for factor in (1, 2, 2.5, 5, 10) if factor * unit >= rough * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(index * step, 12) + 0.0 for index in range(first, last + 1)]
+
+
+def _figure(title: str, height: float, parts: Iterable[Markup]) -> Markup:
+    body = Markup("\n").join(parts)
+    return Markup('<svg class="figure" role="img" width="100%" height="{0}"><title>{1}</title>\n{2}\n</svg>').format(
+        _short(height), title, body
+    )
+
+
+def _tick(tick: float, domain: tuple[float, float], y: float, *, zero: bool) -> Markup:
+    text = f"{'+' if zero and tick > 0 else ''}{_short(tick)}"
+    return _text(_x(tick, domain), y, text, "note", _anchor(tick, domain))
+
+
+def _labels(left: str, right: str, y: float, *, strong: bool = False) -> Markup:
+    kind = "label strong" if strong else "label"
+    return _text(0, y, left, kind) + _text(100, y, right, f"{kind} value", "end")
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
+    shape = '<line class="{}" x1="{}%" y1="{}" x2="{}%" y2="{}"/>'
+    return Markup(shape).format(kind, *(_short(part) for part in (x1, y1, x2, y2)))
+
+
+def _circle(x: float, y: float, radius: float, kind: str) -> Markup:
+    return Markup('<circle class="{}" cx="{}%" cy="{}" r="{}"/>').format(kind, _short(x), _short(y), radius)
+
+
+def _rect(x: float, y: float, width: float, height: float, kind: str) -> Markup:
+    shape = '<rect class="{}" x="{}%" y="{}" width="{}%" height="{}"/>'
+    return Markup(shape).format(kind, *(_short(part) for part in (x, y, width, height)))
+
+
+def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> Markup:
+    shape = '<text class="{}" x="{}%" y="{}" text-anchor="{}">{}</text>'
+    return Markup(shape).format(kind, _short(x), _short(y), anchor, text)
+
+
+def _x(value: float, domain: tuple[float, float]) -> float:
+    low, high = domain
+    share = (min(max(value, low), high) - low) / (high - low) if high > low else 0.5
+    return _LEFT + (_RIGHT - _LEFT) * share
+
+
+def _anchor(tick: float, domain: tuple[float, float]) -> str:
+    x = _x(tick, domain)
+    return "start" if x < 5 else "end" if x > 95 else "middle"
+
+
+def _finite(line: Line) -> list[tuple[float, float]]:
+    return [(x, y) for x, y in line.points if y is not None and math.isfinite(y)]
+
+
+def _short(value: Any) -> str:
+    return f"{value:.5g}" if abs(value) < 1e5 else f"{value:.0f}"

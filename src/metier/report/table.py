@@ -1,64 +1,40 @@
-"""The result as a terminal table, as a sentence, and as one JSON object. Knows nothing of how scores came to be."""
+"""The result as a terminal table, a sentence, and one JSON object. Knows nothing of how scores came to be."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from metier.records import Interval
 from metier.report.facts import RunFacts
+from metier.report.words import count, duration, interval_text, metric_title, number, verdict_sentence
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-METRIC_TITLES = {
-    "exact_match": "exact match",
-    "label_match": "label match",
-    "rouge_l": "ROUGE-L",
-    "char_lcs_f1": "char LCS F1",
-}
+__all__ = ["result_json", "result_table", "verdict_sentence"]
 
 
 def result_table(facts: RunFacts) -> Table:
     """Return the table of systems: scores, and what the specialist gains over each, with 95% intervals."""
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{facts.name}: {facts.test_rows} test rows", box=None, pad_edge=False, title_justify="left")
+    rows = count(facts.test_rows, "test row") if facts.systems else "no test rows"
+    table = Table(title=f"{facts.name}: {rows}", box=None, pad_edge=False, title_justify="left")
     table.add_column("system", no_wrap=True)
     for metric in facts.metrics:
-        table.add_column(METRIC_TITLES[metric], justify="right")
+        table.add_column(metric_title(metric), justify="right")
     table.add_column("specialist's gain [95%]", justify="right", no_wrap=True)
-    table.add_column("seconds", justify="right")
+    table.add_column("time", justify="right", no_wrap=True)
     for s in facts.systems:
         table.add_row(
-            s.title,
-            *(f"{s.scores[m]:.1f}" for m in facts.metrics),
-            interval_text(s.gain) if s.gain else "",
-            f"{s.seconds:.0f}" if s.seconds is not None else "",
+            escape(s.title),
+            *(number(s.scores[m]) if m in s.scores else "" for m in facts.metrics),
+            escape(interval_text(s.gain)) if s.gain else "",
+            "" if s.seconds is None else duration(s.seconds),
             style="bold" if s.system == "specialist" else None,
         )
     return table
-
-
-def verdict_sentence(facts: RunFacts) -> str:
-    """Return the verdict in one sentence; where there can be none, why."""
-    metric = METRIC_TITLES[facts.metric]
-    if facts.verdict is None or facts.gain is None:
-        why = "there is no test set" if facts.test_source is None else "the test set is too small for an interval"
-        return f"Whether the specialist is better cannot be known: {why}. Keep the base model until it is."
-    over = next(s.title for s in facts.systems if s.system == facts.baseline)
-    numbers = (
-        f"{facts.gain.value:+.1f} points {metric} over the best of the other rows ({over}), "
-        f"95% interval {facts.gain.low:+.1f} to {facts.gain.high:+.1f}, on {facts.test_rows} rows"
-    )
-    if facts.verdict == "better":
-        return f"Better: {numbers}."
-    return f"{facts.verdict.capitalize()}: {numbers}. Keep the base model."
-
-
-def interval_text(interval: Interval) -> str:
-    """Return a difference with its interval, such as ``+12.0 [+6.1, +18.4]``."""
-    return f"{interval.value:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]"
 
 
 def result_json(facts: RunFacts) -> dict[str, Any]:
@@ -70,6 +46,7 @@ def result_json(facts: RunFacts) -> dict[str, Any]:
         "recipe": facts.recipe,
         "seed": facts.seed,
         "verdict": facts.verdict,
+        "sentence": verdict_sentence(facts),
         "recommended": "specialist" if facts.better else "base",
         "metric": facts.metric,
         "baseline": facts.baseline,
@@ -85,6 +62,7 @@ def result_json(facts: RunFacts) -> dict[str, Any]:
         "counts": {
             "test_rows": facts.test_rows,
             "training_pairs": facts.kept_pairs,
+            "labels": dict(facts.label_counts),
             "funnel": {step.stage: step.kept for step in facts.funnel},
         },
         "seconds": {stage.stage: round(stage.seconds, 1) for stage in facts.stages},

@@ -22,6 +22,7 @@ import dataclasses
 import math
 import random
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +65,7 @@ def write_pairs(
         before = engine.stats.generated_tokens
         made = shard(
             f"inputs-{number:05d}",
-            lambda asked=asked: [[list(g.texts), list(g.finished)] for g in engine.generate(asked)],
+            partial(_grouped, engine, asked),
         )
         tokens += engine.stats.generated_tokens - before
         for place, ((answer, _), (texts, finished)) in enumerate(zip(group, made, strict=True)):
@@ -116,7 +117,7 @@ def _answers(task: Task, engine: Engine, prompts: PromptFormat, shard: Shard) ->
         )
         for number in range(prompts_needed)
     ]
-    made = shard("answers", lambda: [[list(g.texts), list(g.finished)] for g in engine.generate(asked)])
+    made = shard("answers", partial(_grouped, engine, asked))
     seen = filters.SeenTexts(near=task.synthesis.near_duplicates)
     for example in task.examples:
         seen.check(example.output)
@@ -180,10 +181,7 @@ def _label_agreement(
         backwards = [ScoringRequest(_input_prompt(task, prompts, label, number), texts) for label in labels]
         made = shard(
             f"agreement-{number:05d}",
-            lambda forwards=forwards, backwards=backwards: [
-                [list(s.logprobs) for s in engine.score(forwards)],
-                [list(s.logprobs) for s in engine.score(backwards)],
-            ],
+            partial(_both_ways, engine, forwards, backwards),
         )
         direct += made[0]
         channel += [list(row) for row in zip(*made[1], strict=True)]
@@ -216,7 +214,8 @@ def _calibrated(logprobs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     (batch calibration, Zhou et al. 2024).
     """
     normalised = logprobs - np.logaddexp.reduce(logprobs, axis=1, keepdims=True)
-    return normalised - normalised.mean(axis=0)
+    centred: npt.NDArray[np.float64] = normalised - normalised.mean(axis=0)
+    return centred
 
 
 def _answer_agreement(
@@ -240,10 +239,7 @@ def _answer_agreement(
             answer = (prompts.answer(open_ones[i].output),)
             asked += [ScoringRequest(_forward(task, engine, prompts, open_ones[j].input), answer) for j in [i, *rivals]]
 
-        def score(asked: list[ScoringRequest] = asked) -> list[float]:
-            return [s.logprobs[0] / s.tokens[0] for s in engine.score(asked)]
-
-        made = shard(f"agreement-{begin // _SHARD:05d}", score)
+        made = shard(f"agreement-{begin // _SHARD:05d}", partial(_per_token, engine, asked))
         for k in range(len(places)):
             own, *rest = made[k * (others + 1) : (k + 1) * (others + 1)]
             gains.append(own - (sum(rest) / len(rest) if rest else 0.0))
@@ -259,3 +255,17 @@ def _answer_agreement(
             )
         out[c.id] = marked
     return out
+
+
+def _grouped(engine: Engine, asked: Sequence[GenerationRequest]) -> list[tuple[list[str], list[bool]]]:
+    return [(list(g.texts), list(g.finished)) for g in engine.generate(asked)]
+
+
+def _both_ways(
+    engine: Engine, forwards: Sequence[ScoringRequest], backwards: Sequence[ScoringRequest]
+) -> list[list[list[float]]]:
+    return [[list(s.logprobs) for s in engine.score(asked)] for asked in (forwards, backwards)]
+
+
+def _per_token(engine: Engine, asked: Sequence[ScoringRequest]) -> list[float]:
+    return [s.logprobs[0] / s.tokens[0] for s in engine.score(asked)]

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from metier.engines.base import Engine, Generation, GenerationRequest, Progress, Prompt
+from metier.engines.base import Engine, GenerationRequest, Progress, Prompt
 from metier.prompts import PromptFormat
 from metier.records import Candidate
 from metier.storage import seed_of
@@ -42,7 +43,7 @@ def write_inputs(
         count = min(settings.prompts_per_round, settings.inputs - len(written))
         labels, asked = _round(task, prompts, written, number, count)
         before = engine.stats.generated_tokens
-        made = shard(f"inputs-{number:05d}", lambda asked=asked: _texts(engine.generate(asked)))
+        made = shard(f"inputs-{number:05d}", partial(_texts, engine, asked))
         tokens += engine.stats.generated_tokens - before
         for place, (label, (text, finished)) in enumerate(zip(labels, made, strict=True)):
             written.append(raw_candidate(f"r{number}.{place}", text, finished, label))
@@ -120,8 +121,8 @@ def _input_prompt(
     return prompts.conversation((), ask, "\n".join([*parts, "", "New input:"]))
 
 
-def _texts(generations: Sequence[Generation]) -> list[tuple[str, bool]]:
-    return [(text, finished) for g in generations for text, finished in zip(g.texts, g.finished, strict=True)]
+def _texts(engine: Engine, asked: Sequence[GenerationRequest]) -> list[tuple[str, bool]]:
+    return [pair for g in engine.generate(asked) for pair in zip(g.texts, g.finished, strict=True)]
 
 
 def raw_candidate(name: str, text: str, finished: bool, label: str | None) -> Candidate:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from metier.engines.base import Engine, GenerationRequest, Progress
 from metier.labels import last_label
@@ -56,7 +57,7 @@ def answer_inputs(
         before = engine.stats.generated_tokens
         made = shard(
             f"outputs-{begin // _SHARD:05d}",
-            lambda asked=asked: [list(g.texts) for g in engine.generate(asked)],
+            partial(_sampled, engine, asked),
         )
         tokens += engine.stats.generated_tokens - before
         for c, texts in zip(part, made, strict=True):
@@ -91,6 +92,10 @@ def balance(task: Task, candidates: Sequence[Candidate]) -> list[Candidate]:
         filters.drop(c, "balance", f"more {c.output!r} than the rarest class") if c.kept and c.id not in chosen else c
         for c in candidates
     ]
+
+
+def _sampled(engine: Engine, asked: Sequence[GenerationRequest]) -> list[list[str]]:
+    return [list(g.texts) for g in engine.generate(asked)]
 
 
 def _voted(task: Task, candidate: Candidate, checks: Sequence[Callable[[str], str | None]]) -> Candidate:

@@ -173,9 +173,18 @@ def tune(
     with storage.explained(result):
         shutil.copytree(epochs / f"epoch-{epoch}", partial)
         tokenizer.save_pretrained(str(partial))
+    _sort_targets(partial / "adapter_config.json")
     storage.replace_folder(partial, result)
     trained = sum(e.trained_tokens for e in train) * settings.epochs
     return Tuned(result, losses, epoch, rate, trained)
+
+
+def _sort_targets(config: Path) -> None:
+    """Put the names of the adapted modules in order: PEFT writes a set, whose order differs from run to run."""
+    if config.exists():
+        held = storage.read_json(config)
+        held["target_modules"] = sorted(held["target_modules"])
+        storage.write_json(config, held)
 
 
 def discard_checkpoints(folder: Path) -> None:

@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +16,8 @@ from metier.evaluation.metrics import char_lcs_f1, exact_match, label_match, rou
 Scores = npt.NDArray[np.float64]
 
 
-class RowScorer(Protocol):
-    """Scores one prediction against its reference, 0 to 100."""
-
-    def __call__(self, prediction: str, reference: str, labels: tuple[str, ...] | None) -> float: ...  # noqa: D102
+RowScorer = Callable[[str, str, tuple[str, ...] | None], float]
+"""Scores one prediction against its reference, given the task's labels; 0 to 100."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

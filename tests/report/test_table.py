@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from rich.console import Console
+
+from metier.records import Interval
+from metier.report.facts import RunFacts
+from metier.report.table import result_json, result_table
+
+from .conftest import Make
+
+
+def _printed(facts: RunFacts) -> list[str]:
+    console = Console(width=110, record=True, file=None, quiet=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(result_table(facts))
+    return [" ".join(line.split()) for line in capture.get().splitlines()]
+
+
+def test_the_table_shows_a_system_a_row_with_its_gain(make: Make) -> None:
+    lines = _printed(make())
+    assert lines[0] == "ticket-routing: 150 test rows"
+    assert "prompted, few-shot 56.4 57.9 +12.3 [+6.1, +18.4] 43 s" in lines
+    assert lines[-1] == "specialist 68.7 70.2 9.8 s"
+
+
+def test_without_a_test_the_table_says_so(untested: RunFacts) -> None:
+    assert _printed(untested)[0] == "ticket-routing: no test rows"
+
+
+def test_the_json_holds_verdict_scores_intervals_counts_and_seconds(make: Make) -> None:
+    result = json.loads(json.dumps(result_json(make()), allow_nan=False))
+    assert result["run"] == "runs/ticket-routing"
+    assert result["verdict"] == "better"
+    assert result["recommended"] == "specialist"
+    assert result["gain"] == {"value": 12.3, "low": 6.1, "high": 18.4}
+    assert result["systems"]["majority"]["specialist_gain"] == {"value": 39.4, "low": 30.0, "high": 48.7}
+    assert result["systems"]["specialist"]["scores"]["exact_match"] == 68.7
+    assert result["counts"]["test_rows"] == 150
+    assert result["counts"]["labels"]["billing"] == 53
+    assert result["counts"]["funnel"]["balance"] == 212
+    assert result["seconds"]["training"] == 96.0
+
+
+def test_the_base_is_recommended_unless_better(make: Make, untested: RunFacts) -> None:
+    unclear = make(gain=Interval(2.1, -3.9, 8.0), verdict="not shown to be better")
+    assert [result_json(f)["recommended"] for f in (unclear, untested)] == ["base", "base"]
+    assert result_json(untested)["gain"] is None
+
+
+def test_reports_need_no_model_library() -> None:
+    code = (
+        "import sys, metier.report.html, metier.report.card, metier.report.table\n"
+        "heavy = {'torch', 'transformers', 'huggingface_hub', 'jinja2', 'rich', 'metier.synthesis',"
+        " 'metier.training', 'metier.evaluation'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
