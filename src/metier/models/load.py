@@ -23,8 +23,10 @@ def load_causal(path: Path, *, dtype: str, device: str, trust_remote_code: bool 
     Raises:
         MetierError: The folder holds no such model.
     """
+    import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    transformers.logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=trust_remote_code)
         model = AutoModelForCausalLM.from_pretrained(
