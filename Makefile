@@ -12,7 +12,7 @@ BENCH_DATA ?= ../shared/data
 .PHONY: demo test lint bench clean
 
 demo: $(READY)
-	$(BIN)/metier run examples/ticket-routing/task.yaml
+	$(BIN)/metier run examples/newspaper-sections/task.yaml
 
 test: lint
 	$(BIN)/python -m pytest

@@ -13,8 +13,8 @@ from metier.taskfile import load_task
 FOLDERS = sorted(p.parent for p in (Path(__file__).parent.parent / "examples").glob("*/task.yaml"))
 
 
-def test_there_are_three() -> None:
-    assert [f.name for f in FOLDERS] == ["event-extraction", "plain-words", "ticket-routing"]
+def test_they_are_all_here() -> None:
+    assert [f.name for f in FOLDERS] == ["event-extraction", "newspaper-sections", "plain-words", "ticket-routing"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda f: f.name)
@@ -30,8 +30,9 @@ def test_an_example_is_whole(folder: Path) -> None:
     assert f"metier run examples/{folder.name}/task.yaml" in (folder / "task.yaml").read_text().splitlines()[0]
 
 
-def test_every_label_has_as_many_tickets() -> None:
-    folder = next(f for f in FOLDERS if f.name == "ticket-routing")
+@pytest.mark.parametrize("name", ["newspaper-sections", "ticket-routing"])
+def test_every_label_has_as_many_rows(name: str) -> None:
+    folder = next(f for f in FOLDERS if f.name == name)
     task = load_task(folder / "task.yaml")
     counts = Counter(row.output for row in read_examples(Path(str(task.test)), labels=task.labels).examples)
     assert counts == dict.fromkeys(task.labels or (), 30)
