@@ -243,7 +243,9 @@ class TransformersEngine:
             past_key_values=own,
             use_cache=True,
         ).logits
-        logprobs = logits.float().log_softmax(dim=-1).gather(2, ids[:, 1:].unsqueeze(2)).squeeze(2)
+        # The wanted log-probabilities alone: a softmax over the vocabulary would write as much again as the logits.
+        wanted = logits.gather(2, ids[:, 1:].unsqueeze(2)).squeeze(2).float()
+        logprobs = wanted - logits.float().logsumexp(dim=-1)
         sums = sums + (logprobs * real[:, 1:]).double().sum(dim=1)
         return [float(x) for x in sums.tolist()]
 

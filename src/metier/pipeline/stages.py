@@ -138,6 +138,7 @@ def baselines(c: Context, rows: Sequence[Example], test: ExampleFile) -> Stage:
     engine, prompts = c.bench.base(), c.bench.prompts
     texts = [row.input for row in rows]
     shown = demonstrations(c.task, engine)
+    before = engine.stats.generated_tokens
     systems = {}
     for name, some in (("zero_shot", ()), ("few_shot", shown)):
         with c.reporter.track(name, len(rows)) as update:
@@ -148,7 +149,7 @@ def baselines(c: Context, rows: Sequence[Example], test: ExampleFile) -> Stage:
         systems["label_scoring"] = list(scored.likeliest)
         systems["label_scoring_calibrated"] = list(scored.calibrated)
     storage.write_json(stage.path / "answers.json", systems)
-    stage.add_cost(tokens=engine.stats.generated_tokens)
+    stage.add_cost(tokens=engine.stats.generated_tokens - before)
     stage.finish({"rows": len(rows), "systems": list(systems)})
     return stage
 
