@@ -185,6 +185,29 @@ def test_every_recipe_runs_for_every_kind_of_task(tiny_model: Path, tmp_path: Pa
     assert all(row["reason"] for row in rows if row["dropped_by"])
 
 
+def test_examples_that_do_not_fit_are_told(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = make_task(tmp_path, tiny_model)
+    text = task.read_text()
+    task.write_text(text.replace("the parcel is late", "the parcel is late " * 400))
+    run_cli(["synthesize", str(task), "--out", str(tmp_path / "one")])
+    assert "1 of 2 examples fit into a prompt" in capsys.readouterr().err
+    task.write_text(text.replace("the parcel is late", "late " * 900).replace("I was charged twice", "twice " * 900))
+    assert run_cli(["synthesize", str(task), "--out", str(tmp_path / "two")]) == 2
+    assert "examples: none of the 2 fits half of the model's context of 1024" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recipe", ["self-guide", "backward"])
+def test_five_hundred_examples_run(tiny_model: Path, tmp_path: Path, recipe: str) -> None:
+    task = make_task(tmp_path, tiny_model, f"recipe: {recipe}\n")
+    many = "".join(f"  - {{input: case {i} is late, output: delivery}}\n" for i in range(498))
+    task.write_text(task.read_text().replace("model:", f"{many}model:", 1))
+    code = run_cli(["synthesize", str(task), "synthesis.inputs=8", "--out", str(tmp_path / "out"), "--quiet"])
+    assert code in (0, 1)
+    assert list((tmp_path / "out").glob("synthesis-*/candidates.jsonl"))
+
+
 def test_labelled_data_takes_the_place_of_synthesis(tiny_model: Path, tmp_path: Path) -> None:
     task = make_task(tmp_path, tiny_model, "train: train.jsonl\ntrain_use: instead\n")
     rows = [{"input": f"train {i}", "output": "billing" if i % 2 else "delivery"} for i in range(12)]

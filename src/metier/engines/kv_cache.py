@@ -77,3 +77,11 @@ def set_rows(cache: DynamicCache, rows: torch.Tensor) -> None:
     """Keep (or repeat) rows of every layer; ``rows`` is an index ``[new_rows]``."""
     for layer in cache.layers:
         layer.set_rows(rows)
+
+
+def cache_from_rows(cache: DynamicCache, rows: torch.Tensor, layers: int) -> DynamicCache:
+    """Return a copy of a cache that holds the given rows; the cache itself is left as it was."""
+    copy = new_cache(layers)
+    for layer, source in zip(copy.layers, cache.layers, strict=True):
+        layer.update(source.keys[rows], source.values[rows])
+    return copy

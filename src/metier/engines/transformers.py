@@ -26,7 +26,8 @@ from metier.engines.base import (
     Scores,
     ScoringRequest,
 )
-from metier.engines.kv_cache import cache_from_prefix, new_cache, set_rows
+from metier.engines.kv_cache import cache_from_prefix, cache_from_rows, new_cache, set_rows
+from metier.engines.rows import Rows
 from metier.engines.sampling import next_tokens, uniforms
 from metier.errors import MetierError
 from metier.models.load import load_causal, pick_device
@@ -165,7 +166,7 @@ class TransformersEngine:
         steps = max(r.max_tokens for r in asked)
         draws = torch.from_numpy(np.concatenate([uniforms(r.seed, r.samples, steps) for r in asked])).to(self._device)
         temperature = torch.tensor([asked[o].temperature for o in owner.tolist()], device=self._device)
-        rows = _Rows([asked[o] for o in owner.tolist()], self._end_tokens, self._tokenizer)
+        rows = Rows([asked[o] for o in owner.tolist()], self._end_tokens, self._tokenizer)
         live = torch.arange(len(owner), device=self._device)  # row of the cache -> row of the batch
         for step in range(steps):
             tokens = next_tokens(logits, temperature[live], asked[0].top_k, draws[live, step])
@@ -356,58 +357,6 @@ class TransformersEngine:
         return self._halving(batch[:middle], work) + self._halving(batch[middle:], work)
 
 
-class _Rows:
-    """The tokens of every row of a batch, and which rows have ended."""
-
-    def __init__(self, requests: list[GenerationRequest], end_tokens: frozenset[int], tokenizer: Any) -> None:
-        self._requests = requests
-        self._end_tokens = end_tokens
-        self._tokenizer = tokenizer
-        self._tokens: list[list[int]] = [[] for _ in requests]
-        self._finished = [False] * len(requests)
-        self.ended = [False] * len(requests)
-
-    def add(self, rows: list[int], tokens: list[int]) -> None:
-        """Append one token to each of the rows that have not ended."""
-        for row, token in zip(rows, tokens, strict=True):
-            if self.ended[row]:
-                continue
-            request, held = self._requests[row], self._tokens[row]
-            if token in self._end_tokens:
-                self._finished[row] = self.ended[row] = True
-                continue
-            held.append(token)
-            if request.stop and _first_stop(self._decode(held[-self._tail(request) :]), request.stop) is not None:
-                self._finished[row] = self.ended[row] = True
-            elif len(held) >= request.max_tokens:
-                self.ended[row] = True
-
-    def generation(self, first: int, last: int) -> Generation:
-        """Return rows ``first`` to ``last`` (excluded) as one request's continuations."""
-        texts = []
-        for row in range(first, last):
-            text = self._decode(self._tokens[row])
-            cut = _first_stop(text, self._requests[row].stop)
-            texts.append(text if cut is None else text[:cut])
-        return Generation(tuple(texts), tuple(self._finished[first:last]))
-
-    def _decode(self, tokens: list[int]) -> str:
-        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
-
-    @staticmethod
-    def _tail(request: GenerationRequest) -> int:
-        # A token is at least a byte, so this many tokens hold any stop string that ends with the last one.
-        return max(len(stop.encode()) for stop in request.stop) + 4
-
-
-def cache_from_rows(cache: Any, rows: torch.Tensor, layers: int) -> Any:
-    """Return a copy of a cache that holds the given rows; the cache itself is left as it was."""
-    copy = new_cache(layers)
-    for layer, source in zip(copy.layers, cache.layers, strict=True):
-        layer.update(source.keys[rows], source.values[rows])
-    return copy
-
-
 def _with_adapter(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
 
@@ -424,11 +373,6 @@ def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     known = tokenizer.get_added_vocab()
     found.update(known[token] for token in _END_OF_TURN if token in known)
     return frozenset(token for token in found if token is not None)
-
-
-def _first_stop(text: str, stops: tuple[str, ...]) -> int | None:
-    places = [place for place in (text.find(stop) for stop in stops) if place >= 0]
-    return min(places) if places else None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from metier import storage
 from metier.data import ExampleFile
 from metier.engines.base import Engine
-from metier.errors import NotEnoughData
+from metier.errors import NotEnoughData, UserError
 from metier.evaluation import compare, predict
 from metier.models.locate import ModelFiles
 from metier.pipeline.bench import Bench
@@ -49,6 +49,7 @@ def synthesize(c: Context) -> Stage:
     else:
         c.reporter.say(f"synthesis ({c.task.synthesis.method})")
         engine = c.bench.base()
+        _check_examples(c, engine)
         before = engine.stats.generated_tokens
         candidates = _candidates(c, engine, stage)
         stage.add_cost(tokens=engine.stats.generated_tokens - before)
@@ -224,6 +225,18 @@ def _candidates(c: Context, engine: Engine, stage: Stage) -> list[Candidate]:
         with c.reporter.track("answers", open_ones, "inputs") as update:
             judged = outputs.vote(task, outputs.answer_inputs(task, engine, prompts, written, stage.shard, update))
     return outputs.balance(task, judged)
+
+
+def _check_examples(c: Context, engine: Engine) -> None:
+    """Say how many examples a prompt has room for; one that is never shown must not be lost in silence."""
+    shown, given = len(demonstrations(c.task, engine)), len(c.task.examples)
+    if not shown:
+        raise UserError(
+            f"examples: none of the {given} fits half of the model's context of {engine.context_length} tokens",
+            hint="shorten them, or use a model with a longer context",
+        )
+    if shown < given:
+        c.reporter.say(f"  {shown} of {given} examples fit into a prompt; the others are only trained on")
 
 
 def _check_enough(task: Task, stage: Stage) -> None:

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 
 from metier.engines.base import Engine, GenerationRequest, Progress, Prompt
-from metier.prompts import PromptFormat
-from metier.records import Candidate
+from metier.prompts import PromptFormat, fitting_demonstrations
+from metier.records import Candidate, Example
 from metier.storage import seed_of
 from metier.synthesis import filters
 from metier.task import Task
@@ -37,11 +37,13 @@ def write_inputs(
     """
     settings = task.synthesis
     rounds = -(-settings.inputs // settings.prompts_per_round)
+    examples = [Example(e.input, e.output) for e in task.examples]
+    shown = fitting_demonstrations(examples, engine.count_tokens, engine.context_length // 2)
     written: list[Candidate] = []
     tokens = 0
     for number in range(rounds):
         count = min(settings.prompts_per_round, settings.inputs - len(written))
-        labels, asked = _round(task, prompts, written, number, count)
+        labels, asked = _round(task, prompts, [e.input for e in shown], written, number, count)
         before = engine.stats.generated_tokens
         made = shard(f"inputs-{number:05d}", partial(_texts, engine, asked))
         tokens += engine.stats.generated_tokens - before
@@ -77,7 +79,12 @@ def filter_inputs(task: Task, candidates: Sequence[Candidate]) -> list[Candidate
 
 
 def _round(
-    task: Task, prompts: PromptFormat, written: Sequence[Candidate], number: int, count: int
+    task: Task,
+    prompts: PromptFormat,
+    shown: Sequence[str],
+    written: Sequence[Candidate],
+    number: int,
+    count: int,
 ) -> tuple[list[str | None], list[GenerationRequest]]:
     settings = task.synthesis
     # What is shown as "earlier" must at least be a whole text; the paper draws from all raw inputs.
@@ -87,7 +94,7 @@ def _round(
     for place in range(count):
         rng = random.Random(seed_of(task.seed, "inputs", number, place))
         label = rng.choice(task.labels) if task.labels and settings.pseudo_labels else None
-        good = [e.input for e in task.examples]
+        good = list(shown)
         rng.shuffle(good)
         most = min(settings.earlier_inputs, len(earlier))
         lesser = rng.sample(earlier, rng.randint(1, most)) if most else []

@@ -1,0 +1,56 @@
+"""Collects the tokens of every row of a batch and tells which rows have ended. Knows nothing about models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metier.engines.base import Generation, GenerationRequest
+
+
+class Rows:
+    """The tokens of every row of a batch, and which rows have ended."""
+
+    def __init__(self, requests: list[GenerationRequest], end_tokens: frozenset[int], tokenizer: Any) -> None:
+        self._requests = requests
+        self._end_tokens = end_tokens
+        self._tokenizer = tokenizer
+        self._tokens: list[list[int]] = [[] for _ in requests]
+        self._finished = [False] * len(requests)
+        self.ended = [False] * len(requests)
+
+    def add(self, rows: list[int], tokens: list[int]) -> None:
+        """Append one token to each of the rows that have not ended."""
+        for row, token in zip(rows, tokens, strict=True):
+            if self.ended[row]:
+                continue
+            request, held = self._requests[row], self._tokens[row]
+            if token in self._end_tokens:
+                self._finished[row] = self.ended[row] = True
+                continue
+            held.append(token)
+            if request.stop and _first_stop(self._decode(held[-self._tail(request) :]), request.stop) is not None:
+                self._finished[row] = self.ended[row] = True
+            elif len(held) >= request.max_tokens:
+                self.ended[row] = True
+
+    def generation(self, first: int, last: int) -> Generation:
+        """Return rows ``first`` to ``last`` (excluded) as one request's continuations."""
+        texts = []
+        for row in range(first, last):
+            text = self._decode(self._tokens[row])
+            cut = _first_stop(text, self._requests[row].stop)
+            texts.append(text if cut is None else text[:cut])
+        return Generation(tuple(texts), tuple(self._finished[first:last]))
+
+    def _decode(self, tokens: list[int]) -> str:
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+
+    @staticmethod
+    def _tail(request: GenerationRequest) -> int:
+        # A token is at least a byte, so this many tokens hold any stop string that ends with the last one.
+        return max(len(stop.encode()) for stop in request.stop) + 4
+
+
+def _first_stop(text: str, stops: tuple[str, ...]) -> int | None:
+    places = [place for place in (text.find(stop) for stop in stops) if place >= 0]
+    return min(places) if places else None
