@@ -57,3 +57,25 @@ def test_models_list_and_a_typo(capsys: pytest.CaptureFixture[str]) -> None:
     assert "smollm2-135m-instruct" in capsys.readouterr().out
     assert run_cli(["models", "fetch", "smollm-135m-instruct"]) == 2
     assert "did you mean smollm2-135m-instruct?" in capsys.readouterr().err
+
+
+def test_an_unforeseen_failure_is_one_line_unless_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("metier.taskfile.task_json_schema", fail)
+    assert run_cli(["schema"]) == 1
+    assert capsys.readouterr().err.startswith("error: RuntimeError: a fault\n  hint:")
+    with pytest.raises(RuntimeError):
+        run_cli(["schema", "--debug"])
+
+
+def test_ctrl_c_is_a_clean_stop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("metier.taskfile.task_json_schema", stop)
+    assert run_cli(["schema"]) == 130
+    assert "the same command continues" in capsys.readouterr().err

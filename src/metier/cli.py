@@ -46,6 +46,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 # Typer may bring its own copy of click, so the error for wrong arguments is reached through what Typer exports.
 _USAGE_ERROR: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 
+_STOPPED = 130
+
 _SMOKE = (
     "synthesis.inputs=16",
     "synthesis.prompts_per_round=8",
@@ -254,7 +256,6 @@ def run_cli(arguments: list[str]) -> int:
     arguments = [a for a in arguments if a != "--debug"]
     try:
         code = app(args=arguments, prog_name="metier", standalone_mode=False)
-        return code if isinstance(code, int) else 0
     except MetierError as error:
         if debug:
             raise
@@ -263,13 +264,21 @@ def run_cli(arguments: list[str]) -> int:
             print(f"  hint: {error.hint}", file=sys.stderr)
         return error.exit_code
     except typer.Exit as error:
-        return error.exit_code
+        code = error.exit_code
     except _USAGE_ERROR as error:
         error.show()
         return 2
     except (KeyboardInterrupt, typer.Abort):
+        code = _STOPPED
+    except Exception as error:  # a fault of Metier's, or of a library: a user needs no traceback unless asked for
+        if debug:
+            raise
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+        print("  hint: the same command continues where it was; --debug shows where it failed", file=sys.stderr)
+        return 1
+    if code == _STOPPED:  # which is also what Typer makes of Ctrl-C
         print("stopped; the same command continues where it was", file=sys.stderr)
-        return 130
+    return code if isinstance(code, int) else 0
 
 
 def version_callback(value: bool) -> None:
@@ -284,6 +293,7 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=version_callback, is_eager=True, help="Print the version.")
     ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
 ) -> None:
     """Turn a small open language model into an expert at one job, and prove it."""
 

@@ -160,7 +160,8 @@ def tune(
         ],
     )
     trainer.remove_callback(transformers.PrinterCallback)
-    _quietly(trainer.train, resume_from_checkpoint=_last_whole_checkpoint(checkpoints))
+    with storage.explained(checkpoints):
+        _quietly(trainer.train, resume_from_checkpoint=_last_whole_checkpoint(checkpoints))
     losses = _losses(trainer.state.log_history)
     if any(p.train is not None and not math.isfinite(p.train) for p in losses):
         raise MetierError(
