@@ -36,7 +36,7 @@ from metier.synthesis.inputs import Shard, raw_candidate
 from metier.task import Task
 
 _SAMPLES = 8  # inputs drawn from one prompt: the prompt is computed once, so this is nearly free speed
-_SHARD = 64
+_SHARD = 64  # rows between two writes to disk
 _OTHERS = 3  # other inputs that an answer is compared under, in a free-text task
 _MOST_SHOWN = 8  # demonstrations in a backward prompt
 
@@ -48,7 +48,8 @@ def write_pairs(
     answers = _answers(task, engine, prompts, shard)
     written: list[Candidate] = []
     tokens = 0
-    groups = [answers[i : i + 8] for i in range(0, len(answers), 8)]
+    size = max(1, _SHARD // max((count for _, count in answers), default=1))
+    groups = [answers[i : i + size] for i in range(0, len(answers), size)]
     for number, group in enumerate(groups):
         asked = [
             GenerationRequest(
@@ -63,10 +64,7 @@ def write_pairs(
             for place, (answer, count) in enumerate(group)
         ]
         before = engine.stats.generated_tokens
-        made = shard(
-            f"inputs-{number:05d}",
-            partial(_grouped, engine, asked),
-        )
+        made = shard(f"inputs-{number:05d}", partial(_grouped, engine, asked))
         tokens += engine.stats.generated_tokens - before
         for place, ((answer, _), (texts, finished)) in enumerate(zip(group, made, strict=True)):
             for sample, (text, ended) in enumerate(zip(texts, finished, strict=True)):
