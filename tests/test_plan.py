@@ -41,9 +41,9 @@ def test_the_real_measurement_runs(tiny_model: Path, tmp_path: Path) -> None:
 
 def test_a_budget_is_kept_for_the_next_time(tiny_model: Path, tmp_path: Path) -> None:
     task = load_task(make_task(tmp_path, tiny_model), ["synthesis.inputs=100000"])
-    budget = 0.6 * estimate(task).seconds
-    fitted = fit_to_budget(task, budget, tmp_path)
+    budget = 0.6 * estimate(task, RATES).seconds
+    fitted = fit_to_budget(task, budget, tmp_path, RATES)
     assert 10_000 <= fitted.synthesis.inputs < 100_000
-    assert fit_to_budget(task, budget, tmp_path) == fitted
+    assert fit_to_budget(task, budget, tmp_path) == fitted, "from the run folder, not measured again"
     with pytest.raises(UserError, match="does not fit"):
-        fit_to_budget(task, 0.01, tmp_path)
+        fit_to_budget(task, 0.01, tmp_path, RATES)

@@ -154,8 +154,8 @@ def measure(task: Task, bench: Any) -> Rates:
     return Rates(read=read, write=write, train=read * _TRAIN_SHARE, memory_bytes=peak_memory())
 
 
-def fit_to_budget(task: Task, seconds: float, folder: Path) -> Task:
-    """Return the task with fewer inputs, and then fewer test rows, so that it fits a time.
+def fit_to_budget(task: Task, seconds: float, folder: Path, rates: Rates | None = None) -> Task:
+    """Return the task with fewer inputs, and then fewer test rows, so that it fits a time (measured with ``rates``).
 
     The choice is kept in the run folder: the same command with the same budget makes the same run again.
 
@@ -167,25 +167,23 @@ def fit_to_budget(task: Task, seconds: float, folder: Path) -> Task:
     if path.exists() and storage.read_json(path)["key"] == key:
         chosen = storage.read_json(path)
     else:
-        chosen = {"key": key, **_choose(task, seconds)}
+        chosen = {"key": key, **_choose(estimate(task, rates), task, seconds)}
         storage.write_json(path, chosen)
     synthesis = task.synthesis.model_copy(update={"inputs": chosen["inputs"]})
     evaluation = task.evaluation.model_copy(update={"limit": chosen["limit"]})
     return task.model_copy(update={"synthesis": synthesis, "evaluation": evaluation})
 
 
-def _choose(task: Task, seconds: float) -> dict[str, int | None]:
-    first = estimate(task)
+def _choose(first: Plan, task: Task, seconds: float) -> dict[str, int | None]:
     allowed = seconds * 0.85  # loading, writing and what the estimate misses
     rows = first.counts["test_rows"]
-    for limit in (None, 200, 100, 50):
-        if limit is not None and limit >= rows:
-            continue
+    limits = [None, *(limit for limit in (200, 100, 50) if limit < rows)]
+    for limit in limits:
         share = (limit or rows) / rows if rows else 1.0
         fixed = share * (first.stages["baselines"] + first.stages["evaluation"])
         scalable = first.stages["synthesis"] + first.stages["training"]
         scale = (allowed - fixed) / scalable if scalable else 1.0
-        least = 0.5 if limit != 50 else 0.1  # rather fewer test rows than fewer than half of the inputs
+        least = 0.1 if limit == limits[-1] else 0.5  # rather fewer test rows than fewer than half of the inputs
         if scale >= least:
             inputs = max(1, int(task.synthesis.inputs * min(1.0, scale)))
             return {"inputs": inputs, "limit": limit or task.evaluation.limit}
