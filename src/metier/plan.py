@@ -18,6 +18,7 @@ from metier.records import Example
 from metier.task import Task
 
 _TRAIN_SHARE = 0.3  # training reads a token this much as fast as inference: forward, backward, and LoRA's own work
+_TAILS = 2.5  # a batch of inputs lasts until its longest has ended, long after most have
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _SURVIVE = {"backward": 0.5, "self-guide": 0.4}  # share of raw inputs that becomes training pairs
 
@@ -97,8 +98,10 @@ def estimate(task: Task, rates: Rates | None = None) -> Plan:
         writing += kept * (size / rates.read + settings.output_samples * answer / rates.write)
     else:
         own = 1.0 if task.labels else 2.0
-        writing = own * synthetic * size / rates.write
-        writing += synthetic * (size + max(1, labels) * answer) * (1 if labels else 4) / rates.read
+        writing = own * synthetic * size * _TAILS / rates.write
+        # Reading backwards needs logits at every token of an input, which costs what writing it does.
+        read_back = labels * size if labels else 4 * answer
+        writing += synthetic * (read_back / rates.write + (1 if labels else 4) * size / rates.read)
     shown = few_shot if task.prompt.specialist_demonstrations else alone
     training = pairs * (shown + size + answer) * task.training.epochs * 1.1 / rates.train
     test_size = _mean(tokens(e.input) for e in test.examples[:200]) if test else 0.0
