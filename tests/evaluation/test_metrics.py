@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metier.errors import MetierError, UserError
@@ -37,6 +37,27 @@ def test_exact_match(prediction: str, reference: str, score: float) -> None:
     assert one("exact_match", prediction, reference) == score
 
 
+@pytest.mark.parametrize("name", ["exact_match", "label_match"])
+@pytest.mark.parametrize("labels", [("A+", "A-"), ("+", "-"), ("C", "C++"), ("US", "us")])
+def test_labels_that_differ_in_punctuation_or_case_alone_are_kept_apart(name: str, labels: tuple[str, ...]) -> None:
+    first, second = labels
+    assert one(name, first, first, labels) == one(name, second, second, labels) == 100
+    assert one(name, first, second, labels) == one(name, second, first, labels) == 0
+
+
+def test_label_match_is_never_stricter_than_exact_match() -> None:
+    labels = ("Very good!", "Bad!")
+    assert one("exact_match", "very good", "Very good!", labels) == 100
+    assert one("label_match", "very good", "Very good!", labels) == 100
+    assert one("label_match", "very good", "Bad!", labels) == 0
+
+
+def test_label_match_without_labels_is_exact_match() -> None:
+    assert one("label_match", "no, or yes", "yes") == 0
+    assert one("label_match", "Yes.", "yes") == 100
+    assert one("label_match", "something", "") == 0
+
+
 def test_label_match_takes_the_last_label() -> None:
     assert one("label_match", "I think it is neutral.", "neutral", LABELS) == 100
     assert one("label_match", "neutral, or rather entails", "neutral", LABELS) == 0
@@ -53,6 +74,8 @@ def test_label_match_takes_the_last_label() -> None:
         ("the gunman kill police", "police kill the gunman", 50.0),
         ("pollution harms.", "modern farming pesticide.", 0.0),
         ("", "something", 0.0),
+        ("", "", 0.0),
+        ("漢字", "漢字", 0.0),  # its words are made of a-z and 0-9 alone
     ],
 )
 def test_rouge_l(prediction: str, reference: str, score: float) -> None:
@@ -81,12 +104,14 @@ def test_char_lcs_f1_of_known_texts() -> None:
 
 
 @pytest.mark.parametrize("name", list(METRICS))
+@settings(deadline=None)  # the first example imports a library
 @given(prediction=st.text(max_size=40), reference=st.text(max_size=40))
 def test_scores_are_between_0_and_100(name: str, prediction: str, reference: str) -> None:
     assert 0 <= one(name, prediction, reference) <= 100
 
 
 @pytest.mark.parametrize("name", list(METRICS))
+@settings(deadline=None)  # the first example imports a library
 @given(text=st.text(alphabet="abc XYZ", min_size=1).filter(lambda t: t.strip()))
 def test_a_text_equals_itself(name: str, text: str) -> None:
     assert one(name, text, text) == pytest.approx(100)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metier.records import Candidate
@@ -41,6 +41,25 @@ def test_noise_is_dropped_with_the_phrase(text: str, phrase: str) -> None:
     assert filters.noise(text, PHRASES) == f"holds {phrase!r}"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["Where is my parcel?", "There is no invoice.", "There are two.", "There's one.", "under pressure, it broke"],
+)
+def test_a_phrase_inside_a_word_is_not_noise(text: str) -> None:
+    assert filters.noise(text, PHRASES) is None
+
+
+@pytest.mark.parametrize("shown", ["here's mine", "Here\u2019s mine"])
+def test_a_demonstrations_phrase_counts_in_either_apostrophe(shown: str) -> None:
+    phrases = filters.noise_phrases([Demonstration(input=shown, output="billing")], classification=True)
+    assert filters.noise("Here's another", phrases) is filters.noise("Here\u2019s another", phrases) is None
+
+
+def test_a_demonstrations_longer_word_does_not_excuse_a_phrase() -> None:
+    phrases = filters.noise_phrases([Demonstration(input="Where is it?", output="delivery")], classification=True)
+    assert filters.noise("Here is a new one", phrases) == "holds 'here is'"
+
+
 def test_what_the_demonstrations_say_is_not_noise() -> None:
     assert "thank you for" not in PHRASES
     assert "thank you for" in filters.noise_phrases(DEMOS[:1], classification=True)
@@ -73,6 +92,22 @@ def test_near_duplicates_are_dropped_and_others_are_not() -> None:
     assert reason is not None
     assert "like an earlier one" in reason
     assert seen.check("my password does not work since the last update of the app") is None
+
+
+@settings(deadline=None)  # the first example imports a library
+@given(st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=9).map(" ".join), max_size=15))
+def test_no_text_is_dropped_by_a_hashs_error(texts: list[str]) -> None:
+    def grams(text: str) -> set[tuple[str, ...]]:
+        words = text.split()
+        return {tuple(words[i : i + 3]) for i in range(max(1, len(words) - 2))}
+
+    seen = filters.SeenTexts(near=0.5)
+    kept: list[str] = []
+    for text in texts:
+        if seen.check(text) is None:
+            kept.append(text)
+        else:
+            assert any(len(grams(text) & grams(k)) >= 0.5 * len(grams(text) | grams(k)) for k in kept)
 
 
 @given(st.lists(st.text(alphabet="abc ", min_size=1), max_size=30))

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
+from metier.errors import MetierError
 from metier.records import Interval, Verdict
 
 _CHUNK = 2**24  # cells of the resampling table held at once
@@ -23,8 +24,7 @@ def paired_bootstrap(
 ) -> Interval | None:
     """Return the mean difference of two systems on the same rows, with its 95% interval.
 
-    Rows are resampled in pairs; the interval is bias-corrected and accelerated (BCa, Efron 1987), and the plain
-    percentile one where the correction is not defined (all rows equal, or all replicates on one side).
+    Rows are resampled in pairs: it is the interval of the mean of the rows' differences.
 
     Args:
         after: One system's row scores, ``[rows]``.
@@ -36,16 +36,32 @@ def paired_bootstrap(
         The interval, in the scores' unit; None with fewer than two rows, which have none.
 
     Raises:
-        ValueError: The two are not of the same length.
+        MetierError: The two are not of the same length.
     """
     if after.shape != before.shape:
-        raise ValueError(f"not the same rows: {after.shape} and {before.shape}")
-    differences = after - before
-    if len(differences) < 2:
+        raise MetierError(f"not the same rows: {after.shape} and {before.shape}")
+    return interval_of_mean(after - before, resamples=resamples, seed=seed)
+
+
+def interval_of_mean(scores: npt.NDArray[np.float64], *, resamples: int = 10_000, seed: int = 0) -> Interval | None:
+    """Return the mean of row scores with its 95% bootstrap interval.
+
+    The interval is bias-corrected and accelerated (BCa, Efron 1987), and the plain percentile one where the correction
+    is not defined (all rows equal, or all replicates on one side).
+
+    Args:
+        scores: One system's row scores, or the differences of two systems, ``[rows]``.
+        resamples: Bootstrap replicates.
+        seed: Seeds the resampling.
+
+    Returns:
+        The interval, in the scores' unit; None with fewer than two rows, which have none.
+    """
+    if len(scores) < 2:
         return None
-    value = float(differences.mean())
-    replicates = _replicates(differences, resamples, seed)
-    low, high = _bca_shares(differences, replicates, value)
+    value = float(scores.mean())
+    replicates = _replicates(scores, resamples, seed)
+    low, high = _bca_shares(scores, replicates, value)
     return Interval(value, *(float(x) for x in np.quantile(replicates, [low, high])))
 
 
@@ -82,7 +98,8 @@ def _bca_shares(
 ) -> tuple[float, float]:
     """Return which quantiles of the replicates bound the interval."""
     below = (np.mean(replicates < value) + np.mean(replicates <= value)) / 2
-    deviations = values.mean() - values  # the jackknife means differ from the mean by these, up to a factor
+    # The mean less each jackknife mean, up to a factor: leaving out a large value lowers the jackknife mean.
+    deviations = values - values.mean()
     spread = float((deviations**2).sum()) ** 1.5
     if not 0 < below < 1 or spread == 0:
         return 0.025, 0.975

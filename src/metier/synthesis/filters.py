@@ -76,15 +76,15 @@ def empty(text: str) -> str | None:
 
 def noise_phrases(demonstrations: Sequence[Demonstration], *, classification: bool) -> tuple[str, ...]:
     """Return what counts as noise for a task: pleasantries and scaffolding that its demonstrations do not use."""
-    shown = "\x00".join(f"{d.input}\x00{d.output}" for d in demonstrations).lower()
+    shown = _folded("\x00".join(f"{d.input}\x00{d.output}" for d in demonstrations))
     phrases = _PLEASANTRIES + _SCAFFOLDING + (_REASONING if classification else ())
-    return tuple(phrase for phrase in phrases if phrase not in shown)
+    return tuple(phrase for phrase in phrases if not _holds(shown, phrase))
 
 
 def noise(text: str, phrases: Sequence[str]) -> str | None:
     """Drop a text with a phrase that is about the task and not of it."""
-    lowered = text.lower().replace("\u2019", "'")
-    found = next((phrase for phrase in phrases if phrase in lowered), None)
+    folded = _folded(text)
+    found = next((phrase for phrase in phrases if _holds(folded, phrase)), None)
     return None if found is None else f"holds {found!r}"
 
 
@@ -176,6 +176,17 @@ def balance(labels: Sequence[str], seed: int) -> list[int]:
     least = min(len(group) for group in places.values())
     rng = random.Random(seed)
     return sorted(place for label in sorted(places) for place in rng.sample(places[label], least))
+
+
+def _folded(text: str) -> str:
+    return text.lower().replace("\u2019", "'")
+
+
+def _holds(folded: str, phrase: str) -> bool:
+    # Whole words only: "here is" is neither in "there is" nor in "where is".
+    begin = r"(?<!\w)" if phrase[0].isalnum() else ""
+    end = r"(?!\w)" if phrase[-1].isalnum() else ""
+    return re.search(f"{begin}{re.escape(phrase)}{end}", folded) is not None
 
 
 def _word_grams(text: str) -> frozenset[tuple[str, ...]]:

@@ -16,7 +16,7 @@ def make() -> Callable[[str, str, tuple[str, ...] | None], float]:
 
 
 def char_lcs_f1(prediction: str, reference: str) -> float:
-    """Return the score of one pair; two empty texts score 100, one empty text scores 0."""
+    """Return the score of one pair; one empty text scores 0, two score 100 (0 in the authors' code)."""
     if not prediction and not reference:
         return 100.0
     common = lcs_length(prediction, reference)
