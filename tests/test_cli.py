@@ -49,7 +49,7 @@ def test_validate_finds_a_wrong_test_row(
     with (tmp_path / "mine" / "test.jsonl").open("a") as file:
         file.write('{"input": "no output here"}\n')
     assert run_cli(["validate", "mine/task.yaml"]) == 2
-    assert "test.jsonl:4: output is empty" in capsys.readouterr().err
+    assert "test.jsonl:4: there is no output beside input" in capsys.readouterr().err
 
 
 def test_models_list_and_a_typo(capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,7 +76,7 @@ def test_duplicates_and_conflicts_are_counted(tmp_path: Path) -> None:
     ("rows", "labels", "told"),
     [
         ([], None, "there are no rows"),
-        ([{"input": "a"}], None, "data.jsonl:1: output is empty"),
+        ([{"input": "a"}], None, "data.jsonl:1: there is no output beside input"),
         ([ROWS[0], {"input": "", "output": "x"}], None, "data.jsonl:2: input is empty"),
         ([{"input": "a", "output": "postive"}], ("positive", "negative"), "'postive' is not one of labels"),
         ([{"input": {"deep": 1}, "output": "x"}], None, "input is not text"),

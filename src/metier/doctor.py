@@ -15,7 +15,8 @@ from typing import Literal
 
 import psutil
 
-from metier.models.fetch import cache_folder, hub_answers, known_models
+from metier.models.fetch import cache_folder, known_models
+from metier.models.hub import hub_answers
 from metier.models.load import cpu_has_bf16
 
 _NEEDED = (

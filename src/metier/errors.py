@@ -34,3 +34,8 @@ class GateError(MetierError):
 
 class NotEnoughData(MetierError):
     """The model could not write enough training data; training was not started (exit code 1)."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return what another library's error says, in one line of at most 300 characters."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

@@ -1,8 +1,7 @@
 """Reads a task file: YAML in, a checked `Task` out, and errors that name file, line and key.
 
-Knows nothing about what a task is used for. Two things YAML does behind the user's back are undone: every scalar
-stays the text that was written (yes, no, on and 1 are labels, not booleans and numbers; the schema turns into numbers
-what must be one), and a key that is there twice is refused.
+Knows nothing about what a task is used for. Scalars come as the text that was written (yes, no, on, 1 and null are
+labels like others); the schema turns into numbers what must be one.
 """
 
 from __future__ import annotations
@@ -13,19 +12,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from metier import storage
 from metier.errors import UserError
 from metier.recipes import recipe_settings
+from metier.rowfiles import is_hub_id
 from metier.task import RecipeName, Task
+from metier.yamltext import Key, key_name, parse, read_text
 
-_NULLS = ("", "~", "null", "Null", "NULL")
-_FILE_KEYS = ("test", "train")
-_MOST_BYTES = 50_000_000
-
-Key = tuple[str | int, ...]
+_PATH_KEYS = ("test", "train", "model")
+_COMMAND_LINE = 0  # stands for a line where a setting is not from the file
 
 
 def load_task(path: Path, overrides: Sequence[str] = ()) -> Task:
@@ -41,21 +39,28 @@ def load_task(path: Path, overrides: Sequence[str] = ()) -> Task:
     Raises:
         UserError: The file cannot be read, or says something that is not allowed; each problem with its line and key.
     """
-    data, lines = _parse(_read(path), str(path))
+    data, lines = parse(read_text(path), str(path), keeps_null=_null_is_text)
     if not isinstance(data, dict):
+        what = "it is empty" if data is None else "this is none"
         raise UserError(
-            f"{path}: a task file is a mapping (name: …, instruction: …)", hint="metier init NAME writes one"
+            f"{path}: a task file is a mapping (name: …, instruction: …), {what}", hint="metier init NAME writes one"
         )
     for override in overrides:
-        key = _override(data, override)
-        lines[key] = 0
-    _check_demonstrations(data, path, lines)
-    base = _recipe(data)
+        _override(data, lines, override)
     try:
-        task = Task.model_validate(_merged(base, data))
+        task = Task.model_validate(_merged(_recipe(data), data))
     except ValidationError as error:
         raise UserError(_explain(error, path, lines)) from error
-    return _with_paths(task, path)
+    return _with_paths(task, path, lines)
+
+
+def resolve_path(task_file: Path, value: str) -> Path:
+    """Return a path as a task file means it: ``~`` is a home folder, a relative path starts at the file's folder.
+
+    Raises:
+        OSError, RuntimeError, ValueError: The value cannot be a path here.
+    """
+    return (task_file.resolve().parent / Path(value).expanduser()).resolve()
 
 
 def task_json_schema() -> dict[str, Any]:
@@ -84,88 +89,29 @@ def write_template(folder: Path, name: str) -> Path:
     return target / "task.yaml"
 
 
-def _read(path: Path) -> str:
-    if path.is_dir():
-        raise UserError(f"{path} is a folder", hint=f"name the task file in it, such as {path / 'task.yaml'}")
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise UserError(f"{path}: larger than {_MOST_BYTES // 10**6} MB", hint="put large data in files of its own")
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1)
-        raise UserError(
-            f"{path}: no such file",
-            hint=f"did you mean {path.parent / near[0]}?"
-            if near
-            else "metier init NAME writes a task file to start from",
-        ) from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}:{line}: not UTF-8 (byte {raw[error.start]:#04x} at offset {error.start})",
-            hint="save the file as UTF-8",
-        ) from error
+def _null_is_text(key: Key) -> bool:
+    """Whether a null word at a key is text: a label or an example's answer may well be the word null."""
+    return len(key) > 1 and key[0] in ("labels", "examples")
 
 
-def _parse(text: str, where: str) -> tuple[Any, dict[Key, int]]:
-    """Return YAML as nested values whose scalars are the text as written, and the line of every key."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise UserError(f"{where}{place}: not YAML: {error.problem}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{where}: not YAML: {error}") from error
-    lines: dict[Key, int] = {}
-    return _value(node, (), lines, where, set()), lines
-
-
-def _value(node: Any, key: Key, lines: dict[Key, int], where: str, open_nodes: set[int]) -> Any:
-    if node is None:
-        return None
-    line = node.start_mark.line + 1
-    lines[key] = line
-    if id(node) in open_nodes:
-        # One node in two places is an alias: files that expand themselves without end are made of them.
-        raise UserError(f"{where}:{line}: {_name(key)}: YAML aliases are not allowed", hint="write it out")
-    open_nodes.add(id(node))
-    if isinstance(node, yaml.MappingNode):
-        out: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            name = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
-            if name in out:
-                raise UserError(
-                    f"{where}:{key_node.start_mark.line + 1}: {_name((*key, name))}: this key is there twice"
-                )
-            out[name] = _value(value_node, (*key, name), lines, where, open_nodes)
-            lines[(*key, name)] = key_node.start_mark.line + 1
-        return out
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(item, (*key, i), lines, where, open_nodes) for i, item in enumerate(node.value)]
-    plain_null = node.style is None and node.value in _NULLS
-    return None if plain_null else node.value
-
-
-def _override(data: dict[str, Any], override: str) -> Key:
+def _override(data: dict[str, Any], lines: dict[Key, int], override: str) -> None:
     name, equals, text = override.partition("=")
-    parts = name.strip().split(".")
+    parts = tuple(name.strip().split("."))
     if not equals or not all(parts):
         raise UserError(f"{override!r} is not a setting", hint="write KEY=VALUE, such as training.epochs=2")
     _known(parts, override)
-    value, _ = _parse(text, f"setting {name}")
+    value, _ = parse(text, f"setting {name}", at=parts, keeps_null=_null_is_text)
     place = data
     for part in parts[:-1]:
-        inner = place.get(part)
-        if not isinstance(inner, dict):
-            inner = place[part] = {}
-        place = inner
+        if place.get(part) is None:
+            place[part] = {}
+        place = place[part]
+        if not isinstance(place, dict):
+            return  # the schema refuses what the file has there, and names its line
     place[parts[-1]] = value
-    return tuple(parts)
+    for inner in [key for key in lines if key[: len(parts)] == parts]:
+        del lines[inner]
+    lines[parts] = _COMMAND_LINE
 
 
 def _known(parts: Sequence[str], override: str) -> None:
@@ -179,15 +125,6 @@ def _known(parts: Sequence[str], override: str) -> None:
             raise UserError(f"{override!r}: there is no setting {path}", hint=hint)
         annotation = fields[part].annotation
         model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
-
-
-def _check_demonstrations(data: Mapping[str, Any], path: Path, lines: Mapping[Key, int]) -> None:
-    if not data.get("examples"):
-        line = lines.get(("examples",))
-        raise UserError(
-            f"{path}{f':{line}' if line else ''}: examples: there are none; one is needed, about three are good",
-            hint="examples:\n    - {input: …, output: …}",
-        )
 
 
 def _recipe(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,22 +150,36 @@ def _nullable(key: str) -> bool:
 
 
 def _explain(error: ValidationError, path: Path, lines: Mapping[Key, int]) -> str:
+    problems = error.errors()
+    places = [tuple(problem["loc"]) for problem in problems]
     told = []
-    for problem in error.errors():
-        key = tuple(part for part in problem["loc"] if not (isinstance(part, str) and part.startswith("function-")))
-        message = problem["msg"]
-        if problem["type"] == "value_error":
-            message = message.removeprefix("Value error, ")
-            named = re.match(r"([a-z_]+)(?:\[(\d+)\])?(?:\.([a-z_]+))?:", message)
-            if named and not key:
-                key = tuple(int(x) if x.isdigit() else x for x in named.groups() if x is not None)
-                message = message[named.end() :].strip()
-        elif problem["type"] == "extra_forbidden":
-            message = f"no such key{_near(key)}"
-        elif problem["type"] == "missing":
-            message = "is missing"
-        told.append(f"{path}{_line(key, lines)}: {_name(key)}: {message}")
+    for key, problem in zip(places, problems, strict=True):
+        if problem["type"] == "too_short" and any(other[:1] == key and len(other) > 1 for other in places):
+            continue  # the list only seems short because its items were refused
+        message = _in_words(problem, key)
+        named = re.match(r"([a-z_]+)(?:\[(\d+)\])?(?:\.([a-z_]+))?:", message)
+        if problem["type"] == "value_error" and named and not key:
+            key = tuple(int(part) if part.isdigit() else part for part in named.groups() if part is not None)
+            message = message[named.end() :].strip()
+        told.append(f"{path}{_line(key, lines)}: {key_name(key)}: {message}")
     return "\n".join(told)
+
+
+def _in_words(problem: ErrorDetails, key: Key) -> str:
+    kind, value = problem["type"], problem["input"]
+    if kind == "value_error":
+        return problem["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        return f"no such key{_near(key)}"
+    if key == ("examples",) and kind in ("missing", "too_short"):
+        return "there are none; one is needed, about three are good (- {input: …, output: …})"
+    if kind == "string_type" and isinstance(value, (dict, list)):
+        return "must be text; put it in quotes"
+    if value is None and kind.endswith("_type"):
+        return "is empty"
+    if kind in _WORDS:
+        return _WORDS[kind]
+    return f"{problem['msg']} (it is {value[:60]!r})" if isinstance(value, str) else problem["msg"]
 
 
 def _near(key: Key) -> str:
@@ -250,35 +201,44 @@ def _line(key: Key, lines: Mapping[Key, int]) -> str:
         line = lines.get(key[:length])
         if line:
             return f":{line}"
-        if line == 0:
+        if line == _COMMAND_LINE:
             return " (set on the command line)"
     return ""
 
 
-def _name(key: Key) -> str:
-    out = ""
-    for part in key:
-        out += f"[{part}]" if isinstance(part, int) else f".{part}" if out else str(part)
-    return out or "the file"
-
-
-def _with_paths(task: Task, path: Path) -> Task:
-    folder = path.resolve().parent
+def _with_paths(task: Task, path: Path, lines: Mapping[Key, int]) -> Task:
     update: dict[str, str] = {}
-    for key in _FILE_KEYS:
+    for key in _PATH_KEYS:
         value = getattr(task, key)
-        if value is not None and not _is_hub_id(folder, value):
-            update[key] = str((folder / Path(value).expanduser()).resolve())
-    model = task.model
-    if model.startswith((".", "/", "~")) or model.endswith(".gguf") or (folder / model).is_dir():
-        update["model"] = str((folder / Path(model).expanduser()).resolve())
+        if value is None:
+            continue
+        try:
+            if not value.strip():
+                raise ValueError("it is empty")
+            there = resolve_path(path, value)
+            if _is_path(key, value, there):
+                update[key] = str(there)
+        except (OSError, RuntimeError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise UserError(f"{path}{_line((key,), lines)}: {key}: {value[:60]!r} cannot be used ({why})") from error
     return task.model_copy(update=update)
 
 
-def _is_hub_id(folder: Path, value: str) -> bool:
-    """Whether a data file's name is owner/name on the hub: no such path here, and no file ending."""
-    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", value)) and not (folder / value).exists() and not Path(value).suffix
+def _is_path(key: str, value: str, there: Path) -> bool:
+    if key == "model":
+        return value.startswith((".", "/", "~")) or value.endswith(".gguf") or there.is_dir()
+    return there.exists() or not is_hub_id(value)
 
+
+_WORDS = {
+    "missing": "is missing",
+    "string_type": "must be text",
+    "string_too_short": "is empty",
+    "string_unicode": "is not Unicode text (half of a surrogate pair)",
+    "string_pattern_mismatch": "may hold letters, digits, '.', '_' and '-', at most 64, a letter or digit first",
+    "tuple_type": "must be a list",
+    "model_type": "must be a mapping (key: value)",
+}
 
 _TEST_ROWS = (
     ("The invoice shows the old company address, please correct it.", "billing"),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from metier.errors import MetierError, UserError
-from metier.models import fetch
+from metier.models import fetch, hub
 from metier.models.catalogue import CATALOGUE, Wheel
 from metier.models.locate import resolve_model
 
@@ -121,7 +121,7 @@ def test_a_hub_that_does_not_answer_fails_fast() -> None:
     import time
 
     start = time.monotonic()
-    assert not fetch.hub_answers("http://127.0.0.1:9")
+    assert not hub.hub_answers("http://127.0.0.1:9")
     assert time.monotonic() - start < 6
 
 

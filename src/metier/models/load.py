@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metier.errors import MetierError, UserError
+from metier.errors import MetierError, UserError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -24,22 +24,32 @@ def load_causal(path: Path, *, dtype: str, device: str, trust_remote_code: bool 
         MetierError: The folder holds no such model.
     """
     import transformers
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     transformers.logging.disable_progress_bar()
+    precision = pick_dtype(dtype, device)
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=trust_remote_code)
-        model = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             str(path),
-            dtype=pick_dtype(dtype, device),
+            dtype=precision,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
         raise MetierError(
-            f"{path}: no model could be loaded from it ({str(error).splitlines()[0][:300]})",
+            f"{path}: no model could be loaded from it ({first_line(error)})",
             hint="is it a whole causal language model in safetensors? metier models fetch NAME brings one",
         ) from error
+    model, info = loaded
+    if missing := sorted(info["missing_keys"]):
+        # transformers would give them random values and go on: an encoder, or a file lost, and every answer noise.
+        raise MetierError(
+            f"{path}: {len(missing)} weights of a causal language model are not in its files ({missing[0]} …)",
+            hint="an encoder cannot write; if it is a language model, bring its files here again",
+        )
     if tokenizer.eos_token_id is None:
         raise MetierError(f"{path}: its tokenizer has no end token, so no answer would ever end")
     if tokenizer.pad_token_id is None:
@@ -63,7 +73,7 @@ def pick_device(device: str) -> str:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(
-            f"engine.device: {device!r} cannot be used ({str(error).splitlines()[0][:200]})",
+            f"engine.device: {device!r} cannot be used ({first_line(error)})",
             hint="auto finds what is here",
         ) from error
     return device
@@ -85,5 +95,5 @@ def cpu_has_bf16() -> bool:
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return False
-    flags = info.read_text(errors="replace")
-    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", " bf16 "))
+    flags = set(info.read_text(errors="replace").split())
+    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-import shutil
 from pathlib import Path
-
-import filelock
 
 from metier import storage
 from metier.errors import MetierError, UserError
 from metier.models import fetch
 from metier.models.catalogue import CATALOGUE
+from metier.models.gguf_file import check_gguf, convert_gguf
+from metier.models.hub import from_hub
+
+# The first character keeps ./folder and ../folder, which are not there, from being asked of the hub.
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,11 +53,11 @@ def resolve_model(spec: str, *, trust_remote_code: bool = False) -> ModelFiles:
     if spec in CATALOGUE:
         return _described(fetch.fetch_model(spec), spec)
     path = Path(spec).expanduser()
-    if spec.endswith(".gguf"):
+    if spec.lower().endswith(".gguf"):
         return _from_gguf(path)
-    if path.is_dir():
+    if spec and path.is_dir():
         return _from_folder(path)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", spec):
+    if _HUB_ID.fullmatch(spec):
         return _from_hub(spec, trust_remote_code)
     near = difflib.get_close_matches(spec, CATALOGUE, n=1, cutoff=0.5)
     raise UserError(
@@ -81,63 +83,31 @@ def _from_folder(path: Path) -> ModelFiles:
 
 
 def _from_gguf(path: Path) -> ModelFiles:
-    _check_gguf(path)
+    check_gguf(path)
     sha = fetch.file_sha256(path)
     folder = fetch.cache_folder() / f"gguf-{sha[:16]}"
-    with storage.explained(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder.with_suffix(".lock")):
-        if not (folder / "model.json").exists():
-            partial = folder.with_name(f"{folder.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            fetch.convert_gguf(path.resolve(), partial)
-            facts = {"name": path.name, "source": f"file {path.name}", "digest": sha}
-            storage.write_json(partial / "model.json", facts)
-            storage.replace_folder(partial, folder)
+    if not fetch.is_whole(folder):
+        with fetch.making(folder, fetch.say_on_stderr) as partial:
+            if partial is not None:
+                fetch.say_on_stderr(f"{path.name}: turning GGUF into bfloat16 safetensors, once")
+                convert_gguf(path.resolve(), partial)
+                fetch.settle(partial, folder, {"name": path.name, "source": f"file {path.name}", "digest": sha})
     return _described(folder, path.name)
 
 
-def _check_gguf(path: Path) -> None:
-    """Raise unless a file is a GGUF file with all of its tensors."""
-    if not path.is_file():
-        raise UserError(f"model: {path}: no such file")
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        magic = file.read(4)
-    if magic != b"GGUF":
-        raise UserError(f"model: {path} is not a GGUF file (it begins with {magic!r})")
-    from gguf import GGUFReader
-
-    try:
-        tensors = GGUFReader(str(path)).tensors
-        needed = max((int(t.data_offset) + int(t.n_bytes) for t in tensors), default=0)
-    except (ValueError, IndexError, OSError, KeyError) as error:
-        raise UserError(
-            f"model: {path} is cut off or damaged: its {size} bytes end inside what its header promises",
-            hint="download it again",
-        ) from error
-    if size < needed:
-        raise UserError(
-            f"model: {path} is cut off: {size} bytes are there, its header promises {needed}",
-            hint="download it again",
-        )
-
-
 def _from_hub(hub_id: str, trust_remote_code: bool) -> ModelFiles:
-    folder = fetch.cache_folder() / f"hub--{hub_id.replace('/', '--')}"
-    with storage.explained(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder.with_suffix(".lock")):
-        if not (folder / "model.json").exists():
-            partial = folder.with_name(f"{folder.name}.partial")
-            try:
-                fetch.from_hub(hub_id, partial, code=trust_remote_code)
-            except MetierError as error:
-                raise MetierError(
-                    f"model: {hub_id}: {error.message}",
-                    hint="check the id and the network, or use a catalogue name (metier models list)",
-                ) from error
-            facts = {"name": hub_id, "source": f"hub: {hub_id}", "hub_id": hub_id}
-            storage.write_json(partial / "model.json", {**facts, "digest": fetch.folder_digest(partial)})
-            storage.replace_folder(partial, folder)
+    # With its code it is another folder: what was brought without would lack it for good.
+    folder = fetch.cache_folder() / f"hub--{hub_id.replace('/', '--')}{'--code' if trust_remote_code else ''}"
+    if not fetch.is_whole(folder):
+        with fetch.making(folder, fetch.say_on_stderr) as partial:
+            if partial is not None:
+                try:
+                    from_hub(hub_id, partial, code=trust_remote_code)
+                except MetierError as error:
+                    raise MetierError(
+                        f"model: {hub_id!r} is no folder here, and as a hub id: {error.message}",
+                        hint="check the name and the network, or use a catalogue name (metier models list)",
+                    ) from error
+                facts = {"name": hub_id, "source": f"hub: {hub_id}", "hub_id": hub_id}
+                fetch.settle(partial, folder, {**facts, "digest": fetch.folder_digest(partial)})
     return _described(folder, hub_id)

@@ -1,0 +1,127 @@
+"""Copies a model from the hub, or from what the hub's own client has kept on this disk. Knows nothing about tasks."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import shutil
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from metier import storage
+from metier.errors import MetierError, first_line
+
+# Weights in safetensors, configuration, tokenizer and chat template: nothing that runs code when it is read.
+_WANTED = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "*.json",
+    "*.txt",
+    "*.jinja",
+    "*.model",
+)
+# The same weights over again, in other tools' layouts.
+_NOT_WANTED = ("onnx/*", "openvino/*", "original/*", "gguf/*", "consolidated*.safetensors")
+_SECONDS = 4.0  # how long a hub may take to say anything at all
+
+
+def from_hub(hub_id: str, target: Path, *, code: bool = False) -> None:
+    """Copy a hub repository's safetensors, configuration and tokenizer into a folder.
+
+    The hub's client downloads into its own cache (``HF_HOME``), so that what another tool brought here is not fetched
+    again, and is found even where no hub answers; the files are linked from there, or copied to another disk.
+
+    Args:
+        hub_id: owner/name.
+        target: The folder, made if it is not there.
+        code: Bring its Python files too (only for ``trust_remote_code``).
+
+    Raises:
+        MetierError: Neither the hub nor its cache gives such a model, whole and in safetensors.
+    """
+    from huggingface_hub import constants, snapshot_download
+
+    silent = _silent(constants.HF_HUB_OFFLINE, constants.ENDPOINT)
+    wanted = [*_WANTED, *(["*.py"] if code else [])]
+    try:
+        kept = Path(
+            snapshot_download(
+                hub_id,
+                local_files_only=silent is not None,
+                allow_patterns=wanted,
+                ignore_patterns=list(_NOT_WANTED),
+            )
+        )
+    except Exception as error:  # the client raises a family of network and repository errors
+        if silent is not None:
+            raise MetierError(f"{silent}, and its cache on this disk has no {hub_id}") from error
+        raise MetierError(f"the hub did not give {hub_id} ({first_line(error)})") from error
+    # Other tools may have kept more in the same place: pickled weights, code.
+    names = [file.relative_to(kept).as_posix() for file in kept.rglob("*") if file.is_file()]
+    if lacking := _lacking(kept, names):
+        where = f"{silent}, and in its cache" if silent else "on the hub"
+        raise MetierError(f"{where} {hub_id} {lacking}")
+    with storage.explained(target):
+        for name in names:
+            if _matches(name, wanted) and not _matches(name, _NOT_WANTED):
+                _link(kept / name, target / name)
+
+
+def hub_answers(endpoint: str) -> bool:
+    """Whether a hub says anything at all, found out in seconds: its client alone would try for minutes."""
+    answers: list[bool] = []
+    asking = threading.Thread(target=lambda: answers.append(_head(endpoint)), daemon=True)
+    asking.start()
+    asking.join(_SECONDS + 1)  # looking up a name has no timeout of its own
+    return bool(answers and answers[0])
+
+
+def _silent(offline: bool, endpoint: str) -> str | None:
+    """Return why the hub is not to be asked; None if it answers."""
+    if offline:
+        return "the hub is switched off (HF_HUB_OFFLINE)"
+    return None if hub_answers(endpoint) else f"the hub does not answer within {_SECONDS:.0f} s"
+
+
+def _head(endpoint: str) -> bool:
+    import urllib.error
+    import urllib.request
+
+    try:
+        request = urllib.request.Request(endpoint, method="HEAD")
+        with urllib.request.urlopen(request, timeout=_SECONDS):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500 and error.code != 403
+    except (OSError, ValueError):
+        return False
+
+
+def _lacking(folder: Path, names: list[str]) -> str | None:
+    """Return what a model folder lacks; None if nothing."""
+    if "config.json" not in names:
+        return "has no config.json"
+    if "model.safetensors.index.json" in names:
+        try:
+            index = json.loads((folder / "model.safetensors.index.json").read_text())
+            absent = sorted(set(index["weight_map"].values()) - set(names))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return "has an index of weights that is not readable"
+        return f"lacks {absent[0]}" if absent else None
+    if not any(name.endswith(".safetensors") and "/" not in name for name in names):
+        return "has no safetensors weights; others are not read"
+    return None
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    real = source.resolve()
+    try:
+        target.hardlink_to(real)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(real, target)
