@@ -61,6 +61,8 @@ _SMOKE = (
     "training.holdout_share=0",
     "evaluation.limit=8",
     "evaluation.max_tokens=24",
+    "evaluation.timed_rows=2",
+    "evaluation.demonstration_tokens=256",
 )
 
 

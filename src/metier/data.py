@@ -20,6 +20,7 @@ from metier.rowfiles import read_rows
 
 _TOLD = 5  # problems listed in one error
 _PAIRS = (("input", "output"), ("prompt", "completion"), ("text", "label"), ("question", "answer"))
+_SEVERAL = ("references", "outputs", "targets")
 _CHATS = (("messages", "role", "content"), ("conversations", "from", "value"))
 _USERS, _ASSISTANTS = ("user", "human"), ("assistant", "gpt")
 
@@ -76,7 +77,7 @@ def read_examples(path: Path, *, labels: tuple[str, ...] | None, split: str = "t
         raise UserError(f"{path}: there are no rows in it")
     unique = tuple(dict.fromkeys(pairs))
     outputs = collections.Counter(pair.input for pair in unique)
-    digest = hashlib.sha256(json.dumps([[p.input, p.output] for p in pairs]).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([[p.input, *p.references] for p in pairs]).encode()).hexdigest()
     return ExampleFile(unique, len(pairs) - len(unique), sum(n > 1 for n in outputs.values()), digest)
 
 
@@ -87,7 +88,11 @@ def _pair(row: Mapping[str, Any], labels: tuple[str, ...] | None) -> Example:
         ValueError: What is wrong with the row.
     """
     (asked, question), (answered, answer) = _sides(row)
-    pair = Example(_text(asked, question), _text(answered, answer))
+    if several := _references(row):
+        outputs = tuple(dict.fromkeys(_text(several, (piece,)) for piece in row[several]))
+        pair = Example(_text(asked, question), outputs[0], outputs[1:])
+    else:
+        pair = Example(_text(asked, question), _text(answered, answer))
     if labels is None:
         return pair
     label = pair.output.strip()
@@ -96,10 +101,19 @@ def _pair(row: Mapping[str, Any], labels: tuple[str, ...] | None) -> Example:
     return Example(pair.input, label)
 
 
+def _references(row: Mapping[str, Any]) -> str | None:
+    """Return the column that holds several right answers, if a row has one and no single answer."""
+    if "input" not in row or "output" in row:
+        return None
+    return next((name for name in _SEVERAL if isinstance(row.get(name), list) and row[name]), None)
+
+
 def _sides(row: Mapping[str, Any]) -> tuple[Side, Side]:
     """Return the input and the output of a row, by the columns' names that the field uses."""
     if "instruction" in row and "output" in row:
         return ("instruction", (row["instruction"], row.get("input"))), ("output", (row["output"],))
+    if several := _references(row):
+        return ("input", (row["input"],)), (several, row[several])
     for first, second in _PAIRS:
         if first in row and second in row:
             return (first, (row[first],)), (second, (row[second],))
@@ -111,8 +125,8 @@ def _sides(row: Mapping[str, Any]) -> tuple[Side, Side]:
         if first in row:
             raise ValueError(f"there is no {second} beside {first} ({columns})")
     raise ValueError(
-        f"{columns} are not known; known are input/output, instruction/input/output, prompt/completion, text/label, "
-        "question/answer, messages, conversations"
+        f"{columns} are not known; known are input/output, input/references, instruction/input/output, "
+        "prompt/completion, text/label, question/answer, messages, conversations"
     )
 
 

@@ -12,10 +12,22 @@ from typing import Any, Literal
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Example:
-    """One labelled pair: what the specialist is given, and what it should answer."""
+    """One labelled pair: what the specialist is given, and what it should answer.
+
+    Attributes:
+        input: What is given.
+        output: A right answer.
+        others: Further right answers, where a data set has several.
+    """
 
     input: str
     output: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Every right answer, the first one first."""
+        return (self.output, *self.others)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,6 +95,11 @@ class Interval:
     high: float
 
 
+SystemKind = Literal["constant", "prompted", "tuned", "classic", "specialist"]
+"""constant: needs no model; prompted: the base model as it is; tuned: the base model tuned otherwise than by the run;
+classic: no language model at test time; specialist: the run's own."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class LossPoint:
     """The loss after an optimiser step (nats per trained token); None where it was not measured."""
@@ -100,10 +117,12 @@ class SystemScore:
     Attributes:
         system: Short key of the system (``majority``, ``zero_shot``, ``few_shot``, ``specialist`` …).
         title: The same in words for people.
-        scores: Corpus score by metric name, 0 to 100.
+        scores: Corpus score by metric name; empty where the system could not be had.
         gain: The specialist's paired gain over this system by the first metric (None on the specialist's row).
         seconds: Wall-clock seconds its predictions took; None if they were not timed.
         note: Why it is missing, or how to read it.
+        kind: What kind of system it is.
+        p_value: Of that gain by approximate randomisation, corrected for the number of rows (Holm).
     """
 
     system: str
@@ -112,6 +131,60 @@ class SystemScore:
     gain: Interval | None = None
     seconds: float | None = None
     note: str | None = None
+    kind: SystemKind = "prompted"
+    p_value: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NeedRow:
+    """What one system gives and takes.
+
+    Attributes:
+        system: Its key.
+        title: Its name for people.
+        score: By the task's first metric.
+        gain: The specialist's gain over it.
+        tuning_seconds: What had to be done before its first answer: synthesis, training; 0 for a prompted model.
+        p50: Median seconds of a row answered alone; None if it was not measured.
+        p95: The 95th percentile of the same.
+        rows_per_second: Throughput in batches.
+        size_bytes: What its weights or tables take, in memory and on disk.
+        cost_per_million: Of a million rows in the user's currency; None without prices.
+    """
+
+    system: str
+    title: str
+    score: float
+    gain: Interval | None
+    tuning_seconds: float
+    p50: float | None
+    p95: float | None
+    rows_per_second: float | None
+    size_bytes: int
+    cost_per_million: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LabelFacts:
+    """How one label fared with the specialist, in percent: of its rows found, and of its uses right."""
+
+    label: str
+    rows: int
+    predicted: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Rows that the specialist was about as sure of: how many, how sure on average, and how often right (0 to 1)."""
+
+    low: float
+    high: float
+    rows: int
+    confidence: float
+    accuracy: float
 
 
 def to_dict(record: Any) -> dict[str, Any]:

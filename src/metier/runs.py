@@ -13,7 +13,7 @@ import contextlib
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,22 @@ class Stage:
             "tokens": self._cost.get("tokens", 0) + tokens,
             "peak_memory_bytes": max(self._cost.get("peak_memory_bytes", 0), peak_memory()),
             "parts": parts,
+            "latencies": self._cost.get("latencies", {}),
+            "memory": self._cost.get("memory", {}),
         }
         storage.write_json(self.path / "cost.json", self._cost)
+
+    def measure_latency(self, system: str, answer: Callable[[str], Any], texts: Sequence[str]) -> None:
+        """Answer texts one at a time and put the seconds of each on file, unless that was done before."""
+        if system in self._cost.get("latencies", {}) or not texts:
+            return
+        taken = []
+        for text in texts:
+            start = time.perf_counter()
+            answer(text)
+            taken.append(time.perf_counter() - start)
+        self._cost = {**self._cost, "latencies": {**self._cost.get("latencies", {}), system: taken}}
+        self.add_cost(seconds=sum(taken))
 
     def ticking(self, update: Callable[[int, int], None]) -> Callable[[int, int], None]:
         """Return ``update``, made to put the time since the last call on file now and then.
@@ -103,9 +117,17 @@ class Stage:
 
         return tick
 
+    def note_memory(self, system: str, size: int) -> None:
+        """Put on file how many bytes a system's numbers take in memory."""
+        self._cost = {**self._cost, "memory": {**self._cost.get("memory", {}), system: size}}
+        self.add_cost()
+
     @property
     def cost(self) -> dict[str, Any]:
-        """Seconds, generated or trained tokens, peak memory in bytes, and ``parts``: seconds by part."""
+        """Seconds, generated or trained tokens, peak memory in bytes, ``parts``, ``latencies``, ``memory``.
+
+        Parts: seconds by part. Latencies: by system, the seconds of each text answered alone. Memory: by system, bytes.
+        """
         return dict(self._cost)
 
     def finish(self, outcome: Mapping[str, Any]) -> None:

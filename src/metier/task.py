@@ -6,13 +6,45 @@ holds the named sets of settings that a file may start from.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
-MetricName = Literal["exact_match", "label_match", "rouge_l", "char_lcs_f1"]
+MetricName = Literal[
+    "exact_match",
+    "label_match",
+    "macro_f1",
+    "rouge_1",
+    "rouge_2",
+    "rouge_l",
+    "char_lcs_f1",
+    "bleu",
+    "chrf",
+    "sari",
+    "sari_cased",
+    "gleu",
+    "errant",
+    "edit_f05",
+    "edit_match",
+    "ibleu",
+]
+BaselineName = Literal[
+    "constant",
+    "zero_shot",
+    "few_shot",
+    "few_shot_best",
+    "sampled_majority",
+    "self_icl",
+    "label_scoring",
+    "tuned_on_examples",
+    "tfidf",
+    "encoder",
+    "harper",
+]
+BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)
 RecipeName = Literal["backward", "self-guide"]
+_FOR_LABELS = ("label_match", "macro_f1")
 
 
 class _Settings(BaseModel):
@@ -116,6 +148,30 @@ class EvaluationSettings(_Settings):
     limit: int | None = Field(None, ge=1, description="Test rows to use, drawn with the seed; default: all.")
     max_tokens: int | None = Field(None, ge=1, description="Longest answer; default: from the data at hand.")
     resamples: int = Field(10_000, ge=100, description="Bootstrap resamples for the intervals.")
+    baselines: tuple[BaselineName, ...] = Field(
+        BASELINES, description="What the specialist is compared with; fewer is faster. Default: everything that fits."
+    )
+    demonstration_tokens: int = Field(
+        1500, ge=64, description="Longest prompt for self_icl: synthetic pairs as demonstrations, as many as fit."
+    )
+    timed_rows: int = Field(16, ge=0, le=1000, description="Rows answered one at a time to measure latency; 0: none.")
+    encoder: str = Field("all-minilm-l6-v2", description="Sentence encoder of the encoder baseline.")
+    leakage: Literal["report", "remove"] = Field(
+        "report",
+        description="Training pairs nearly the same as a test row: report counts them, remove leaves them out.",
+    )
+    leakage_similarity: float = Field(
+        0.7, gt=0, le=1, description="Pairs this similar (Jaccard, word 3-grams) to a test row count as leaked."
+    )
+
+
+class PriceSettings(_Settings):
+    """What things cost where you are; only what is given here is reckoned with."""
+
+    currency: str = Field("USD", min_length=1, max_length=8)
+    machine_hour: float | None = Field(None, ge=0, description="This machine, for an hour.")
+    api_input_million: float | None = Field(None, ge=0, description="An API's price for a million input tokens.")
+    api_output_million: float | None = Field(None, ge=0, description="The same for output tokens.")
 
 
 class EngineSettings(_Settings):
@@ -144,19 +200,25 @@ class Task(_Settings):
         "mixed", description="With train: mixed with synthetic data, or instead of any."
     )
     seed: int = Field(0, ge=0, lt=2**31)
+    seeds: int = Field(
+        1, ge=1, le=20, description="Train and evaluate with so many seeds (seed, seed + 1 …) and report their spread."
+    )
     prompt: PromptSettings = PromptSettings()
     engine: EngineSettings = EngineSettings()
     synthesis: SynthesisSettings = SynthesisSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    prices: PriceSettings = PriceSettings()
 
     @model_validator(mode="after")
     def _labels_fit(self) -> Task:
         labels = self.labels
         if labels is None:
-            if self.metric == "label_match":
-                raise ValueError("metric: label_match needs labels")
+            if self.metric in _FOR_LABELS:
+                raise ValueError(f"metric: {self.metric} needs labels")
             return self
+        if self.metric not in (None, "exact_match", *_FOR_LABELS):
+            raise ValueError(f"metric: {self.metric} is for free text; with labels use exact_match or macro_f1")
         if len(labels) < 2:
             raise ValueError("labels: at least two are needed (leave labels out for a free-text task)")
         if len(set(labels)) != len(labels):

@@ -30,7 +30,7 @@ synthesis:
   output_samples: 4
   min_pairs: 1
 training: {{epochs: 2, batch_size: 2, checkpoint_steps: 2, holdout_share: 0.2}}
-evaluation: {{resamples: 200, max_tokens: 6}}
+evaluation: {{resamples: 200, max_tokens: 6, timed_rows: 2, demonstration_tokens: 128}}
 """
 # Times, and what is drawn from them, differ from run to run; everything else must not.
 VOLATILE = ("cost.json", "report.html", "result.json", ".lock", "events.out")
@@ -79,8 +79,18 @@ def test_a_run_leaves_what_it_promises(left_alone: Path) -> None:
         "majority",
         "zero_shot",
         "few_shot",
+        "few_shot_best",
+        "sampled_majority",
+        "self_icl",
         "label_scoring",
         "label_scoring_calibrated",
+        "tuned_on_examples",
+        "tfidf_examples",
+        "tfidf_synthetic",
+        "encoder_examples",
+        "encoder_synthetic",
+        "specialist_scoring",
+        "specialist_scoring_calibrated",
         "specialist",
     ]
     (candidates,) = out.glob("synthesis-*/candidates.jsonl")
@@ -95,7 +105,7 @@ def test_a_finished_run_does_nothing_again(left_alone: Path, capsys: pytest.Capt
     before = contents(left_alone / "out")
     assert run_cli(["run", str(left_alone / "task.yaml"), "--out", str(left_alone / "out"), "--json"]) == 0
     told = capsys.readouterr()
-    assert told.err.count("done before") == 4
+    assert told.err.count("done before") == 5
     result = json.loads(told.out.strip().splitlines()[-1])
     assert result["verdict"] in ("better", "not shown to be better", "worse")
     assert set(result["seconds"]) == {"synthesis", "training", "baselines", "evaluation"}

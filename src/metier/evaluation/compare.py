@@ -3,36 +3,63 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics as moments
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import numpy.typing as npt
-
-from metier.evaluation.metrics import get_metric
-from metier.evaluation.statistics import paired_bootstrap, smallest_detectable_gain, verdict
+from metier.errors import MetierError
+from metier.evaluation.metrics import METRICS, get_metric
+from metier.evaluation.scored import Scored, Texts, mean_of
+from metier.evaluation.statistics import (
+    holm,
+    interval_of_score,
+    paired_bootstrap,
+    randomisation_p,
+    rows_needed,
+    smallest_detectable_gain,
+    verdict,
+)
+from metier.evaluation.systems import (
+    KINDS,
+    ORDER,
+    SPECIALIST,
+    SPECIALIST_SCORING_CALIBRATED,
+    TITLES,
+)
 from metier.records import Example, Interval, Prediction, SystemScore, Verdict
 from metier.task import Task
 
-SPECIALIST = "specialist"
-TITLES: Mapping[str, str] = {
-    "majority": "majority class",
-    "copied_input": "copied input",
-    "zero_shot": "prompted, zero-shot",
-    "few_shot": "prompted, few-shot",
-    "label_scoring": "label scoring, few-shot",
-    "label_scoring_calibrated": "label scoring, calibrated",
-    SPECIALIST: "specialist",
-}
+_CORRECTION = ("gleu", "errant", "edit_f05", "edit_match")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answers:
-    """What one system answered, a text for each test row, and how long it took in seconds (None: nothing to time)."""
+    """What one system answered, a text for each test row."""
 
     system: str
     texts: tuple[str, ...]
-    seconds: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Split:
+    """What a gain over few-shot prompting is made of, in points of exact match.
+
+    Attributes:
+        ability: What label scoring gained: the model tells the labels apart better.
+        format: What generation gained beyond that: the model says what it knew already.
+    """
+
+    ability: Interval
+    format: Interval
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SeedScore:
+    """The specialist of one training seed: its score by the first metric, and its gain over the baseline."""
+
+    seed: int
+    score: float
+    gain: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,12 +67,18 @@ class Comparison:
     """The outcome of an evaluation.
 
     Attributes:
-        systems: One score row a system, in the order given.
+        systems: One score row a system, in display order; those that could not be had with a note.
         predictions: One record a system and row.
-        baseline: The best system that is not the specialist: what the verdict is about.
+        baseline: The best system that uses the base model, or no model: what the verdict is about.
         gain: The specialist's gain over it, in points; None with fewer than two rows.
         verdict: better, not shown to be better, or worse; None where no interval can be had.
-        detectable: The smallest gain that so many rows could have shown, in points.
+        detectable: The smallest gain that so many rows would show four times in five, in points.
+        rows_needed: How many rows like these would show the gain that was found.
+        split: What the gain over few-shot prompting is made of (tasks with labels).
+        seeds: The specialist's scores by training seed, where there are several.
+        seed_spread: Their standard deviation.
+        clean_rows: Rows that nothing trained on comes near.
+        clean_gain: The gain on those alone; None where it is the same, or no interval can be had.
     """
 
     systems: tuple[SystemScore, ...]
@@ -54,6 +87,12 @@ class Comparison:
     gain: Interval | None
     verdict: Verdict | None
     detectable: float | None
+    rows_needed: int | None = None
+    split: Split | None = None
+    seeds: tuple[SeedScore, ...] = ()
+    seed_spread: float | None = None
+    clean_rows: int | None = None
+    clean_gain: Interval | None = None
 
 
 def constant_answers(task: Task, rows: Sequence[Example]) -> Answers:
@@ -64,55 +103,145 @@ def constant_answers(task: Task, rows: Sequence[Example]) -> Answers:
     return Answers("copied_input", tuple(row.input for row in rows))
 
 
-def compare(task: Task, rows: Sequence[Example], answers: Sequence[Answers]) -> Comparison:
+def compare(
+    task: Task,
+    rows: Sequence[Example],
+    answers: Sequence[Answers],
+    *,
+    missing: Mapping[str, str] | None = None,
+    more_seeds: Mapping[int, Sequence[str]] | None = None,
+    leaked: Sequence[int] = (),
+) -> Comparison:
     """Score all systems on all rows and compare the specialist with each of them, row by row.
 
     Args:
         task: Says which metric counts.
         rows: The test rows.
         answers: One entry a system; one of them is the specialist.
+        missing: Systems that could not be had, and why.
+        more_seeds: What specialists of other training seeds answered.
+        leaked: Indices of rows that something trained on comes near.
     """
-    references = [r.output for r in rows]
     names = metrics_of(task)
-    scores: dict[str, dict[str, npt.NDArray[np.float64]]] = {
-        a.system: {name: get_metric(name).rows(a.texts, references, labels=task.labels) for name in names}
-        for a in answers
-    }
+    texts = {a.system: a.texts for a in answers}
+    scores = {system: score_texts(task, rows, given) for system, given in texts.items()}
     main = names[0]
     ours = scores[SPECIALIST][main]
-    resamples, seed = task.evaluation.resamples, task.seed
-    gains = {
-        a.system: paired_bootstrap(ours, scores[a.system][main], resamples=resamples, seed=seed)
-        for a in answers
-        if a.system != SPECIALIST
-    }
+    settings = {"resamples": task.evaluation.resamples, "seed": task.seed}
+    rivals = [a.system for a in answers if KINDS[a.system] != "specialist"]
+    gains = {s: paired_bootstrap(ours, scores[s][main], **settings) for s in rivals}
+    p_values = {s: randomisation_p(ours, scores[s][main], **settings) for s in rivals}
+    told = [s for s in rivals if p_values[s] is not None]
+    corrected = dict(zip(told, holm([p_values[s] or 0.0 for s in told]), strict=True))
     # Of equals the first: then the plainer system is the one to beat.
-    baseline = max(gains, key=lambda system: float(scores[system][main].mean()))
+    same_model = [s for s in rivals if KINDS[s] != "classic"]
+    baseline = max(same_model, key=lambda system: scores[system][main].corpus)
+    rival = scores[baseline][main]
     gain = gains[baseline]
+    seeds, spread = _seeds(task, rows, ours, rival, more_seeds or {})
+    clean = sorted(set(range(len(rows))) - set(leaked))
+    systems = [
+        SystemScore(
+            system=system,
+            title=TITLES[system],
+            scores={name: scored[name].corpus for name in names if name in scored},
+            gain=gains.get(system),
+            kind=KINDS[system],
+            p_value=corrected.get(system),
+        )
+        for system, scored in scores.items()
+    ]
+    systems += [
+        SystemScore(system, TITLES[system], {}, note=why, kind=KINDS[system]) for system, why in (missing or {}).items()
+    ]
     return Comparison(
-        systems=tuple(
-            SystemScore(
-                system=a.system,
-                title=TITLES[a.system],
-                scores={name: float(scores[a.system][name].mean()) for name in names},
-                gain=gains.get(a.system),
-                seconds=a.seconds,
-            )
-            for a in answers
-        ),
+        systems=tuple(sorted(systems, key=lambda s: ORDER.index(s.system))),
         predictions=tuple(
-            Prediction(i, a.system, row.input, row.output, text, text, float(scores[a.system][main][i]))
+            Prediction(i, a.system, row.input, row.output, text, text, float(scores[a.system][main].rows[i]))
             for a in answers
             for i, (row, text) in enumerate(zip(rows, a.texts, strict=True))
         ),
         baseline=baseline,
         gain=gain,
         verdict=verdict(gain) if gain else None,
-        detectable=smallest_detectable_gain(ours - scores[baseline][main]) if gain else None,
+        detectable=smallest_detectable_gain(ours, rival),
+        rows_needed=rows_needed(ours, rival),
+        split=_split(task, rows, texts),
+        seeds=seeds,
+        seed_spread=spread,
+        clean_rows=len(clean) if leaked else None,
+        clean_gain=_clean_gain(task, rows, texts, baseline, clean) if leaked else None,
     )
+
+
+def score_texts(task: Task, rows: Sequence[Example], texts: Sequence[str]) -> dict[str, Scored]:
+    """Return one system's scores by every metric that fits the task; one that needs what is not here is left out."""
+    given = Texts(texts, [row.references for row in rows], [row.input for row in rows], task.labels)
+    main, *others = metrics_of(task)
+    out = {main: get_metric(main).score(given)}
+    for name in others:
+        try:
+            out[name] = get_metric(name).score(given)
+        except MetierError:  # an extra that is not installed: only the metric that counts must be there
+            continue
+    return out
 
 
 def metrics_of(task: Task) -> tuple[str, ...]:
     """Return the metrics that fit the task, the one that counts first."""
-    fitting = ("exact_match", "label_match") if task.labels else ("rouge_l", "char_lcs_f1", "exact_match")
-    return (task.main_metric, *(name for name in fitting if name != task.main_metric))
+    main = task.main_metric
+    if task.labels:
+        fitting = ["exact_match", "label_match", "macro_f1"]
+    elif main in _CORRECTION:
+        fitting = ["gleu", "edit_f05", "exact_match", "copied_rate", "length_ratio"]
+    elif METRICS[main].needs == "sources":
+        fitting = ["sari", "rouge_l", "exact_match", "copied_rate", "length_ratio"]
+        fitting += ["self_similarity"] if main == "ibleu" else []
+    else:
+        fitting = ["rouge_l", "char_lcs_f1", "exact_match"]
+    return (main, *(name for name in fitting if name != main))
+
+
+def is_correction(task: Task) -> bool:
+    """Whether the task is to correct its input, as its metric says."""
+    return task.main_metric in _CORRECTION
+
+
+def _split(task: Task, rows: Sequence[Example], texts: Mapping[str, Sequence[str]]) -> Split | None:
+    needed = (SPECIALIST, "few_shot", SPECIALIST_SCORING_CALIBRATED, "label_scoring_calibrated")
+    if not task.labels or any(system not in texts for system in needed):
+        return None
+    references = [row.references for row in rows]
+    after, before, after_scoring, before_scoring = (
+        get_metric("exact_match").score(Texts(texts[system], references, labels=task.labels)).rows for system in needed
+    )
+    ability = after_scoring - before_scoring
+    settings = {"resamples": task.evaluation.resamples, "seed": task.seed}
+    parts = [interval_of_score(mean_of(d), **settings) for d in (ability, after - before - ability)]
+    return Split(parts[0], parts[1]) if parts[0] and parts[1] else None
+
+
+def _seeds(
+    task: Task, rows: Sequence[Example], ours: Scored, rival: Scored, more: Mapping[int, Sequence[str]]
+) -> tuple[tuple[SeedScore, ...], float | None]:
+    if not more:
+        return (), None
+    main = task.main_metric
+    found = {task.seed: ours.corpus, **{seed: score_texts(task, rows, t)[main].corpus for seed, t in more.items()}}
+    return (
+        tuple(SeedScore(seed, score, score - rival.corpus) for seed, score in found.items()),
+        moments.stdev(found.values()),
+    )
+
+
+def _clean_gain(
+    task: Task, rows: Sequence[Example], texts: Mapping[str, Sequence[str]], baseline: str, clean: Sequence[int]
+) -> Interval | None:
+    if len(clean) < 2:
+        return None
+    kept = [rows[i] for i in clean]
+    main = task.main_metric
+    after, before = (
+        score_texts(task, kept, [texts[system][i] for i in clean])[main] for system in (SPECIALIST, baseline)
+    )
+    return paired_bootstrap(after, before, resamples=task.evaluation.resamples, seed=task.seed)

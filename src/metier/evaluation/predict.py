@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from metier.engines.base import Engine, GenerationRequest, Progress, ScoringRequest
+from metier.engines.base import Engine, GenerationRequest, Progress, Prompt, ScoringRequest
 from metier.prompts import PromptFormat
 from metier.records import Example
 from metier.storage import seed_of
@@ -25,11 +25,31 @@ _CONTENT_FREE = ("N/A", "", "[MASK]")  # inputs that say nothing (Zhao et al. 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Render:
+    """One way to write a task's prompt.
+
+    Attributes:
+        prompt: From demonstrations and input to the prompt.
+        stop: Strings that end an answer.
+    """
+
+    prompt: Callable[[Sequence[Example], str], Prompt]
+    stop: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class LabelScores:
-    """The label each row is given by its likelihood, as it comes and calibrated."""
+    """The label each row is given by its likelihood, as it comes and calibrated.
+
+    Attributes:
+        likeliest: By the mean log-likelihood of a label's tokens.
+        calibrated: By the log-likelihood less that of the label after an input that says nothing.
+        shares: How likely the calibrated choice is among the labels, 0 to 1.
+    """
 
     likeliest: tuple[str, ...]
     calibrated: tuple[str, ...]
+    shares: tuple[float, ...]
 
 
 def answer_length(task: Task, engine: Engine) -> int:
@@ -51,17 +71,32 @@ def write_answers(
     shard: Shard,
     name: str,
     progress: Progress | None = None,
+    *,
+    render: Render | None = None,
 ) -> list[str]:
-    """Return the model's answer to each input, the likeliest token at each step (temperature 0)."""
+    """Return the model's answer to each input, the likeliest token at each step (temperature 0).
+
+    Args:
+        task: Says what to do.
+        engine: The model.
+        prompts: How its prompts are written.
+        demonstrations: What the prompt shows.
+        inputs: What to answer.
+        shard: Keeps what is done on file.
+        name: Names the shards.
+        progress: Called with (rows done, tokens written).
+        render: Another rendering of the prompt than that of training; its stop strings are added.
+    """
+    written = render or Render(partial(prompts.task, task.instruction), prompts.stop)
     most = answer_length(task, engine)
     answers: list[str] = []
     tokens = 0
     for begin in range(0, len(inputs), _SHARD):
         asked = [
             GenerationRequest(
-                prompt=prompts.task(task.instruction, demonstrations, text),
+                prompt=written.prompt(demonstrations, text),
                 max_tokens=most,
-                stop=prompts.stop,
+                stop=written.stop,
                 seed=seed_of(task.seed, name, begin + i),
             )
             for i, text in enumerate(inputs[begin : begin + _SHARD])
@@ -86,8 +121,10 @@ def score_labels(
 ) -> LabelScores:
     """Return the likeliest label of each input, and the likeliest once the model's taste for labels is taken off.
 
-    Calibrated: from each label's log-likelihood, its mean over three inputs that say nothing is subtracted
-    (contextual calibration, Zhao et al. 2021). Both see neither other test rows nor references.
+    As it comes: the mean over a label's tokens, so that a long label is at no disadvantage. Calibrated: from each
+    label's log-likelihood, its mean over three inputs that say nothing is subtracted (the unconditional correction of
+    Holtzman et al. 2021, arXiv 2104.08315, with the inputs of Zhao et al. 2021); a label's length cancels out. Neither
+    sees other test rows or references.
 
     Raises:
         ValueError: The task has no labels.
@@ -96,24 +133,27 @@ def score_labels(
         raise ValueError("score_labels needs a task with labels")
     continuations = tuple(prompts.answer(label) for label in task.labels)
     rows: list[list[float]] = []
+    lengths: list[int] = []
     texts = [*_CONTENT_FREE, *inputs]
     for begin in range(0, len(texts), _SHARD):
         asked = [
             ScoringRequest(prompts.task(task.instruction, demonstrations, text), continuations)
             for text in texts[begin : begin + _SHARD]
         ]
-        rows += shard(
-            f"{name}-{begin // _SHARD:05d}",
-            partial(_scored, engine, asked),
-        )
+        made = shard(f"{name}-{begin // _SHARD:05d}", partial(_scored, engine, asked))
+        rows += made["logprobs"]
+        lengths = made["tokens"]
         if progress:
             progress(max(0, len(rows) - len(_CONTENT_FREE)), 0)
     logprobs = np.array(rows)  # [content-free and inputs, labels]
     prior = logprobs[: len(_CONTENT_FREE)].mean(axis=0)
     logprobs = logprobs[len(_CONTENT_FREE) :]
+    corrected = logprobs - prior
+    shares = np.exp(corrected - np.logaddexp.reduce(corrected, axis=1, keepdims=True)).max(axis=1)
     return LabelScores(
-        likeliest=tuple(task.labels[i] for i in logprobs.argmax(axis=1)),
-        calibrated=tuple(task.labels[i] for i in (logprobs - prior).argmax(axis=1)),
+        likeliest=tuple(task.labels[i] for i in (logprobs / np.array(lengths)).argmax(axis=1)),
+        calibrated=tuple(task.labels[i] for i in corrected.argmax(axis=1)),
+        shares=tuple(float(share) for share in shares),
     )
 
 
@@ -121,5 +161,6 @@ def _written(engine: Engine, asked: Sequence[GenerationRequest]) -> list[str]:
     return [g.texts[0] for g in engine.generate(asked)]
 
 
-def _scored(engine: Engine, asked: Sequence[ScoringRequest]) -> list[list[float]]:
-    return [list(s.logprobs) for s in engine.score(asked)]
+def _scored(engine: Engine, asked: Sequence[ScoringRequest]) -> dict[str, list[Any]]:
+    scores = engine.score(asked)
+    return {"logprobs": [list(s.logprobs) for s in scores], "tokens": list(scores[0].tokens)}

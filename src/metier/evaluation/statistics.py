@@ -1,34 +1,35 @@
-"""How surely one system is better than another on the same rows. Knows nothing about metrics or models."""
+"""How surely one system is better than another on the same rows. Knows nothing about any metric or model.
+
+Everything here resamples rows in pairs: both systems keep or lose the same rows. What a row adds to its corpus score
+(`scored.Scored.stats`) is added up with weights, so a metric that is no mean of rows is treated like any other.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from metier.errors import MetierError
+from metier.evaluation.scored import Floats, Scored
 from metier.records import Interval, Verdict
 
-_CHUNK = 2**24  # cells of the resampling table held at once
+_CHUNK = 2**23  # cells of the resampling table held at once
 _POWER_FACTOR = 1.959964 + 0.841621  # 95% two-sided and 80% power, standard normal quantiles
 
 
-def paired_bootstrap(
-    after: npt.NDArray[np.float64],
-    before: npt.NDArray[np.float64],
-    *,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> Interval | None:
-    """Return the mean difference of two systems on the same rows, with its 95% interval.
+def paired_bootstrap(after: Scored, before: Scored, *, resamples: int = 10_000, seed: int = 0) -> Interval | None:
+    """Return the difference of two systems' corpus scores on the same rows, with its 95% interval.
 
-    Rows are resampled in pairs: it is the interval of the mean of the rows' differences.
+    The interval is bias-corrected and accelerated (BCa, Efron 1987), and the plain percentile one where the correction
+    is not defined (all rows equal, or all replicates on one side).
 
     Args:
-        after: One system's row scores, ``[rows]``.
-        before: The other's, ``[rows]``.
+        after: One system's score.
+        before: The other's, by the same metric.
         resamples: Bootstrap replicates.
         seed: Seeds the resampling.
 
@@ -36,33 +37,86 @@ def paired_bootstrap(
         The interval, in the scores' unit; None with fewer than two rows, which have none.
 
     Raises:
-        MetierError: The two are not of the same length.
+        MetierError: The two are not of the same rows, or a score is not a number.
     """
-    if after.shape != before.shape:
-        raise MetierError(f"not the same rows: {after.shape} and {before.shape}")
-    return interval_of_mean(after - before, resamples=resamples, seed=seed)
+    _check(after, before)
+    return _interval(_Difference(after, before), len(after.stats), resamples, seed)
 
 
-def interval_of_mean(scores: npt.NDArray[np.float64], *, resamples: int = 10_000, seed: int = 0) -> Interval | None:
-    """Return the mean of row scores with its 95% bootstrap interval.
+def interval_of_score(score: Scored, *, resamples: int = 10_000, seed: int = 0) -> Interval | None:
+    """Return a corpus score with its 95% BCa bootstrap interval; None with fewer than two rows."""
+    _check(score, score)
+    return _interval(_Single(score), len(score.stats), resamples, seed)
 
-    The interval is bias-corrected and accelerated (BCa, Efron 1987), and the plain percentile one where the correction
-    is not defined (all rows equal, or all replicates on one side).
+
+def randomisation_p(after: Scored, before: Scored, *, resamples: int = 10_000, seed: int = 0) -> float | None:
+    """Return the two-sided p-value of approximate randomisation (Noreen 1989).
+
+    Were the systems of one kind, swapping their outputs on any row would change nothing: rows are swapped at random,
+    and the p-value is the share of swappings whose difference is at least as large as the one found, both counted once
+    more (so it is never 0).
+
+    Returns:
+        The p-value; None with fewer than two rows.
+
+    Raises:
+        MetierError: The two are not of the same rows, or a score is not a number.
+    """
+    _check(after, before)
+    rows = len(after.stats)
+    if rows < 2:
+        return None
+    found = abs(_plain(after) - _plain(before))
+    rng = np.random.default_rng(seed)
+    total = after.stats.sum(axis=0) + before.stats.sum(axis=0)
+    as_large = 0
+    for size in _sizes(resamples, rows):
+        kept = rng.integers(0, 2, size=(size, rows), dtype=np.int8).astype(np.float64)
+        ours = kept @ after.stats + (1 - kept) @ before.stats
+        differences = np.abs(after.combine(ours) - before.combine(total - ours))
+        as_large += int((differences >= found - 1e-9).sum())
+    return (as_large + 1) / (resamples + 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number by Holm's step-down method (1979), in their order."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    out = [0.0] * len(p_values)
+    highest = 0.0
+    for place, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - place) * p_values[i]))
+        out[i] = highest
+    return out
+
+
+def mean_over_tasks(
+    pairs: Sequence[tuple[Scored, Scored]], *, resamples: int = 10_000, seed: int = 0
+) -> Interval | None:
+    """Return the mean over tasks of the difference of two systems, with its 95% interval.
+
+    A hierarchical bootstrap: tasks are drawn, and within each drawn task its rows, so that the interval speaks of tasks
+    like these and not of these alone. Percentile interval; with few tasks it is wide, as it should be.
 
     Args:
-        scores: One system's row scores, or the differences of two systems, ``[rows]``.
+        pairs: For each task, the score after and before.
         resamples: Bootstrap replicates.
         seed: Seeds the resampling.
 
     Returns:
-        The interval, in the scores' unit; None with fewer than two rows, which have none.
+        The interval; None with fewer than two tasks.
     """
-    if len(scores) < 2:
+    if len(pairs) < 2:
         return None
-    value = float(scores.mean())
-    replicates = _replicates(scores, resamples, seed)
-    low, high = _bca_shares(scores, replicates, value)
-    return Interval(value, *(float(x) for x in np.quantile(replicates, [low, high])))
+    replicates = np.empty((len(pairs), resamples))
+    for task, (after, before) in enumerate(pairs):
+        _check(after, before)
+        difference = _Difference(after, before)
+        parts = [difference.of(w) for w in _weights(len(after.stats), resamples, seed + task + 1)]
+        replicates[task] = np.concatenate(parts) + difference.shift
+    drawn = np.random.default_rng(seed).integers(0, len(pairs), size=(len(pairs), resamples))
+    means = np.take_along_axis(replicates, drawn, axis=0).mean(axis=0)
+    value = float(np.mean([after.corpus - before.corpus for after, before in pairs]))
+    return Interval(value, *(float(x) for x in np.quantile(means, [0.025, 0.975])))
 
 
 def verdict(gain: Interval) -> Verdict:
@@ -72,34 +126,89 @@ def verdict(gain: Interval) -> Verdict:
     return "worse" if gain.high < 0 else "not shown to be better"
 
 
-def smallest_detectable_gain(differences: npt.NDArray[np.float64]) -> float:
-    """Return the smallest mean difference that so many rows would show with 80% power at the 95% level.
+def smallest_detectable_gain(after: Scored, before: Scored) -> float | None:
+    """Return the smallest difference that so many rows would show with 80% power at the 95% level.
 
-    Normal approximation: (1.96 + 0.84) standard errors of the mean difference.
+    Normal approximation: (1.96 + 0.84) standard errors. None with fewer than two rows.
     """
-    if len(differences) < 2:
-        return math.inf
-    return float(_POWER_FACTOR * differences.std(ddof=1) / math.sqrt(len(differences)))
+    error = _standard_error(after, before)
+    return None if error is None else _POWER_FACTOR * error
 
 
-def _replicates(values: npt.NDArray[np.float64], resamples: int, seed: int) -> npt.NDArray[np.float64]:
+def rows_needed(after: Scored, before: Scored) -> int | None:
+    """Return how many rows like these would show the difference found, with 80% power at the 95% level.
+
+    None where it cannot be said: fewer than two rows, or no difference.
+    """
+    gain, error = after.corpus - before.corpus, _standard_error(after, before)
+    if error is None or gain == 0:
+        return None
+    return max(2, math.ceil((_POWER_FACTOR * error / gain) ** 2 * len(after.stats)))
+
+
+class _Difference:
+    """The difference of two systems' corpus scores under weights on the rows."""
+
+    def __init__(self, after: Scored, before: Scored) -> None:
+        self._after, self._before = after, before
+        # A corpus score may be more than its sums say (GLEU's draws); replicates are moved by as much.
+        self.value = after.corpus - before.corpus
+        self.shift = self.value - (_plain(after) - _plain(before))
+
+    def of(self, weights: Floats) -> Floats:
+        """Return the differences under each row of weights, ``[replicates, rows]``."""
+        after, before = self._after, self._before
+        return after.combine(weights @ after.stats) - before.combine(weights @ before.stats)
+
+    def without_each(self) -> Floats:
+        """Return the differences with one row left out, for each row."""
+        after, before = self._after, self._before
+        return after.combine(after.stats.sum(axis=0) - after.stats) - before.combine(
+            before.stats.sum(axis=0) - before.stats
+        )
+
+
+class _Single:
+    """One system's corpus score under weights on the rows."""
+
+    def __init__(self, score: Scored) -> None:
+        self._score = score
+        self.value = score.corpus
+        self.shift = score.corpus - _plain(score)
+
+    def of(self, weights: Floats) -> Floats:
+        return self._score.combine(weights @ self._score.stats)
+
+    def without_each(self) -> Floats:
+        return self._score.combine(self._score.stats.sum(axis=0) - self._score.stats)
+
+
+def _interval(statistic: _Difference | _Single, rows: int, resamples: int, seed: int) -> Interval | None:
+    if rows < 2:
+        return None
+    replicates = np.concatenate([statistic.of(w) for w in _weights(rows, resamples, seed)]) + statistic.shift
+    low, high = _bca_shares(statistic.without_each() + statistic.shift, replicates, statistic.value)
+    return Interval(statistic.value, *(float(x) for x in np.quantile(replicates, [low, high])))
+
+
+def _weights(rows: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """Yield how often each row is drawn, ``[some replicates, rows]``, until all replicates are made."""
     rng = np.random.default_rng(seed)
-    rows = len(values)
+    for size in _sizes(resamples, rows):
+        drawn = rng.integers(0, rows, size=(size, rows)) + rows * np.arange(size)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
+
+
+def _sizes(resamples: int, rows: int) -> list[int]:
     size = max(1, _CHUNK // rows)
-    parts = [
-        values[rng.integers(0, rows, size=(min(size, resamples - done), rows))].mean(axis=1)
-        for done in range(0, resamples, size)
-    ]
-    return np.concatenate(parts)
+    return [min(size, resamples - done) for done in range(0, resamples, size)]
 
 
-def _bca_shares(
-    values: npt.NDArray[np.float64], replicates: npt.NDArray[np.float64], value: float
-) -> tuple[float, float]:
+def _bca_shares(jackknife: Floats, replicates: Floats, value: float) -> tuple[float, float]:
     """Return which quantiles of the replicates bound the interval."""
-    below = (np.mean(replicates < value) + np.mean(replicates <= value)) / 2
-    # The mean less each jackknife mean, up to a factor: leaving out a large value lowers the jackknife mean.
-    deviations = values - values.mean()
+    near = 1e-9 * max(1.0, abs(value))  # sums in another order differ in the last digit
+    below = float(np.mean(replicates < value - near) + np.mean(replicates <= value + near)) / 2
+    deviations = jackknife.mean() - jackknife
     spread = float((deviations**2).sum()) ** 1.5
     if not 0 < below < 1 or spread == 0:
         return 0.025, 0.975
@@ -109,3 +218,29 @@ def _bca_shares(
     for z in (ndtri(0.025), ndtri(0.975)):
         shares.append(float(ndtr(bias + (bias + z) / (1 - acceleration * (bias + z)))))
     return shares[0], shares[1]
+
+
+def _standard_error(after: Scored, before: Scored) -> float | None:
+    """Return the jackknife's standard error of the difference; for a mean, the usual one."""
+    rows = len(after.stats)
+    if rows < 2:
+        return None
+    left_out = _Difference(after, before).without_each()
+    return math.sqrt((rows - 1) / rows * float(((left_out - left_out.mean()) ** 2).sum()))
+
+
+def _plain(score: Scored) -> float:
+    return float(score.combine(score.stats.sum(axis=0)))
+
+
+def _check(after: Scored, before: Scored) -> None:
+    if len(after.stats) != len(before.stats):
+        raise MetierError(f"not the same rows: {len(after.stats)} and {len(before.stats)}")
+    for score in (after, before):
+        _finite(score.stats)
+
+
+def _finite(stats: npt.NDArray[np.float64]) -> None:
+    wrong = ~np.isfinite(stats).all(axis=1)
+    if wrong.any():
+        raise MetierError(f"row {int(wrong.argmax()) + 1}: its score is not a number")

@@ -16,8 +16,10 @@ import psutil
 import metier
 from metier import storage
 from metier.engines.base import Prompt
-from metier.evaluation.compare import SPECIALIST, TITLES, metrics_of
-from metier.pipeline.stages import Context
+from metier.evaluation import diagnostics, need
+from metier.evaluation.compare import metrics_of
+from metier.evaluation.systems import SPECIALIST, SPECIALIST_SCORING, SPECIALIST_SCORING_CALIBRATED
+from metier.pipeline.context import Context
 from metier.records import Candidate, Example, Interval, LossPoint, SystemScore
 from metier.report.facts import (
     BeforeAfter,
@@ -54,6 +56,7 @@ def gather(
     training: Stage,
     baselines: Stage | None,
     evaluation: Stage | None,
+    synthetic: Stage | None,
     test_rows: int,
     template: Prompt,
     pairs: Sequence[Example],
@@ -68,6 +71,7 @@ def gather(
         training: The training stage.
         baselines: None without a test set.
         evaluation: None without a test set.
+        synthetic: The check on synthetic pairs held out; None without any.
         test_rows: Rows the systems were compared on.
         template: The specialist's prompt around an empty input.
         pairs: What was trained on, demonstrations not counted.
@@ -77,7 +81,12 @@ def gather(
     task = c.task
     candidates = _candidates(synthesis)
     rendered = storage.read_json(training.path / "rendered.json")
-    compared = _comparison(baselines, evaluation)
+    compared = _comparison(c, baselines, evaluation)
+    if baselines and evaluation:
+        compared |= _need(c, synthesis, training, baselines, evaluation, compared["systems"])
+    if synthetic:
+        compared["synthetic_scores"] = storage.read_json(synthetic.path / "synthetic.json")
+        compared["synthetic_rows"] = synthetic.outcome["rows"]
     stages = (
         ("synthesis", synthesis),
         ("training", training),
@@ -179,42 +188,117 @@ def _sample(candidates: Sequence[Candidate], seed: int) -> tuple[Candidate, ...]
     return (*rng.sample(kept, min(half, len(kept))), *rng.sample(dropped, min(half, len(dropped))))
 
 
-def _comparison(baselines: Stage | None, evaluation: Stage | None) -> dict[str, Any]:
+def _comparison(c: Context, baselines: Stage | None, evaluation: Stage | None) -> dict[str, Any]:
     if baselines is None or evaluation is None:
         return {}
     facts = storage.read_json(evaluation.path / "comparison.json")
-    seconds = {**baselines.cost.get("parts", {}), **evaluation.cost.get("parts", {})}
+    seconds = _seconds(baselines, evaluation)
     systems = tuple(
-        SystemScore(
-            system=s["system"],
-            title=TITLES[s["system"]],
-            scores=s["scores"],
-            gain=Interval(**s["gain"]) if s["gain"] else None,
-            seconds=seconds.get(s["system"].removesuffix("_calibrated")),
-        )
+        SystemScore(**{**s, "gain": _interval(s["gain"]), "seconds": seconds.get(s["system"])})
         for s in facts["systems"]
     )
     rows = evaluation.read_records("predictions")
     before = [r for r in rows if r["system"] == facts["baseline"]]
     after = [r for r in rows if r["system"] == SPECIALIST]
-    places = list(range(len(after)))
+    pairs = [
+        BeforeAfter(a["input"], a["reference"], b["prediction"], a["prediction"], b["score"], a["score"])
+        for a, b in zip(after, before, strict=True)
+    ]
+    places = list(range(len(pairs)))
     random.Random(0).shuffle(places)
+    lost = sorted((p for p in pairs if p.score_after < 100), key=lambda p: p.score_after - p.score_before)
+    split = facts["split"] or {}
     return {
         "systems": systems,
         "baseline": facts["baseline"] if facts["gain"] else None,
-        "gain": Interval(**facts["gain"]) if facts["gain"] else None,
+        "gain": _interval(facts["gain"]),
         "verdict": facts["verdict"],
         "detectable": facts["detectable"],
-        "predictions": tuple(
-            BeforeAfter(
-                after[i]["input"],
-                after[i]["reference"],
-                before[i]["prediction"],
-                after[i]["prediction"],
-                before[i]["score"],
-                after[i]["score"],
-            )
-            for i in sorted(places[:_SHOWN])
-        ),
-        "predictions_note": f"{min(_SHOWN, len(after))} of {len(after)} test rows, drawn at random",
+        "rows_needed": facts["rows_needed"],
+        "ability": _interval(split.get("ability")),
+        "format": _interval(split.get("format")),
+        "seed_scores": {str(s["seed"]): s["score"] for s in facts["seeds"]},
+        "seed_spread": facts["seed_spread"],
+        "leaked_rows": len({leak["row"] for leak in evaluation.read_records("leakage")}),
+        "clean_gain": _interval(facts["clean_gain"]),
+        "predictions": tuple(pairs[i] for i in sorted(places[:_SHOWN])),
+        "predictions_note": f"{min(_SHOWN, len(pairs))} of {len(pairs)} test rows, drawn at random",
+        "worst": tuple(lost[:_SHOWN]),
+        **_diagnostics(c, evaluation, after),
     }
+
+
+def _diagnostics(c: Context, evaluation: Stage, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    labels = c.task.labels
+    if not labels:
+        return {}
+    references, predictions = [r["reference"] for r in rows], [r["prediction"] for r in rows]
+    sure = storage.read_json(evaluation.path / "confidence.json")
+    bins, error = diagnostics.reliability(
+        [s["share"] for s in sure],
+        [s["label"] == reference for s, reference in zip(sure, references, strict=True)],
+    )
+    return {
+        "confusion": diagnostics.confusion(labels, references, predictions),
+        "label_facts": diagnostics.label_facts(labels, references, predictions),
+        "reliability": bins,
+        "ece": error,
+    }
+
+
+def _need(
+    c: Context,
+    synthesis: Stage | None,
+    training: Stage,
+    baselines: Stage,
+    evaluation: Stage,
+    systems: Sequence[SystemScore],
+) -> dict[str, Any]:
+    writing = float(synthesis.cost.get("seconds", 0.0)) if synthesis else 0.0
+    parts = baselines.cost.get("parts", {})
+    tuning = {SPECIALIST: writing + float(training.cost.get("seconds", 0.0))}
+    sizes = {}
+    model = sum(f.stat().st_size for f in c.files.path.glob("*.safetensors"))
+    tuned = training.path / str(training.outcome["result"])
+    own = sum(f.stat().st_size for f in tuned.glob("*.safetensors"))
+    for s in systems:
+        if s.kind == "classic":
+            learnt = float(parts.get(f"learning {s.system}", 0.0))
+            tuning[s.system] = learnt + (writing if s.system.endswith("_synthetic") else 0.0)
+            sizes[s.system] = int(baselines.cost.get("memory", {}).get(s.system, 0))
+        elif s.kind == "specialist":
+            tuning[s.system] = tuning[SPECIALIST]
+            sizes[s.system] = own if c.task.training.method == "full" else model + own
+        elif s.kind != "constant":
+            sizes[s.system] = model
+        if s.system == "self_icl":
+            tuning[s.system] = writing
+    if on_examples := sorted(c.run.folder.glob("tuned-on-examples-*/cost.json")):
+        tuning["tuned_on_examples"] = float(storage.read_json(on_examples[-1])["seconds"])
+    measured = need.Measured(
+        seconds=_seconds(baselines, evaluation),
+        latencies={**baselines.cost.get("latencies", {}), **evaluation.cost.get("latencies", {})},
+        tuning=tuning,
+        sizes=sizes,
+        rows=evaluation.outcome["rows"],
+        prompt_tokens=baselines.outcome["prompt_tokens"],
+        answer_tokens=baselines.outcome["answer_tokens"],
+    )
+    table = need.need_rows(systems, metrics_of(c.task)[0], measured, c.task.prices)
+    return {"need": tuple(table), "need_words": tuple(need.need_in_words(table, measured, c.task.prices))}
+
+
+def _seconds(baselines: Stage, evaluation: Stage) -> dict[str, float]:
+    """Return the seconds of answering all rows, by system."""
+    parts = {**baselines.cost.get("parts", {}), **evaluation.cost.get("parts", {})}
+    for name, same in (
+        ("label_scoring", "label_scoring_calibrated"),
+        (SPECIALIST_SCORING, SPECIALIST_SCORING_CALIBRATED),
+    ):
+        if name in parts:
+            parts[same] = parts[name]
+    return parts
+
+
+def _interval(data: dict[str, float] | None) -> Interval | None:
+    return Interval(**data) if data else None

@@ -10,11 +10,13 @@ from pathlib import Path
 from metier import storage
 from metier.data import ExampleFile, read_examples
 from metier.errors import UserError
+from metier.evaluation.leakage import Leak
 from metier.evaluation.predict import answer_length
 from metier.models.locate import resolve_model
 from metier.pipeline import facts, stages
+from metier.pipeline.baselines import TrainingData, baselines
 from metier.pipeline.bench import Bench
-from metier.pipeline.stages import Context
+from metier.pipeline.context import Context, specialist_demonstrations
 from metier.progress import Reporter
 from metier.records import Example
 from metier.report.card import write_card
@@ -61,17 +63,43 @@ def _run_stages(c: Context, train: ExampleFile | None, test: ExampleFile | None,
     synthesis = None if c.task.train_use == "instead" and train else stages.synthesize(c)
     if until == "synthesize":
         return None
-    pairs, source = _pairs(synthesis, train)
-    # The baselines come before training: the base model is in memory, and a wrong test file shows early.
     rows = _test_rows(c.task, test) if test else []
-    base = stages.baselines(c, rows, test) if test and until != "train" else None
+    pairs = _pairs(synthesis, train)
+    leaks = stages.leaks_into(c.task, pairs, rows)
+    if leaks:
+        pairs, leaks, told = _without_leaks(c.task, pairs, leaks)
+        warnings.append(told)
+        c.reporter.say(f"warning: {told}")
+    source = storage.digest([[p.input, p.output] for p in pairs])
+    labelled = set(train.examples) if train else set()
+    data = TrainingData(
+        examples=tuple(Example(e.input, e.output) for e in c.task.examples),
+        labelled=tuple(p for p in pairs if p in labelled),
+        synthetic=tuple(p for p in pairs if p not in labelled),
+        source=source,
+    )
+    # The baselines come before training: the base model is in memory, and a wrong test file shows early.
+    base = baselines(c, rows, test, data) if test and until != "train" else None
     training = stages.train(c, pairs, source)
     if until == "train":
         return None
-    evaluation = stages.evaluate(c, rows, test, base, training) if test and base else None
+    evaluation = None
+    if test and base:
+        compared = c.task.evaluation.baselines
+        evaluation = stages.evaluate(
+            c,
+            rows,
+            test,
+            base=base,
+            trained=training,
+            on_examples=stages.train_on_examples(c) if "tuned_on_examples" in compared else None,
+            more_seeds=_more_seeds(c, pairs, source),
+            leaks=leaks,
+        )
+    synthetic = stages.check_on_synthetic(c, pairs, training) if synthesis else None
     if until == "evaluate":
         return None
-    return _report(c, synthesis, training, base, evaluation, rows, pairs, warnings)
+    return _report(c, synthesis, training, base, evaluation, synthetic, rows, pairs, warnings)
 
 
 def _report(
@@ -80,19 +108,21 @@ def _report(
     training: Stage,
     base: Stage | None,
     evaluation: Stage | None,
+    synthetic: Stage | None,
     rows: Sequence[Example],
     pairs: Sequence[Example],
     warnings: Sequence[str],
 ) -> RunFacts:
     tuned = training.path / str(training.outcome["result"])
     engine = c.bench.specialist(tuned)
-    shown = stages.specialist_demonstrations(c, engine)
+    shown = specialist_demonstrations(c, engine)
     gathered = facts.gather(
         c,
         synthesis=synthesis,
         training=training,
         baselines=base,
         evaluation=evaluation,
+        synthetic=synthetic,
         test_rows=len(rows),
         template=c.bench.prompts.task(c.task.instruction, shown, ""),
         pairs=pairs,
@@ -119,14 +149,36 @@ def _mark(gathered: RunFacts, tuned: Path) -> None:
     )
 
 
-def _pairs(synthesis: Stage | None, train: ExampleFile | None) -> tuple[list[Example], str]:
-    """Return what to train on, labelled pairs first, and a hash of where it is from."""
+def _pairs(synthesis: Stage | None, train: ExampleFile | None) -> list[Example]:
+    """Return what to train on, labelled pairs first."""
     pairs = list(train.examples) if train else []
     if synthesis is not None:
         kept = [row for row in synthesis.read_records("candidates") if row["dropped_by"] is None]
         known = {pair.input for pair in pairs}
         pairs += [Example(row["input"], row["output"]) for row in kept if row["input"] not in known]
-    return pairs, storage.digest([[p.input, p.output] for p in pairs])
+    return pairs
+
+
+def _without_leaks(task: Task, pairs: list[Example], leaks: list[Leak]) -> tuple[list[Example], list[Leak], str]:
+    """Return the pairs to train on, the leaks that stay, and what to tell of them."""
+    rows = len({leak.row for leak in leaks})
+    told = f"test: {rows} rows are nearly the same as something trained on (leakage.jsonl lists them)"
+    if task.evaluation.leakage == "report":
+        return pairs, leaks, f"{told}; evaluation.leakage=remove leaves such pairs out"
+    own = len(task.examples)
+    leaked = {leak.pair - own for leak in leaks if leak.pair >= own}
+    kept = [pair for i, pair in enumerate(pairs) if i not in leaked]
+    stay = [leak for leak in leaks if leak.pair < own]  # the user's own examples are not taken away
+    return kept, stay, f"{told}; {len(leaked)} training pairs were left out"
+
+
+def _more_seeds(c: Context, pairs: Sequence[Example], source: str) -> dict[int, Stage]:
+    """Train again with further seeds on the same pairs."""
+    out = {}
+    for seed in range(c.task.seed + 1, c.task.seed + c.task.seeds):
+        again = dataclasses.replace(c, task=c.task.model_copy(update={"seed": seed}))
+        out[seed] = stages.train(again, pairs, source)
+    return out
 
 
 def _test_rows(task: Task, test: ExampleFile) -> list[Example]:

@@ -1,4 +1,4 @@
-"""What each stage does in a run folder: synthesis, training, baselines, evaluation. Each is a function of the run.
+"""What synthesis, training and evaluation do in a run folder. Each is a function of the run.
 
 A stage is given what it depends on, returns its (finished) folder, and does nothing if that folder is there already.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metier import storage
@@ -16,25 +16,15 @@ from metier.data import ExampleFile
 from metier.engines.base import Engine
 from metier.errors import NotEnoughData, UserError
 from metier.evaluation import compare, predict
-from metier.models.locate import ModelFiles
-from metier.pipeline.bench import Bench
-from metier.progress import Reporter
-from metier.prompts import fitting_demonstrations
+from metier.evaluation.leakage import Leak, find_leaks
+from metier.evaluation.systems import SPECIALIST, SPECIALIST_SCORING, SPECIALIST_SCORING_CALIBRATED
+from metier.pipeline.context import Context, demonstrations, model_key, specialist_demonstrations
 from metier.records import Candidate, Example
-from metier.runs import Run, Stage
+from metier.runs import Stage
 from metier.synthesis import backward, inputs, outputs
 from metier.task import Task
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Context:
-    """What every stage of one run shares."""
-
-    task: Task
-    files: ModelFiles
-    run: Run
-    bench: Bench
-    reporter: Reporter
+_EXAMPLE_EPOCHS = 10
 
 
 def synthesize(c: Context) -> Stage:
@@ -43,7 +33,7 @@ def synthesize(c: Context) -> Stage:
     Raises:
         NotEnoughData: Fewer pairs are left than ``synthesis.min_pairs``; all candidates are on file.
     """
-    stage = c.run.stage("synthesis", {**_model_key(c), "synthesis": c.task.synthesis.model_dump(mode="json")})
+    stage = c.run.stage("synthesis", {**model_key(c), "synthesis": c.task.synthesis.model_dump(mode="json")})
     if stage.done:
         c.reporter.say(f"synthesis: done before ({stage.outcome['kept']} pairs)")
     else:
@@ -55,7 +45,7 @@ def synthesize(c: Context) -> Stage:
         stage.add_cost(tokens=engine.stats.generated_tokens - before)
         kept = [Example(x.input, x.output) for x in candidates if x.kept]
         stage.write_records("candidates", [dataclasses.asdict(x) for x in candidates])
-        storage.write_parquet(stage.path / "pairs.parquet", [dataclasses.asdict(x) for x in kept])
+        storage.write_parquet(stage.path / "pairs.parquet", [{"input": x.input, "output": x.output} for x in kept])
         dropped = Counter(x.dropped_by for x in candidates if x.dropped_by)
         stage.finish({"written": len(candidates), "kept": len(kept), "dropped": dict(sorted(dropped.items()))})
         c.reporter.say(f"  kept {len(kept)} of {len(candidates)} pairs")
@@ -63,23 +53,24 @@ def synthesize(c: Context) -> Stage:
     return stage
 
 
-def train(c: Context, pairs: Sequence[Example], source: str) -> Stage:
+def train(c: Context, pairs: Sequence[Example], source: str, *, name: str = "training") -> Stage:
     """Tune the model on the pairs (``adapter/`` or ``model/``, ``loss.json``).
 
     Args:
         c: The run's context.
         pairs: Synthetic and labelled pairs, without the demonstrations.
         source: Hash of where they came from.
+        name: What the stage is called.
     """
     from metier.training import tune
     from metier.training.examples import encode_examples, rendered
 
     task = c.task
-    key = {**_model_key(c), "training": task.training.model_dump(mode="json"), "pairs": source}
+    key = {**model_key(c), "training": task.training.model_dump(mode="json"), "pairs": source}
     key["prompt"] = task.prompt.model_dump(mode="json")
-    stage = c.run.stage("training", key)
+    stage = c.run.stage(name, key)
     if stage.done:
-        c.reporter.say("training: done before")
+        c.reporter.say(f"{name}: done before")
         tune.discard_checkpoints(stage.path)
         return stage
     engine = c.bench.base()
@@ -95,7 +86,7 @@ def train(c: Context, pairs: Sequence[Example], source: str) -> Stage:
     holdout = encode(holdout_pairs)[0] if holdout_pairs else []
     prompt, answer = rendered(encoded[0], tokenizer)
     storage.write_json(stage.path / "rendered.json", {"prompt": prompt, "answer": answer})
-    c.reporter.say(f"training ({task.training.method}) on {len(encoded)} pairs, {len(holdout)} held out")
+    c.reporter.say(f"{name} ({task.training.method}) on {len(encoded)} pairs, {len(holdout)} held out")
     c.reporter.say(f"  one example as the model reads it, trained on what is in ⟦ ⟧:\n{prompt}⟦{answer}⟧")
     if too_long:
         c.reporter.say(f"  {too_long} pairs are longer than {task.training.max_length} tokens and were left out")
@@ -128,78 +119,100 @@ def train(c: Context, pairs: Sequence[Example], source: str) -> Stage:
     return stage
 
 
-def baselines(c: Context, rows: Sequence[Example], test: ExampleFile) -> Stage:
-    """Answer the test rows with every system that needs no training (one ``SYSTEM.json`` each)."""
-    key = {**_model_key(c), "evaluation": c.task.evaluation.model_dump(mode="json"), "test": test.sha256}
-    stage = c.run.stage("baselines", key)
-    if stage.done:
-        c.reporter.say("baselines: done before")
-        return stage
-    c.reporter.say(f"baselines on {len(rows)} test rows")
-    engine, prompts = c.bench.base(), c.bench.prompts
-    texts = [row.input for row in rows]
-    shown = demonstrations(c.task, engine)
-    before = engine.stats.generated_tokens
-    systems = {}
-    for name, some in (("zero_shot", ()), ("few_shot", shown)):
-        with c.reporter.track(name, len(rows)) as update:
-            systems[name] = predict.write_answers(c.task, engine, prompts, some, texts, stage.shard, name, update)
-    if c.task.labels:
-        with c.reporter.track("label scoring", len(rows)) as update:
-            scored = predict.score_labels(c.task, engine, prompts, shown, texts, stage.shard, "label_scoring", update)
-        systems["label_scoring"] = list(scored.likeliest)
-        systems["label_scoring_calibrated"] = list(scored.calibrated)
-    storage.write_json(stage.path / "answers.json", systems)
-    stage.add_cost(tokens=engine.stats.generated_tokens - before)
-    stage.finish({"rows": len(rows), "systems": list(systems)})
-    return stage
+def train_on_examples(c: Context) -> Stage:
+    """Tune the model on the hand-written examples alone, ten times over: what synthesis has to beat."""
+    settings = c.task.training.model_copy(
+        update={"epochs": _EXAMPLE_EPOCHS, "demonstrations": True, "holdout_share": 0.0}
+    )
+    alone = dataclasses.replace(c, task=c.task.model_copy(update={"training": settings}))
+    return train(alone, (), "examples", name="tuned-on-examples")
 
 
-def evaluate(c: Context, rows: Sequence[Example], test: ExampleFile, base: Stage, trained: Stage) -> Stage:
-    """Answer the test rows with the specialist and compare it with everything else (``comparison.json``)."""
+def evaluate(
+    c: Context,
+    rows: Sequence[Example],
+    test: ExampleFile,
+    *,
+    base: Stage,
+    trained: Stage,
+    on_examples: Stage | None,
+    more_seeds: Mapping[int, Stage],
+    leaks: Sequence[Leak],
+) -> Stage:
+    """Answer the test rows with everything that was tuned and compare it with everything else (``comparison.json``).
+
+    Args:
+        c: The run's context.
+        rows: The test rows.
+        test: The file they are from.
+        base: The baselines stage.
+        trained: The training stage.
+        on_examples: The model tuned on the examples alone, if that was asked for.
+        more_seeds: Training stages of further seeds.
+        leaks: Training inputs that are nearly test inputs.
+    """
     key = {"baselines": base.key, "training": trained.key, "test": test.sha256}
-    key["resamples"] = str(c.task.evaluation.resamples)
+    key |= {"on_examples": on_examples.key if on_examples else "", "leaks": str(len(leaks))}
+    key |= {f"seed {seed}": stage.key for seed, stage in more_seeds.items()}
     stage = c.run.stage("evaluation", key)
     if stage.done:
         c.reporter.say("evaluation: done before")
         return stage
     c.reporter.say("evaluation of the specialist")
-    engine = c.bench.specialist(trained.path / str(trained.outcome["result"]))
-    with c.reporter.track("specialist", len(rows)) as update:
-        ours = predict.write_answers(
-            c.task,
-            engine,
-            c.bench.prompts,
-            specialist_demonstrations(c, engine),
-            [row.input for row in rows],
-            stage.shard,
-            compare.SPECIALIST,
-            update,
-        )
-    stage.add_cost(tokens=engine.stats.generated_tokens)
-    theirs = storage.read_json(base.path / "answers.json")
-    answers = [
-        compare.constant_answers(c.task, rows),
-        *(compare.Answers(name, tuple(theirs[name])) for name in base.outcome["systems"]),
-        compare.Answers(compare.SPECIALIST, tuple(ours)),
-    ]
-    comparison = compare.compare(c.task, rows, answers)
+    texts = [row.input for row in rows]
+    tuned: dict[str, list[str]] = {}
+    if on_examples is not None:
+        tuned["tuned_on_examples"] = _answers_of(c, stage, on_examples, texts, "tuned_on_examples")
+    seeds = {seed: _answers_of(c, stage, at, texts, f"specialist_seed{seed}") for seed, at in more_seeds.items()}
+    tuned[SPECIALIST] = _answers_of(c, stage, trained, texts, SPECIALIST)
+    _measure_specialist(c, stage, trained, texts)
+    if c.task.labels:
+        _score_specialist(c, stage, trained, texts, tuned)
+    found = storage.read_json(base.path / "answers.json")
+    answers = [compare.Answers(name, tuple(given)) for name, given in {**found["systems"], **tuned}.items()]
+    if "constant" in c.task.evaluation.baselines:
+        answers.insert(0, compare.constant_answers(c.task, rows))
+    if len(answers) == len(tuned) and on_examples is None:
+        raise UserError("evaluation.baselines: there is nothing to compare the specialist with", hint="add few_shot")
+    comparison = compare.compare(
+        c.task,
+        rows,
+        answers,
+        missing=found["missing"],
+        more_seeds=seeds,
+        leaked=sorted({leak.row for leak in leaks}),
+    )
     stage.write_records("predictions", [dataclasses.asdict(p) for p in comparison.predictions])
+    stage.write_records("leakage", [dataclasses.asdict(leak) for leak in leaks])
     outcome = {k: v for k, v in dataclasses.asdict(comparison).items() if k != "predictions"}
     storage.write_json(stage.path / "comparison.json", outcome)
     stage.finish({"verdict": comparison.verdict, "baseline": comparison.baseline, "rows": len(rows)})
     return stage
 
 
-def demonstrations(task: Task, engine: Engine) -> tuple[Example, ...]:
-    """Return the examples that a few-shot prompt shows: as many as fit half the context."""
-    examples = [Example(e.input, e.output) for e in task.examples]
-    return fitting_demonstrations(examples, engine.count_tokens, engine.context_length // 2)
+def check_on_synthetic(c: Context, pairs: Sequence[Example], trained: Stage) -> Stage | None:
+    """Score the specialist on the synthetic pairs held out from training (``synthetic.json``); None without any.
+
+    This is no result: the model wrote these answers itself. Beside a real score it shows how far the two are apart.
+    """
+    held_out = split_holdout(c.task, pairs)[1]
+    if not held_out:
+        return None
+    stage = c.run.stage("synthetic-check", {"training": trained.key, "metric": c.task.main_metric})
+    if stage.done:
+        return stage
+    answers = _answers_of(c, stage, trained, [pair.input for pair in held_out], "synthetic")
+    scored = compare.score_texts(c.task, held_out, answers)
+    storage.write_json(stage.path / "synthetic.json", {name: score.corpus for name, score in scored.items()})
+    stage.finish({"rows": len(held_out), "score": scored[c.task.main_metric].corpus})
+    return stage
 
 
-def specialist_demonstrations(c: Context, engine: Engine) -> tuple[Example, ...]:
-    """Return the examples that stay in the specialist's prompt: none, unless the task asks for it."""
-    return demonstrations(c.task, engine) if c.task.prompt.specialist_demonstrations else ()
+def leaks_into(task: Task, pairs: Sequence[Example], rows: Sequence[Example]) -> list[Leak]:
+    """Return the training inputs, hand-written examples included, that are nearly inputs of the test rows."""
+    training = [*(e.input for e in task.examples), *(pair.input for pair in pairs)]
+    similarity = task.evaluation.leakage_similarity
+    return find_leaks(training, [row.input for row in rows], similarity=similarity)
 
 
 def split_holdout(task: Task, pairs: Sequence[Example]) -> tuple[list[Example], list[Example]]:
@@ -210,6 +223,50 @@ def split_holdout(task: Task, pairs: Sequence[Example]) -> tuple[list[Example], 
     random.Random(storage.seed_of(task.seed, "holdout")).shuffle(shuffled)
     size = min(round(len(shuffled) * settings.holdout_share), settings.holdout_max)
     return own + shuffled[size:], shuffled[:size]
+
+
+def _answers_of(c: Context, stage: Stage, trained: Stage, texts: Sequence[str], name: str) -> list[str]:
+    """Return a tuned model's answers."""
+    engine = c.bench.specialist(trained.path / str(trained.outcome["result"]))
+    before = engine.stats.generated_tokens
+    shown = specialist_demonstrations(c, engine)
+    with c.reporter.track(name, len(texts)) as update:
+        answers = predict.write_answers(c.task, engine, c.bench.prompts, shown, texts, stage.shard, name, update)
+    stage.add_cost(tokens=engine.stats.generated_tokens - before)
+    return answers
+
+
+def _measure_specialist(c: Context, stage: Stage, trained: Stage, texts: Sequence[str]) -> None:
+    engine = c.bench.specialist(trained.path / str(trained.outcome["result"]))
+    shown = specialist_demonstrations(c, engine)
+
+    def answer(text: str) -> list[str]:
+        return predict.write_answers(
+            c.task, engine, c.bench.prompts, shown, [text], lambda name, make: make(), SPECIALIST
+        )
+
+    stage.measure_latency(SPECIALIST, answer, texts[: c.task.evaluation.timed_rows])
+
+
+def _score_specialist(
+    c: Context, stage: Stage, trained: Stage, texts: Sequence[str], tuned: dict[str, list[str]]
+) -> None:
+    """Add the specialist's label scoring, and put on file how sure it was of each row (``confidence.json``)."""
+    engine = c.bench.specialist(trained.path / str(trained.outcome["result"]))
+    shown = specialist_demonstrations(c, engine)
+    with c.reporter.track("label scoring", len(texts)) as update:
+        scored = predict.score_labels(
+            c.task, engine, c.bench.prompts, shown, texts, stage.shard, SPECIALIST_SCORING, update
+        )
+    tuned[SPECIALIST_SCORING] = list(scored.likeliest)
+    tuned[SPECIALIST_SCORING_CALIBRATED] = list(scored.calibrated)
+    storage.write_json(
+        stage.path / "confidence.json",
+        [
+            {"label": label, "share": round(share, 6)}
+            for label, share in zip(scored.calibrated, scored.shares, strict=True)
+        ],
+    )
 
 
 def _candidates(c: Context, engine: Engine, stage: Stage) -> list[Candidate]:
@@ -263,17 +320,3 @@ _REMEDIES = {
     "balance": "one class is rare among the answers: give more examples of it, or set synthesis.balance=false",
     "no_label": "the answers hold no label: say in the instruction that only a label may be answered",
 }
-
-
-def _model_key(c: Context) -> dict[str, Any]:
-    """Return what every stage that asks the model depends on."""
-    task = c.task
-    return {
-        "model": c.files.digest,
-        "instruction": task.instruction,
-        "labels": task.labels,
-        "examples": [e.model_dump() for e in task.examples],
-        "style": task.prompt.style,
-        "engine": task.engine.model_dump(mode="json"),
-        "seed": task.seed,
-    }

@@ -11,7 +11,16 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from metier.records import Candidate, Interval, LossPoint, SystemScore, Verdict
+from metier.records import (
+    Candidate,
+    Interval,
+    LabelFacts,
+    LossPoint,
+    NeedRow,
+    ReliabilityBin,
+    SystemScore,
+    Verdict,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -135,6 +144,22 @@ class RunFacts:
         gain: The specialist's paired gain over ``baseline`` by the first metric.
         verdict: What the gain shows.
         detectable: The smallest gain that so many rows would have shown, in points; None if it is not known.
+        rows_needed: How many rows like these would show the gain found, four times in five.
+        ability: Of the gain over few-shot prompting, what label scoring gained; None without labels.
+        format: The rest of it: what generation gained beyond scoring.
+        seed_scores: The specialist's score by training seed, where there are several.
+        seed_spread: Their standard deviation.
+        synthetic_scores: The specialist on synthetic pairs held out from training, by metric: no result.
+        synthetic_rows: How many those were.
+        leaked_rows: Test rows that something trained on comes near.
+        clean_gain: The gain without those rows.
+        need: What each system gives and takes.
+        need_words: What follows from that, in sentences.
+        confusion: Rows by right answer and specialist's answer; the last column: no label at all.
+        label_facts: How each label fared.
+        reliability: How sure the specialist was, and how often right.
+        ece: Expected calibration error, 0 to 1.
+        worst: Rows the specialist got wrong and the baseline right, or where it lost most.
         funnel: The data's way to the training set, in order.
         kept_pairs: Pairs the specialist was trained on.
         label_counts: Training pairs by label; empty for free text.
@@ -173,6 +198,22 @@ class RunFacts:
     gain: Interval | None = None
     verdict: Verdict | None = None
     detectable: float | None = None
+    rows_needed: int | None = None
+    ability: Interval | None = None
+    format: Interval | None = None
+    seed_scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    seed_spread: float | None = None
+    synthetic_scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    synthetic_rows: int = 0
+    leaked_rows: int = 0
+    clean_gain: Interval | None = None
+    need: tuple[NeedRow, ...] = ()
+    need_words: tuple[str, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    label_facts: tuple[LabelFacts, ...] = ()
+    reliability: tuple[ReliabilityBin, ...] = ()
+    ece: float | None = None
+    worst: tuple[BeforeAfter, ...] = ()
     funnel: tuple[FunnelStep, ...] = ()
     kept_pairs: int = 0
     label_counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -232,13 +273,18 @@ class RunFacts:
         parts["model"] = ModelFacts(**parts["model"])
         parts["machine"] = MachineFacts(**parts["machine"])
         parts["systems"] = tuple(_system(row) for row in parts.get("systems", ()))
-        parts["gain"] = _maybe(Interval, parts.get("gain"))
+        for key in ("gain", "ability", "format", "clean_gain"):
+            parts[key] = _maybe(Interval, parts.get(key))
+        parts["need"] = tuple(
+            NeedRow(**{**row, "gain": _maybe(Interval, row["gain"])}) for row in parts.get("need", ())
+        )
+        parts["confusion"] = tuple(tuple(row) for row in parts.get("confusion", ()))
         parts["rendered_example"] = _maybe(RenderedExample, parts.get("rendered_example"))
         parts["prompt"] = prompt and PromptTemplate(**{**prompt, "stop": tuple(prompt.get("stop", ()))})
         parts["synthetic"] = tuple(_candidate(row) for row in parts.get("synthetic", ()))
         for key, kind in _ROWS.items():
             parts[key] = tuple(kind(**row) for row in parts.get(key, ()))
-        for key in ("metrics", "datasets", "warnings"):
+        for key in ("metrics", "datasets", "warnings", "need_words"):
             parts[key] = tuple(parts.get(key, ()))
         return cls(**parts)
 
@@ -247,6 +293,9 @@ _ROWS: Mapping[str, type[Any]] = {
     "funnel": FunnelStep,
     "loss": LossPoint,
     "predictions": BeforeAfter,
+    "worst": BeforeAfter,
+    "label_facts": LabelFacts,
+    "reliability": ReliabilityBin,
     "stages": StageCost,
 }
 

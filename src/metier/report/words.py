@@ -15,8 +15,22 @@ from metier.report.facts import RunFacts
 METRIC_TITLES: Mapping[str, str] = {
     "exact_match": "exact match",
     "label_match": "label match",
+    "macro_f1": "macro-F1",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
     "rouge_l": "ROUGE-L",
     "char_lcs_f1": "char LCS F1",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "sari": "SARI",
+    "sari_cased": "SARI, case kept",
+    "gleu": "GLEU",
+    "errant": "F0.5 (ERRANT)",
+    "edit_f05": "edit F0.5",
+    "edit_match": "exact-edit match",
+    "ibleu": "iBLEU",
+    "copied_rate": "copied",
+    "length_ratio": "length",
 }
 # Not text: control characters except tab and newline, lone surrogates, and two code points that XML forbids.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")

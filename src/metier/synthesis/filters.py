@@ -15,6 +15,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from metier.likeness import HASHES, Grams, folded, jaccard, sketch, word_grams
 from metier.records import Candidate
 from metier.task import Demonstration
 
@@ -116,35 +117,30 @@ class SeenTexts:
         near: The threshold, 0 to 1; None: exact duplicates only.
     """
 
-    _BANDS = 128  # hash functions
-
     def __init__(self, near: float | None = None) -> None:
         self._near = near
         self._exact: set[str] = set()
-        self._grams: dict[str, frozenset[tuple[str, ...]]] = {}
+        self._grams: dict[str, Grams] = {}
         self._index = None
         if near is not None and near < 1:
             from datasketch import MinHashLSH
 
             # A little below the threshold, so that the hash's error rarely hides a near duplicate.
-            self._index = MinHashLSH(threshold=max(0.1, near - 0.1), num_perm=self._BANDS)
+            self._index = MinHashLSH(threshold=max(0.1, near - 0.1), num_perm=HASHES)
 
     def check(self, text: str) -> str | None:
         """Return why a text is a duplicate; one that is not is remembered."""
-        key = " ".join(text.lower().split())
+        key = folded(text)
         if key in self._exact:
             return "the same as an earlier one"
         if self._index is not None and self._near is not None:
-            from datasketch import MinHash
-
-            grams = _word_grams(key)
-            sketch = MinHash(num_perm=self._BANDS, seed=1)
-            sketch.update_batch([" ".join(gram).encode("utf-8", "surrogatepass") for gram in sorted(grams)])
-            for other in sorted(self._index.query(sketch)):
-                shared = len(grams & self._grams[other]) / len(grams | self._grams[other])
+            grams = word_grams(key)
+            hashed = sketch(grams)
+            for other in sorted(self._index.query(hashed)):
+                shared = jaccard(grams, self._grams[other])
                 if shared >= self._near:
                     return f"{shared:.2f} like an earlier one: {other[:60]!r}"
-            self._index.insert(key, sketch)
+            self._index.insert(key, hashed)
             self._grams[key] = grams
         self._exact.add(key)
         return None
@@ -187,8 +183,3 @@ def _holds(folded: str, phrase: str) -> bool:
     begin = r"(?<!\w)" if phrase[0].isalnum() else ""
     end = r"(?!\w)" if phrase[-1].isalnum() else ""
     return re.search(f"{begin}{re.escape(phrase)}{end}", folded) is not None
-
-
-def _word_grams(text: str) -> frozenset[tuple[str, ...]]:
-    words = re.findall(r"\w+", text) or [text]
-    return frozenset(tuple(words[i : i + 3]) for i in range(max(1, len(words) - 2)))

@@ -1,23 +1,31 @@
-"""The metrics by name. A metric scores each row 0 to 100, higher is better; a corpus scores its rows' mean."""
+"""The metrics by name: what each is called, which way is up, and what it needs. One file holds each family."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from types import MappingProxyType
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
+from metier.errors import UserError
+from metier.evaluation.metrics import (
+    bleu,
+    char_lcs_f1,
+    edits,
+    errant,
+    exact_match,
+    extent,
+    gleu,
+    label_match,
+    macro_f1,
+    rouge,
+    sari,
+)
+from metier.evaluation.scored import Scored, Texts
 
-from metier.errors import MetierError, UserError
-from metier.evaluation.metrics import char_lcs_f1, exact_match, label_match, rouge_l
-
-Scores = npt.NDArray[np.float64]
-
-
-RowScorer = Callable[[str, str, tuple[str, ...] | None], float]
-"""Scores one prediction against its reference, given the task's labels; 0 to 100."""
+Needs = Literal["labels", "sources"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,40 +35,33 @@ class Metric:
     Attributes:
         name: As a task file names it.
         title: In words.
-        make: Returns its scorer; what is costly to set up is set up once here.
+        score: Scores one system's outputs; rows and corpus, higher is better unless ``judges`` is false.
+        needs: What it cannot do without, beside outputs and references.
+        judges: Whether a higher value is better; one that has no good direction cannot decide a verdict.
+        settings: What was set where others differ, for its signature.
+        library: The package that computes it, if one does.
     """
 
     name: str
     title: str
-    make: Callable[[], RowScorer]
+    score: Callable[[Texts], Scored]
+    needs: Needs | None = None
+    judges: bool = True
+    settings: str = ""
+    library: str | None = None
 
-    def rows(
-        self, predictions: Sequence[str], references: Sequence[str], *, labels: tuple[str, ...] | None = None
-    ) -> Scores:
-        """Return each row's score, ``[rows]``.
+    def signature(self, references: int) -> str:
+        """Return its settings and versions in the form of sacreBLEU's signatures.
 
-        Raises:
-            MetierError: There are no rows, or not as many predictions as references.
+        Args:
+            references: The most references that a row has.
         """
-        if len(predictions) != len(references):
-            raise MetierError(f"{self.name}: {len(predictions)} predictions for {len(references)} references")
-        if not predictions:
-            raise MetierError(f"{self.name}: no rows to score")
-        score = self.make()
-        return np.array([score(p, r, labels) for p, r in zip(predictions, references, strict=True)], dtype=np.float64)
+        import metier
 
-
-METRICS: Mapping[str, Metric] = MappingProxyType(
-    {
-        metric.name: metric
-        for metric in (
-            Metric("exact_match", "exact match", exact_match.make),
-            Metric("label_match", "label match", label_match.make),
-            Metric("rouge_l", "ROUGE-L", rouge_l.make),
-            Metric("char_lcs_f1", "character LCS F1", char_lcs_f1.make),
-        )
-    }
-)
+        parts = [self.name, f"refs:{references}", *([self.settings] if self.settings else [])]
+        if self.library:
+            parts.append(f"{self.library}:{version(self.library)}")
+        return "|".join([*parts, f"metier:{metier.__version__}"])
 
 
 def get_metric(name: str) -> Metric:
@@ -76,3 +77,49 @@ def get_metric(name: str) -> Metric:
         f"metric: {name!r} is not known",
         hint=f"did you mean {near[0]}?" if near else f"known: {', '.join(METRICS)}",
     )
+
+
+_STEMMED = "stem:yes"
+_13A = "tok:13a"
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        metric.name: metric
+        for metric in (
+            Metric("exact_match", "exact match", exact_match.score, settings="norm:superni"),
+            Metric("label_match", "label match", label_match.score, needs="labels"),
+            Metric("macro_f1", "macro-F1", macro_f1.score, needs="labels"),
+            Metric("rouge_1", "ROUGE-1", rouge.rouge_1, settings=_STEMMED, library="rouge-score"),
+            Metric("rouge_2", "ROUGE-2", rouge.rouge_2, settings=_STEMMED, library="rouge-score"),
+            Metric("rouge_l", "ROUGE-L", rouge.rouge_l, settings=_STEMMED, library="rouge-score"),
+            Metric("char_lcs_f1", "character LCS F1", char_lcs_f1.score),
+            Metric("bleu", "BLEU", bleu.bleu, settings=f"case:mixed|{_13A}|smooth:exp", library="sacrebleu"),
+            Metric("chrf", "chrF", bleu.chrf, settings="nc:6|nw:0|beta:2", library="sacrebleu"),
+            Metric("sari", "SARI", sari.score, "sources", settings=f"case:lc|{_13A}", library="sacrebleu"),
+            Metric(
+                "sari_cased",
+                "SARI, case kept",
+                lambda texts: sari.sari(texts, cased=True),
+                "sources",
+                settings=f"case:mixed|{_13A}",
+                library="sacrebleu",
+            ),
+            Metric("gleu", "GLEU", gleu.score, "sources", settings="tok:spaces|draws:500"),
+            Metric("errant", "F0.5 (ERRANT)", errant.score, "sources", settings="tok:spaces"),
+            Metric("edit_f05", "F0.5 of edits", edits.edit_f05, "sources", settings=_13A, library="sacrebleu"),
+            Metric("edit_match", "exact-edit match", edits.edit_match, "sources", settings=_13A, library="sacrebleu"),
+            Metric("ibleu", "iBLEU", bleu.ibleu, "sources", settings=f"alpha:0.8|{_13A}", library="sacrebleu"),
+            Metric(
+                "self_similarity",
+                "self-similarity",
+                bleu.self_similarity,
+                "sources",
+                judges=False,
+                settings=_13A,
+                library="sacrebleu",
+            ),
+            Metric("length_ratio", "length ratio", extent.length_ratio, "sources", judges=False),
+            Metric("copied_rate", "copied input", extent.copied_rate, "sources", judges=False),
+        )
+    }
+)

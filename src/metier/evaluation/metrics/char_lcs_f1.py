@@ -7,12 +7,12 @@ here to set results beside that paper's. Source: the authors' released code; the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from metier.evaluation.scored import Scored, Texts, by_best_reference
 
 
-def make() -> Callable[[str, str, tuple[str, ...] | None], float]:
-    """Return the scorer."""
-    return lambda prediction, reference, labels: char_lcs_f1(prediction, reference)
+def score(texts: Texts) -> Scored:
+    """Return each row's score, and their mean; of several references the best counts."""
+    return by_best_reference(texts, char_lcs_f1)
 
 
 def char_lcs_f1(prediction: str, reference: str) -> float:

@@ -1,17 +1,24 @@
 """Exact match as Super-NaturalInstructions scores it: equal after lower-casing, without punctuation and extra spaces.
 
-Source: Wang et al. 2022 (arXiv 2204.07705), the collection's evaluation script. Range 0 or 100, higher is better.
-One deviation: where that would make two of the task's labels the same ("A+" and "A-"), or one of them nothing ("+"),
-punctuation counts, and then case too; otherwise every answer to such a task would be right.
+Source: Wang et al. 2022 (arXiv 2204.07705), the collection's evaluation script. Range 0 or 100, higher is better; of
+several references the best counts. One deviation: where that would make two of the task's labels the same ("A+" and
+"A-"), or one of them nothing ("+"), punctuation counts, and then case too; otherwise every answer would be right.
 """
 
 from __future__ import annotations
 
-import functools
 import string
 from collections.abc import Callable
 
+from metier.evaluation.scored import Scored, Texts, by_best_reference
+
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def score(texts: Texts) -> Scored:
+    """Return each row's 0 or 100, and their mean."""
+    form = normaliser(texts.labels)
+    return by_best_reference(texts, lambda prediction, reference: 100.0 * (form(prediction) == form(reference)))
 
 
 def normalise(text: str) -> str:
@@ -26,17 +33,6 @@ def normaliser(labels: tuple[str, ...] | None) -> Callable[[str], str]:
         if "" not in forms and len(forms) == len(labels or ()):
             return forgiving
     return _single_spaces
-
-
-def make() -> Callable[[str, str, tuple[str, ...] | None], float]:
-    """Return the scorer."""
-    normaliser_of = functools.cache(normaliser)
-
-    def score(prediction: str, reference: str, labels: tuple[str, ...] | None) -> float:
-        form = normaliser_of(labels)
-        return 100.0 * (form(prediction) == form(reference))
-
-    return score
 
 
 def _lower(text: str) -> str:

@@ -2,30 +2,29 @@
 
 Source: Zhao et al. 2024 (arXiv 2407.12874); `metier.labels` says how a label is found. It forgives a model that wraps
 its answer into a sentence; an output that as a whole is a label by exact match's normalisation is that label. Range 0
-or 100, higher is better.
+or 100, higher is better. Without labels it is exact match.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-
 from metier.evaluation.metrics.exact_match import normaliser
+from metier.evaluation.scored import Scored, Texts, by_best_reference
 from metier.labels import last_label
 
 
-def make() -> Callable[[str, str, tuple[str, ...] | None], float]:
-    """Return the scorer; without labels it is exact match."""
-    normaliser_of = functools.cache(normaliser)
+def score(texts: Texts) -> Scored:
+    """Return each row's 0 or 100, and their mean."""
+    form, labels = normaliser(texts.labels), texts.labels
 
-    def score(prediction: str, reference: str, labels: tuple[str, ...] | None) -> float:
-        form = normaliser_of(labels)
-        answer = form(prediction)
-        if labels and answer not in map(form, labels):
-            found = last_label(prediction, labels)
-            if found is None:
-                return 0.0
-            answer = form(found)
-        return 100.0 * (answer == form(reference))
+    def matches(prediction: str, reference: str) -> float:
+        answer = (answered(prediction, labels) or "") if labels else prediction
+        return 100.0 * (form(answer) == form(reference))
 
-    return score
+    return by_best_reference(texts, matches)
+
+
+def answered(prediction: str, labels: tuple[str, ...]) -> str | None:
+    """Return the label that an output gives, or None if it gives none."""
+    form = normaliser(labels)
+    whole = form(prediction)
+    return next((label for label in labels if form(label) == whole), None) or last_label(prediction, labels)

@@ -1,0 +1,80 @@
+"""Edits between source and output compared with those between source and reference, without linguistic tools.
+
+An edit is a span of the source's words and what stands in its place, found by aligning words (13a tokens, case kept;
+difflib's longest matching blocks). ``edit_f05`` is F0.5 over the edits of the corpus: precision counts twice as much as
+recall, as is usual in correction (Ng et al. 2014); of several references each row takes the one with the best F0.5 for
+it, as M2 and ERRANT do. Nothing to do and nothing done is a precision and recall of 1. ``edit_match`` is the share of
+rows whose edits are exactly a reference's. Range 0 to 100, higher is better.
+
+ERRANT (`errant.py`) draws edits' borders by parts of speech and so counts them otherwise: the two do not compare.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from metier.errors import MetierError
+from metier.evaluation.metrics.ngrams import tokenizer_13a
+from metier.evaluation.scored import Floats, Scored, Texts, added_up, mean_of, ratio
+
+Edits = set[tuple[int, int, str]]
+_WEIGHT = 0.5**2
+
+
+def edit_f05(texts: Texts) -> Scored:
+    """Return F0.5 over edits, of each row and of the corpus."""
+    return f05_of(texts, edits_between)
+
+
+def edit_match(texts: Texts) -> Scored:
+    """Return whether each row's edits are exactly a reference's, and the share."""
+    if texts.sources is None:
+        raise MetierError("sources are needed to find edits")
+    return mean_of(
+        [
+            100.0 * any(edits_between(source, p) == edits_between(source, r) for r in references)
+            for source, p, references in zip(texts.sources, texts.predictions, texts.references, strict=True)
+        ]
+    )
+
+
+def f05_of(texts: Texts, find: Callable[[str, str], Edits]) -> Scored:
+    """Return F0.5 over the edits that a function finds between two texts.
+
+    Raises:
+        MetierError: There are no sources.
+    """
+    if texts.sources is None:
+        raise MetierError("sources are needed to find edits")
+    stats = [
+        _best(find(source, prediction), [find(source, reference) for reference in references])
+        for source, prediction, references in zip(texts.sources, texts.predictions, texts.references, strict=True)
+    ]
+    return added_up(np.array(stats, dtype=np.float64), _f05)
+
+
+def edits_between(source: str, target: str) -> Edits:
+    """Return what has to be done to a source's words to get the target's: (begin, end, words in place)."""
+    tokenize = tokenizer_13a()
+    before, after = tokenize(source).split(), tokenize(target).split()
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    return {
+        (begin, end, " ".join(after[first:last]))
+        for kind, begin, end, first, last in matcher.get_opcodes()
+        if kind != "equal"
+    }
+
+
+def _best(done: Edits, wanted: Sequence[Edits]) -> tuple[int, int, int]:
+    """Return (right, done, wanted) by the reference that scores best; of equals the first."""
+    choices = [(len(done & edits), len(done), len(edits)) for edits in wanted]
+    return max(choices, key=lambda counts: float(_f05(np.array(counts, dtype=np.float64))))
+
+
+def _f05(sums: Floats) -> Floats:
+    right, done, wanted = sums[..., 0], sums[..., 1], sums[..., 2]
+    precision, recall = ratio(right, done, empty=1.0), ratio(right, wanted, empty=1.0)
+    return 100.0 * ratio((1 + _WEIGHT) * precision * recall, _WEIGHT * precision + recall)

@@ -1,0 +1,105 @@
+"""What a metric is given and what it gives back. Knows nothing about any one metric, nor about models.
+
+A corpus score is often not the mean of its rows' scores: BLEU, SARI and F1 add up counts first. So every metric gives,
+for each row, numbers that may be added up over rows, and a function from such sums to the corpus score. Resampling
+rows (intervals, tests) is then a matrix product, for every metric alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from metier.errors import MetierError
+
+Floats = npt.NDArray[np.float64]
+Combine = Callable[[Floats], Floats]
+"""From sums over rows, ``[..., k]``, to corpus scores, ``[...]``."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Texts:
+    """What a metric compares, row by row.
+
+    Attributes:
+        predictions: A system's outputs, ``[rows]``.
+        references: For each row, one right output or more.
+        sources: The inputs, ``[rows]``; None where they are not at hand.
+        labels: The possible outputs of a task with labels.
+
+    Raises:
+        MetierError: There are no rows, the counts differ, or a row has no reference.
+    """
+
+    predictions: Sequence[str]
+    references: Sequence[Sequence[str]]
+    sources: Sequence[str] | None = None
+    labels: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.predictions) != len(self.references):
+            raise MetierError(f"{len(self.predictions)} predictions for {len(self.references)} references")
+        if self.sources is not None and len(self.sources) != len(self.predictions):
+            raise MetierError(f"{len(self.sources)} sources for {len(self.predictions)} predictions")
+        if not self.predictions:
+            raise MetierError("no rows to score")
+        for i, row in enumerate(self.references):
+            if not row:
+                raise MetierError(f"row {i + 1} has no reference")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scored:
+    """One system's score by one metric.
+
+    Attributes:
+        rows: Each row's own score, ``[rows]``.
+        stats: What is added up over rows, ``[rows, k]``.
+        combine: Turns such sums into the corpus score.
+        corpus: The corpus score.
+    """
+
+    rows: Floats
+    stats: Floats
+    combine: Combine
+    corpus: float
+
+
+def mean_of(rows: Sequence[float] | Floats) -> Scored:
+    """Return a score whose corpus value is the mean of its rows."""
+    array = np.asarray(rows, dtype=np.float64)
+    return Scored(array, np.column_stack([array, np.ones(len(array))]), _mean, float(array.mean()))
+
+
+def added_up(stats: Floats, combine: Combine, *, rows: Floats | None = None, corpus: float | None = None) -> Scored:
+    """Return a score made from sums: a row's own score is the corpus score of that row alone, if none is given."""
+    return Scored(
+        combine(stats) if rows is None else rows,
+        stats,
+        combine,
+        float(combine(stats.sum(axis=0))) if corpus is None else corpus,
+    )
+
+
+def by_best_reference(texts: Texts, score: Callable[[str, str], float]) -> Scored:
+    """Return the mean over rows of the best score that any of a row's references gives (as Super-NI does)."""
+    return mean_of(
+        [
+            max(score(prediction, reference) for reference in references)
+            for prediction, references in zip(texts.predictions, texts.references, strict=True)
+        ]
+    )
+
+
+def ratio(above: Floats, below: Floats, empty: float = 0.0) -> Floats:
+    """Return ``above / below``, and ``empty`` where there is nothing below."""
+    above, below = np.broadcast_arrays(np.asarray(above, np.float64), np.asarray(below, np.float64))
+    out: Floats = np.divide(above, below, out=np.full(above.shape, empty), where=below > 0)
+    return out
+
+
+def _mean(sums: Floats) -> Floats:
+    return ratio(sums[..., 0], sums[..., 1])

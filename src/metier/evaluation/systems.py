@@ -1,0 +1,39 @@
+"""Every system that an evaluation may compare: its key, its name for people, and what kind it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from metier.records import SystemKind
+
+SPECIALIST = "specialist"
+SPECIALIST_SCORING = "specialist_scoring"
+SPECIALIST_SCORING_CALIBRATED = "specialist_scoring_calibrated"
+
+_SYSTEMS: tuple[tuple[str, str, SystemKind], ...] = (
+    ("majority", "majority class", "constant"),
+    ("copied_input", "copied input", "constant"),
+    ("zero_shot", "prompted, zero-shot", "prompted"),
+    ("few_shot", "prompted, few-shot", "prompted"),
+    ("few_shot_best", "few-shot, best of 3 prompts", "prompted"),
+    ("sampled_majority", "few-shot, majority of 10", "prompted"),
+    ("self_icl", "synthetic pairs in prompt", "prompted"),
+    ("label_scoring", "label scoring, few-shot", "prompted"),
+    ("label_scoring_calibrated", "label scoring, calibrated", "prompted"),
+    ("tuned_on_examples", "tuned on the examples alone", "tuned"),
+    ("tfidf_examples", "TF-IDF + LR on examples", "classic"),
+    ("tfidf_train", "TF-IDF + LR on train", "classic"),
+    ("tfidf_synthetic", "TF-IDF + LR on synthetic", "classic"),
+    ("encoder_examples", "encoder + LR on examples", "classic"),
+    ("encoder_train", "encoder + LR on train", "classic"),
+    ("encoder_synthetic", "encoder + LR on synthetic", "classic"),
+    ("harper", "rule-based checker Harper", "classic"),
+    (SPECIALIST_SCORING, "specialist, label scoring", "specialist"),
+    (SPECIALIST_SCORING_CALIBRATED, "specialist, calibrated", "specialist"),
+    (SPECIALIST, "specialist", "specialist"),
+)
+
+TITLES: Mapping[str, str] = MappingProxyType({key: title for key, title, _ in _SYSTEMS})
+KINDS: Mapping[str, SystemKind] = MappingProxyType({key: kind for key, _, kind in _SYSTEMS})
+ORDER: tuple[str, ...] = tuple(key for key, _, _ in _SYSTEMS)

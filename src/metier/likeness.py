@@ -1,0 +1,40 @@
+"""How alike two texts are: the share of their word 3-grams that both have. Knows nothing of where they are from.
+
+Jaccard similarity, and the MinHash sketches (Broder 1997) that find candidates for it among many texts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datasketch import MinHash
+
+Grams = frozenset[tuple[str, ...]]
+HASHES = 128
+
+
+def folded(text: str) -> str:
+    """Return a text in lower case with single spaces."""
+    return " ".join(text.lower().split())
+
+
+def word_grams(text: str) -> Grams:
+    """Return the word 3-grams of a folded text; a shorter one is one gram, one without words its characters."""
+    words = re.findall(r"\w+", text) or [text]
+    return frozenset(tuple(words[i : i + 3]) for i in range(max(1, len(words) - 2)))
+
+
+def jaccard(first: Grams, second: Grams) -> float:
+    """Return the share of all grams that are in both, 0 to 1."""
+    return len(first & second) / len(first | second)
+
+
+def sketch(grams: Grams) -> MinHash:
+    """Return the MinHash sketch of some grams, the same in every process."""
+    from datasketch import MinHash
+
+    hashed = MinHash(num_perm=HASHES, seed=1)
+    hashed.update_batch([" ".join(gram).encode("utf-8", "surrogatepass") for gram in sorted(grams)])
+    return hashed

@@ -1,0 +1,51 @@
+"""What every stage of a run shares: the task, the model, the folder, and what a prompt shows."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from metier.engines.base import Engine
+from metier.models.locate import ModelFiles
+from metier.pipeline.bench import Bench
+from metier.progress import Reporter
+from metier.prompts import fitting_demonstrations
+from metier.records import Example
+from metier.runs import Run
+from metier.task import Task
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Context:
+    """What every stage of one run shares."""
+
+    task: Task
+    files: ModelFiles
+    run: Run
+    bench: Bench
+    reporter: Reporter
+
+
+def demonstrations(task: Task, engine: Engine) -> tuple[Example, ...]:
+    """Return the examples that a few-shot prompt shows: as many as fit half the context."""
+    examples = [Example(e.input, e.output) for e in task.examples]
+    return fitting_demonstrations(examples, engine.count_tokens, engine.context_length // 2)
+
+
+def specialist_demonstrations(c: Context, engine: Engine) -> tuple[Example, ...]:
+    """Return the examples that stay in the specialist's prompt: none, unless the task asks for it."""
+    return demonstrations(c.task, engine) if c.task.prompt.specialist_demonstrations else ()
+
+
+def model_key(c: Context) -> dict[str, Any]:
+    """Return what every stage that asks the model depends on."""
+    task = c.task
+    return {
+        "model": c.files.digest,
+        "instruction": task.instruction,
+        "labels": task.labels,
+        "examples": [e.model_dump() for e in task.examples],
+        "style": task.prompt.style,
+        "engine": task.engine.model_dump(mode="json"),
+        "seed": task.seed,
+    }
