@@ -81,3 +81,11 @@ def smollm2() -> Path:
     from metier.models.fetch import fetch_model
 
     return fetch_model("smollm2-135m-instruct")
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Path:
+    """Folder of the real sentence encoder, fetched once into the model cache."""
+    from metier.models.fetch import fetch_model
+
+    return fetch_model("all-minilm-l6-v2")

@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 something failed, or a gate was not met; 2 the user's mist
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -144,6 +145,58 @@ def report(
     facts = _stages(_task(task_file, overrides, seed, limit, smoke), out, smoke, None, quiet, "report")
     if facts is not None:
         _print_facts(facts, as_json)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", metavar="RUN…", show_default=False)],
+    html: Annotated[Path | None, typer.Option("--html", help="Write the comparison as a page too.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Set finished runs side by side: paired on rows where they share them, and over tasks."""
+    from rich.console import Console
+
+    from metier.evaluation.compare_runs import compare_runs
+    from metier.pipeline.load_run import load_run
+    from metier.report.compared import compared_json, compared_sentences, compared_tables, write_compared
+
+    compared = compare_runs([load_run(run) for run in runs])
+    console = Console(stderr=as_json)
+    for table in compared_tables(compared):
+        console.print(table)
+    for sentence in compared_sentences(compared):
+        console.print(sentence, soft_wrap=True, markup=False)
+    if html is not None:
+        write_compared(compared, html)
+        console.print(f"page: {html}", soft_wrap=True, highlight=False)
+    if as_json:
+        print(json.dumps(compared_json(compared), ensure_ascii=False))
+
+
+@app.command()
+def score(
+    prediction: Annotated[str, typer.Option("--prediction", help="The outputs: one text a line, or TABLE[:COLUMN].")],
+    reference: Annotated[list[str], typer.Option("--reference", help="Right outputs; once for each reference file.")],
+    metric: Annotated[list[str], typer.Option("--metric", help="Name of a metric; may be given several times.")],
+    source: Annotated[str | None, typer.Option("--source", help="The inputs, for metrics that need them.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", help="A possible output; once for each.")] = None,
+    more: Annotated[
+        list[str] | None, typer.Argument(help="Further reference files.", metavar="[REFERENCE]…", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score any system's outputs: text files (one text a line), JSON Lines, CSV or Parquet columns."""
+    from metier.evaluation.score_files import score_files
+    from metier.report.words import number
+
+    labels = tuple(label) if label else None
+    scores = score_files(metric, prediction, [*reference, *(more or ())], source=source, labels=labels)
+    for found in scores:
+        span = f" [{number(found.interval.low)}, {number(found.interval.high)}]" if found.interval else ""
+        note = "" if found.interval else " (one row: no interval)"
+        print(f"{found.metric}: {found.score:.2f}{span}{note}  {found.signature}", file=sys.stderr if as_json else None)
+    if as_json:
+        print(json.dumps([{k: v for k, v in dataclasses.asdict(s).items() if k != "by_row"} for s in scores]))
 
 
 @app.command()
@@ -337,6 +390,8 @@ def _print_facts(facts: RunFacts, as_json: bool) -> None:
     console = Console(stderr=as_json)
     console.print(result_table(facts))
     console.print(verdict_sentence(facts), soft_wrap=True)
+    for sentence in facts.need_words:
+        console.print(f"need: {sentence}", soft_wrap=True, markup=False)
     console.print(f"report: {Path(facts.run_folder) / 'report.html'}", soft_wrap=True, highlight=False)
     if as_json:
         result: dict[str, Any] = result_json(facts)

@@ -59,6 +59,17 @@ def read_rows(path: Path, split: str) -> Iterator[Row]:
         raise UserError(f"{path}: not a format that is read", hint=f"one of: {_FORMATS}")
 
 
+def read_lines(path: Path) -> list[str]:
+    """Return a text file's lines, without their ends; empty lines count.
+
+    Raises:
+        UserError: The file is not there, cannot be read, or is not UTF-8; told with the line.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    return [line.rstrip("\r\n") for _, line in _lines(path)]
+
+
 def is_hub_id(name: str) -> bool:
     """Whether a name reads as a data set's hub id: owner/name, with no file's ending (a version's .5 is none)."""
     return bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name)) and not re.search(r"\.[A-Za-z]\w*$", name)

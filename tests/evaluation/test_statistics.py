@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -181,7 +183,7 @@ def test_a_metric_that_is_no_mean_is_resampled_whole() -> None:
     ours = paired_bootstrap(after, before, resamples=2000, seed=0)
     assert ours is not None
 
-    def of(rows: Floats) -> float:
+    def of(rows: Any) -> float:
         kept = [int(i) for i in rows]
         some = [
             metric(Texts([texts[i] for i in kept], [[wanted[i]] for i in kept], labels=labels)).corpus

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from metier.records import Candidate, Interval, LossPoint, SystemScore
+from metier.records import Candidate, Interval, LabelFacts, LossPoint, NeedRow, ReliabilityBin, SystemScore
 from metier.report.facts import (
     BeforeAfter,
     FunnelStep,
@@ -46,6 +46,18 @@ def untested(make: Make) -> RunFacts:
         gain=None,
         verdict=None,
         detectable=None,
+        rows_needed=None,
+        ability=None,
+        format=None,
+        need=(),
+        need_words=(),
+        confusion=(),
+        label_facts=(),
+        reliability=(),
+        ece=None,
+        worst=(),
+        seed_scores={},
+        synthetic_scores={},
         predictions=(),
         predictions_note="",
     )
@@ -71,6 +83,24 @@ def some_facts() -> RunFacts:
         gain=GAIN,
         verdict="better",
         detectable=8.8,
+        rows_needed=70,
+        ability=Interval(9.0, 3.0, 15.0),
+        format=Interval(3.3, -1.0, 8.0),
+        seed_scores={"7": 81.3, "8": 79.0},
+        seed_spread=1.6,
+        synthetic_scores={"exact_match": 96.0},
+        synthetic_rows=25,
+        need=(
+            NeedRow("few_shot", "prompted, few-shot", 69.0, GAIN, 0.0, 0.41, 0.6, 9.5, 269_000_000, 14.6),
+            NeedRow("tfidf_synthetic", "TF-IDF + LR on synthetic", 60.0, GAIN, 99.0, 4e-4, 6e-4, 9e3, 10_000, 0.02),
+            NeedRow("specialist", "specialist", 81.3, None, 240.0, 0.21, 0.3, 21.0, 271_000_000, 6.6),
+        ),
+        need_words=("The specialist (81.3) is better than all 2 other systems, each surely: use it.",),
+        confusion=((30, 5, 1, 1, 0), (2, 35, 0, 0, 1), (0, 1, 33, 3, 0), (9, 2, 2, 25, 0)),
+        label_facts=tuple(LabelFacts(label, 37, 40, 81.0, 80.0, 80.5) for label in LABELS),
+        reliability=(ReliabilityBin(0.4, 0.5, 30, 0.45, 0.5), ReliabilityBin(0.9, 1.0, 120, 0.97, 0.9)),
+        ece=0.07,
+        worst=(BeforeAfter("<b>Where is my parcel?", "delivery", "delivery", "billing", 100.0, 0.0),),
         funnel=(
             FunnelStep("written", 480),
             FunnelStep("noise", 447, {"noise": 33}),
@@ -100,6 +130,7 @@ def some_facts() -> RunFacts:
         ),
         prompt=PromptTemplate("<|im_start|>user\nName the team.\n\n", "<|im_end|>\n<|im_start|>assistant\n", (), 24),
         settings={
+            "prices": {"currency": "USD"},
             "name": "ticket-routing",
             "instruction": "shown elsewhere",
             "test": "test.jsonl",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -55,10 +56,14 @@ class _Page(HTMLParser):
 def test_the_page_is_well_formed_and_the_verdict_comes_first(make: Make) -> None:
     page = _Page(render(make()))
     assert page.sections == [
-        "Better: +12.3 points exact match over the best of the other rows (prompted, few-shot), "
+        "Better: +12.3 points exact match over the best without it (prompted, few-shot), "
         "95% interval +6.1 to +18.4, on 150 rows.",
         "The task",
         "Scores",
+        "Is it needed?",
+        "What the gain is made of",
+        "Label by label",
+        "Worst errors",
         "Before and after",
         "The training data",
         "Training",
@@ -66,6 +71,31 @@ def test_the_page_is_well_formed_and_the_verdict_comes_first(make: Make) -> None
         "Settings",
     ]
     assert "No harm" not in page.text
+
+
+def test_what_the_evaluation_found_is_told_with_its_numbers(make: Make) -> None:
+    text = _Page(render(make(leaked_rows=2, clean_gain=Interval(12.0, 5.9, 18.0)))).text
+    for told in (
+        "The specialist (81.3) is better than all 2 other systems",
+        "410 ms",
+        "0.4 ms",
+        "9,000.0",
+        "USD a million rows",
+        "+9.0 [+3.0, +15.0] points of exact match",
+        "81.3 (seed 7), 79.0 (seed 8)",
+        "This is no result: the model wrote those answers itself.",
+        "expected calibration error 0.070",
+        "2 test rows came near to something trained on",
+        "<b>Where is my parcel?",
+    ):
+        assert told in text, told
+
+
+def test_a_small_test_set_and_a_label_never_answered_are_told(make: Make) -> None:
+    facts = make(gain=Interval(2.1, -3.9, 8.0), verdict="not shown to be better", rows_needed=900)
+    assert "too small to show the gain that was found: about 900 rows" in _Page(render(facts)).text
+    never = tuple(dataclasses.replace(f, predicted=0) for f in facts.label_facts[:1]) + facts.label_facts[1:]
+    assert "Never answered: billing" in _Page(render(dataclasses.replace(facts, label_facts=never))).text
 
 
 def test_unless_it_is_better_the_page_says_first_to_keep_the_base(make: Make, untested: RunFacts) -> None:
@@ -140,7 +170,7 @@ def test_a_very_long_text_is_cut(make: Make) -> None:
 
 def test_every_figure_has_a_name_and_its_numbers_beside_it(make: Make) -> None:
     text = render(make())
-    assert len(re.findall(r'<svg class="figure" role="img"[^>]*><title>[^<]+</title>', text)) == 5
+    assert len(re.findall(r'<svg class="figure" role="img"[^>]*><title>[^<]+</title>', text)) == 6
     for number in ("56.4", "+12.3 [+6.1, +18.4]", "exact 30, near 16", "138", "0.5"):
         assert number in _Page(text).text
 
@@ -159,9 +189,9 @@ def test_the_changes_of_the_sample_are_counted(make: Make) -> None:
 
 def test_a_graded_metric_shows_its_numbers_and_not_right_or_wrong(make: Make) -> None:
     rows = (BeforeAfter("a", "x y", "x", "x y", 66.7, 100.0),)
-    text = _Page(render(make(metrics=("rouge_l", "exact_match"), predictions=rows))).text
+    text = _Page(render(make(metrics=("rouge_l", "exact_match"), predictions=rows, worst=()))).text
     assert "66.7" in text
-    assert "right" not in text.replace("Right answer", "").replace("right answers", "")
+    assert "✓ right" not in text and "✗ wrong" not in text
 
 
 def test_a_long_loss_curve_is_thinned_but_keeps_every_holdout_point(make: Make) -> None:

@@ -13,7 +13,7 @@ from .conftest import Make
 
 def test_the_verdict_is_one_sentence_with_interval_and_rows(make: Make) -> None:
     assert words.verdict_sentence(make()) == (
-        "Better: +12.3 points exact match over the best of the other rows (prompted, few-shot), "
+        "Better: +12.3 points exact match over the best without it (prompted, few-shot), "
         "95% interval +6.1 to +18.4, on 150 rows."
     )
 

@@ -224,6 +224,7 @@ def _comparison(c: Context, baselines: Stage | None, evaluation: Stage | None) -
         "predictions": tuple(pairs[i] for i in sorted(places[:_SHOWN])),
         "predictions_note": f"{min(_SHOWN, len(pairs))} of {len(pairs)} test rows, drawn at random",
         "worst": tuple(lost[:_SHOWN]),
+        "evaluation_folder": evaluation.path.name,
         **_diagnostics(c, evaluation, after),
     }
 

@@ -182,6 +182,7 @@ def evaluate(
         more_seeds=seeds,
         leaked=sorted({leak.row for leak in leaks}),
     )
+    stage.write_records("rows", [{"input": row.input, "references": list(row.references)} for row in rows])
     stage.write_records("predictions", [dataclasses.asdict(p) for p in comparison.predictions])
     stage.write_records("leakage", [dataclasses.asdict(leak) for leak in leaks])
     outcome = {k: v for k, v in dataclasses.asdict(comparison).items() if k != "predictions"}

@@ -159,6 +159,7 @@ class RunFacts:
         label_facts: How each label fared.
         reliability: How sure the specialist was, and how often right.
         ece: Expected calibration error, 0 to 1.
+        evaluation_folder: Name of the evaluation's folder inside the run folder.
         worst: Rows the specialist got wrong and the baseline right, or where it lost most.
         funnel: The data's way to the training set, in order.
         kept_pairs: Pairs the specialist was trained on.
@@ -214,6 +215,7 @@ class RunFacts:
     reliability: tuple[ReliabilityBin, ...] = ()
     ece: float | None = None
     worst: tuple[BeforeAfter, ...] = ()
+    evaluation_folder: str | None = None
     funnel: tuple[FunnelStep, ...] = ()
     kept_pairs: int = 0
     label_counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -248,6 +250,11 @@ class RunFacts:
     def metric(self) -> str:
         """The metric the verdict is made on."""
         return self.metrics[0]
+
+    @property
+    def never_predicted(self) -> tuple[str, ...]:
+        """Labels that the specialist never answered with."""
+        return tuple(fact.label for fact in self.label_facts if not fact.predicted)
 
     @property
     def better(self) -> bool:

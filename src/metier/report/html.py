@@ -37,6 +37,35 @@ def write_report(facts: RunFacts, path: Path) -> None:
 
 def render(facts: RunFacts) -> str:
     """Return the page as text."""
+    curve, every = _thinned(facts.loss)
+    return page(
+        "template.html.j2",
+        facts=facts,
+        verdict=words.verdict_sentence(facts),
+        caveats=words.caveats(facts),
+        interval_text=words.interval_text,
+        mark=_mark,
+        judged=facts.gain is not None,
+        baseline=words.baseline(facts) if facts.baseline else None,
+        changes=_changes(facts.predictions),
+        right_or_wrong=facts.metric in _RIGHT_OR_WRONG,
+        scores_figure=_scores_figure(facts),
+        gains_figure=_gains_figure(facts),
+        funnel_figure=_funnel_figure(facts.funnel),
+        labels_figure=_labels_figure(facts.label_counts),
+        loss_figure=_loss_figure(facts, curve),
+        reliability_figure=_reliability_figure(facts),
+        priced=any(row.cost_per_million is not None for row in facts.need),
+        currency=facts.settings.get("prices", {}).get("currency", ""),
+        ours=next((s for s in facts.systems if s.system == "specialist"), None),
+        curve=curve,
+        curve_every=every,
+        settings=_flat(facts.settings),
+    )
+
+
+def page(template: str, **values: Any) -> str:
+    """Return a template of this folder filled in; everything is escaped but what is markup already."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -55,27 +84,10 @@ def render(facts: RunFacts) -> str:
         shorten=words.shorten,
         metric=words.metric_title,
         words=_spaced,
+        brief=words.brief,
+        p=words.p_value,
     )
-    curve, every = _thinned(facts.loss)
-    return environment.get_template("template.html.j2").render(
-        facts=facts,
-        verdict=words.verdict_sentence(facts),
-        caveats=words.caveats(facts),
-        interval_text=words.interval_text,
-        mark=_mark,
-        judged=facts.gain is not None,
-        baseline=words.baseline(facts) if facts.baseline else None,
-        changes=_changes(facts.predictions),
-        right_or_wrong=facts.metric in _RIGHT_OR_WRONG,
-        scores_figure=_scores_figure(facts),
-        gains_figure=_gains_figure(facts),
-        funnel_figure=_funnel_figure(facts.funnel),
-        labels_figure=_labels_figure(facts.label_counts),
-        loss_figure=_loss_figure(facts, curve),
-        curve=curve,
-        curve_every=every,
-        settings=_flat(facts.settings),
-    )
+    return environment.get_template(template).render(**values)
 
 
 def _printable(value: Any) -> Any:
@@ -136,6 +148,12 @@ def _loss_figure(facts: RunFacts, curve: Sequence[LossPoint]) -> Markup:
     train = svg.Line("training", [(p.step, p.train) for p in curve], "plain")
     holdout = svg.Line("held out", [(p.step, p.holdout) for p in curve if p.holdout is not None], "accent", dots=True)
     return svg.lines("Loss by optimiser step", (train, holdout), x_label="optimiser step", mark=_kept_step(facts))
+
+
+def _reliability_figure(facts: RunFacts) -> Markup:
+    measured = svg.Line("specialist", [(b.confidence, b.accuracy) for b in facts.reliability], "accent", dots=True)
+    diagonal = svg.Line("as often as it says", [(0.0, 0.0), (1.0, 1.0)], "plain")
+    return svg.lines("Share of right answers by confidence", (diagonal, measured), x_label="confidence")
 
 
 def _kept_step(facts: RunFacts) -> tuple[float, str] | None:

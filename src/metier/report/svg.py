@@ -140,13 +140,14 @@ def lines(title: str, series: Sequence[Line], *, x_label: str, mark: tuple[float
 def ticks(low: float, high: float, about: int = 4) -> list[float]:
     """Return round numbers from ``low`` to ``high``, about so many steps; the end if they are equal."""
     width = high - low
-    if not (math.isfinite(width) and width > 0):
+    if not (math.isfinite(width) and width > 1e-300):  # below that a step cannot be told from nothing
         return [low]
     rough = width / about
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * unit for factor in (1, 2, 2.5, 5, 10) if factor * unit >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(index * step, 12) + 0.0 for index in range(first, last + 1)]
+    digits = max(0, 2 - math.floor(math.log10(step)))  # what the step itself has, so that 3 * 0.1 is 0.3
+    return [round(index * step, digits) + 0.0 for index in range(first, last + 1)]
 
 
 def _figure(title: str, height: float, parts: Iterable[Markup]) -> Markup:

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from metier.report.facts import RunFacts
-from metier.report.words import count, duration, interval_text, metric_title, number, verdict_sentence
+from metier.report.words import count, duration, interval_text, metric_title, number, p_value, verdict_sentence
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,12 +25,17 @@ def result_table(facts: RunFacts) -> Table:
     for metric in facts.metrics:
         table.add_column(metric_title(metric), justify="right")
     table.add_column("specialist's gain [95%]", justify="right", no_wrap=True)
+    table.add_column("p", justify="right", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
     for s in facts.systems:
+        if not s.scores:
+            table.add_row(escape(s.title), escape(s.note or "not had"), style="dim")
+            continue
         table.add_row(
             escape(s.title),
             *(number(s.scores[m]) if m in s.scores else "" for m in facts.metrics),
             escape(interval_text(s.gain)) if s.gain else "",
+            "" if s.p_value is None else p_value(s.p_value),
             "" if s.seconds is None else duration(s.seconds),
             style="bold" if s.system == "specialist" else None,
         )
@@ -51,10 +56,21 @@ def result_json(facts: RunFacts) -> dict[str, Any]:
         "metric": facts.metric,
         "baseline": facts.baseline,
         "gain": dataclasses.asdict(facts.gain) if facts.gain else None,
+        "ability": dataclasses.asdict(facts.ability) if facts.ability else None,
+        "format": dataclasses.asdict(facts.format) if facts.format else None,
+        "seeds": dict(facts.seed_scores),
+        "seed_spread": facts.seed_spread,
+        "rows_needed": facts.rows_needed,
+        "synthetic_scores": dict(facts.synthetic_scores),
+        "leaked_rows": facts.leaked_rows,
+        "need": [dataclasses.asdict(row) for row in facts.need],
+        "need_words": list(facts.need_words),
         "systems": {
             s.system: {
                 "scores": dict(s.scores),
                 "specialist_gain": dataclasses.asdict(s.gain) if s.gain else None,
+                "p_value": s.p_value,
+                "note": s.note,
                 "seconds": s.seconds,
             }
             for s in facts.systems

@@ -42,7 +42,7 @@ def verdict_sentence(facts: RunFacts) -> str:
         why = "there is no test set" if facts.test_source is None else "the test set is too small for an interval"
         return f"Whether the specialist is better cannot be known: {why}. Keep the base model until it is."
     numbers = (
-        f"{points(facts.gain.value)} points {metric_title(facts.metric)} over the best of the other rows "
+        f"{points(facts.gain.value)} points {metric_title(facts.metric)} over the best without it "
         f"({baseline(facts).title}), 95% interval {span(facts.gain)}, on {count(facts.test_rows, 'row')}"
     )
     if facts.better:
@@ -67,6 +67,16 @@ def caveats(facts: RunFacts) -> tuple[str, ...]:
         notes.append(
             f"A test of {count(facts.test_rows, 'row')} like these shows a true gain of "
             f"{number(facts.detectable)} points four times in five; a smaller one needs more rows."
+        )
+    if facts.verdict == "not shown to be better" and facts.rows_needed and facts.rows_needed > facts.test_rows:
+        notes.append(
+            f"The test set is too small to show the gain that was found: about {facts.rows_needed:,} rows like these "
+            "would show it four times in five."
+        )
+    if facts.leaked_rows:
+        without = f" Without them the gain is {interval_text(facts.clean_gain)}." if facts.clean_gain else ""
+        notes.append(
+            f"{count(facts.leaked_rows, 'test row')} came near to something trained on (leakage.jsonl).{without}"
         )
     return tuple(notes)
 
@@ -122,6 +132,16 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def brief(seconds: float) -> str:
+    """Return a short time for people: ``0.3 ms``, ``45 ms``, ``1.2 s``."""
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.{0 if seconds >= 0.01 else 1}f} ms"
+
+
+def p_value(value: float) -> str:
+    """Return a p-value for people."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def size(size_bytes: int) -> str:

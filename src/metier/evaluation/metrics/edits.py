@@ -69,9 +69,9 @@ def edits_between(source: str, target: str) -> Edits:
 
 
 def _best(done: Edits, wanted: Sequence[Edits]) -> tuple[int, int, int]:
-    """Return (right, done, wanted) by the reference that scores best; of equals the first."""
+    """Return (right, done, wanted) by the reference that scores best; of equals the one with most found."""
     choices = [(len(done & edits), len(done), len(edits)) for edits in wanted]
-    return max(choices, key=lambda counts: float(_f05(np.array(counts, dtype=np.float64))))
+    return max(choices, key=lambda counts: (float(_f05(np.array(counts, dtype=np.float64))), counts))
 
 
 def _f05(sums: Floats) -> Floats:

@@ -1,0 +1,130 @@
+"""Shows runs side by side: as tables, as JSON, and as a page. Knows nothing of how scores came to be."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from metier import storage
+from metier.evaluation.compare_runs import Pairing, RunLine, RunsCompared
+from metier.report import svg, words
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def compared_tables(compared: RunsCompared) -> list[Table]:
+    """Return the tables: one line a run, and one for every two runs on the same rows."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="specialist against the best without it", box=None, pad_edge=False, title_justify="left")
+    for column in ("run", "task", "model", "metric"):
+        table.add_column(column, overflow="fold")
+    for column in ("rows", "pairs", "best other", "specialist", "gain [95%]", "p"):
+        table.add_column(column, justify="right")
+    for line in compared.lines:
+        table.add_row(
+            *(escape(x) for x in (line.name, line.task, line.model, words.metric_title(line.metric))),
+            str(line.rows),
+            str(line.training_pairs),
+            words.number(line.before),
+            words.number(line.after),
+            escape(words.interval_text(line.gain)) if line.gain else "one row: no interval",
+            "" if line.p_value is None else words.p_value(line.p_value),
+        )
+    if not compared.pairings:
+        return [table]
+    pairs = Table(title="specialists on the same rows", box=None, pad_edge=False, title_justify="left")
+    for column in ("from", "to"):
+        pairs.add_column(column, overflow="fold")
+    for column in ("rows", "gain [95%]", "p", "wins", "ties", "losses"):
+        pairs.add_column(column, justify="right")
+    for pairing in compared.pairings:
+        pairs.add_row(
+            escape(pairing.first),
+            escape(pairing.second),
+            str(pairing.rows),
+            escape(words.interval_text(pairing.gain)) if pairing.gain else "one row: no interval",
+            "" if pairing.p_value is None else words.p_value(pairing.p_value),
+            *(str(n) for n in (pairing.wins, pairing.ties, pairing.losses)),
+        )
+    return [table, pairs]
+
+
+def compared_sentences(compared: RunsCompared) -> list[str]:
+    """Return what the comparison says in words."""
+    said = [
+        f"{words.count(len(compared.lines), 'run')}: {compared.wins} better, {compared.ties} not shown to be better, "
+        f"{compared.losses} worse than the best without tuning."
+    ]
+    if compared.mean:
+        said.append(
+            f"Mean gain over {compared.mean_tasks} tasks: {words.interval_text(compared.mean)} points "
+            "(hierarchical bootstrap over tasks and rows)."
+        )
+    return [*said, *compared.notes]
+
+
+def compared_json(compared: RunsCompared) -> dict[str, Any]:
+    """Return the comparison ready for JSON."""
+    return {**dataclasses.asdict(compared), "sentences": compared_sentences(compared)}
+
+
+def write_compared(compared: RunsCompared, path: Path) -> None:
+    """Write the comparison as one page that stands alone.
+
+    Raises:
+        UserError: The folder may not be written to.
+        MetierError: The disk is full, or the write failed otherwise.
+    """
+    from metier.report.html import page
+
+    storage.write_text(
+        path,
+        page(
+            "compare.html.j2",
+            compared=compared,
+            sentences=compared_sentences(compared),
+            interval_text=words.interval_text,
+            gains_figure=_gains(compared.lines),
+            size_figures=_by_size(compared.lines),
+            differing=_differing(compared.pairings),
+        ),
+    )
+
+
+def _gains(lines: Sequence[RunLine]) -> Markup:
+    known = [(line, line.gain) for line in lines if line.gain]
+    rows = [
+        svg.Dot(
+            f"{line.task} ({words.shorten(line.name, 40)})",
+            words.interval_text(gain),
+            gain.value,
+            gain.low,
+            gain.high,
+            tone="good" if gain.low > 0 else "bad" if gain.high < 0 else "plain",
+        )
+        for line, gain in known
+    ]
+    domain = (min(0.0, *(g.low for _, g in known)), max(0.0, *(g.high for _, g in known))) if known else (0.0, 1.0)
+    return svg.dots("Gain of each run's specialist over the best without it", rows, domain, zero=True)
+
+
+def _by_size(lines: Sequence[RunLine]) -> list[tuple[str, Markup]]:
+    """Return a figure of score against training size for every task that has runs of several sizes."""
+    figures = []
+    for task in dict.fromkeys(line.task for line in lines):
+        own = sorted((line.training_pairs, line.after) for line in lines if line.task == task)
+        if len({size for size, _ in own}) > 1:
+            line = svg.Line("specialist", [(size, score) for size, score in own], "accent", dots=True)
+            figures.append((task, svg.lines(f"{task}: score by training pairs", (line,), x_label="training pairs")))
+    return figures
+
+
+def _differing(pairings: Sequence[Pairing]) -> list[Pairing]:
+    return [pairing for pairing in pairings if pairing.differing]
