@@ -86,7 +86,7 @@ def estimate(task: Task, rates: Rates | None = None) -> Plan:
     size = _mean(tokens(e.input) for e in examples)
     answer = _mean(tokens(e.output) for e in examples) + 1
     few_shot = tokens(prompts.task(task.instruction, examples, "").text)
-    alone = tokens(prompts.task(task.instruction, (), "").text)
+    bare = tokens(prompts.task(task.instruction, (), "").text)
     settings = task.synthesis
     synthetic = 0 if task.train_use == "instead" and train else settings.inputs
     kept = round(synthetic * _SURVIVE[settings.method])
@@ -102,16 +102,22 @@ def estimate(task: Task, rates: Rates | None = None) -> Plan:
         # Reading backwards needs logits at every token of an input, which costs what writing it does.
         read_back = labels * size if labels else 4 * answer
         writing += synthetic * (read_back / rates.write + (1 if labels else 4) * size / rates.read)
-    shown = few_shot if task.prompt.specialist_demonstrations else alone
-    training = pairs * (shown + size + answer) * task.training.epochs * 1.1 / rates.train
+    shown = few_shot if task.prompt.specialist_demonstrations else bare
+    training = task.seeds * pairs * (shown + size + answer) * task.training.epochs * 1.1 / rates.train
     test_size = _mean(tokens(e.input) for e in test.examples[:200]) if test else 0.0
     asked = rows * (test_size / rates.read + (answer + 8) / rates.write)
     scored = rows * (test_size + labels * answer) / rates.read if labels else 0.0
+    wanted = set(task.evaluation.baselines)
+    alone = min(rows, task.evaluation.timed_rows) * (test_size / rates.read + (answer + 8) / _slow(rates.write, 1))
+    written = sum(name in wanted for name in ("zero_shot", "few_shot", "few_shot_best", "self_icl"))
+    sampled = rows * (test_size / rates.read + 10 * (answer + 8) / rates.write) if "sampled_majority" in wanted else 0.0
+    on_examples = "tuned_on_examples" in wanted
+    few = len(examples) * (shown + size + answer) * 10 / rates.train if on_examples else 0.0
     stages = {
         "synthesis": writing,
-        "training": training,
-        "baselines": 2 * asked + scored,
-        "evaluation": asked,
+        "training": training + (few if rows else 0.0),
+        "baselines": written * asked + sampled + (scored if "label_scoring" in wanted else 0.0) + alone,
+        "evaluation": asked * (2 if on_examples else 1) + scored + alone,
     }
     weights = rates.memory_bytes
     working = task.training.batch_size * (shown + size + answer) * 60_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -240,3 +241,74 @@ def test_a_run_folder_that_cannot_be_made(tiny_model: Path, tmp_path: Path, caps
     code = run_cli(["run", str(make_task(tmp_path, tiny_model)), "--out", str(tmp_path / "file" / "out"), "--quiet"])
     assert code in (1, 2)
     assert "error:" in capsys.readouterr().err
+
+
+def test_several_seeds_are_trained_and_their_spread_is_told(left_alone: Path, tmp_path: Path) -> None:
+    shutil.copytree(left_alone, tmp_path / "copy")
+    folder = tmp_path / "copy"
+    assert run_cli(["run", str(folder / "task.yaml"), "seeds=3", "--out", str(folder / "out"), "--quiet"]) == 0
+    facts = json.loads((folder / "out" / "result.json").read_text())
+    assert set(facts["seed_scores"]) == {"0", "1", "2"}
+    assert facts["seed_spread"] is not None
+    assert len(list((folder / "out").glob("training-*"))) >= 3
+    assert len(list((folder / "out").glob("synthesis-*"))) == 1
+
+
+@pytest.mark.parametrize("leakage", ["report", "remove"])
+def test_training_rows_that_are_test_rows_are_told_or_left_out(
+    tiny_model: Path, tmp_path: Path, leakage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extra = "train: train.jsonl\ntrain_use: instead\n"
+    task = make_task(tmp_path, tiny_model, extra)
+    rows = [{"input": f"case {i} charged", "output": "billing" if i % 2 else "delivery"} for i in (0, 1)]
+    rows += [{"input": f"something else number {i}", "output": "billing"} for i in range(20)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = [f"evaluation.leakage={leakage}", "evaluation.baselines=[few_shot]"]
+    assert run_cli(["run", str(task), *settings, "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    facts = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert any("2 rows are nearly the same as something trained on" in w for w in facts["warnings"])
+    assert facts["kept_pairs"] == (22 if leakage == "report" else 20)
+    assert facts["leaked_rows"] == (2 if leakage == "report" else 0)
+    assert (facts["clean_gain"] is not None) == (leakage == "report")
+    (leaks,) = (tmp_path / "out").glob("evaluation-*/leakage.jsonl")
+    assert len(leaks.read_text().splitlines()) == facts["leaked_rows"]
+
+
+def test_a_baseline_that_cannot_be_had_says_why(left_alone: Path, tmp_path: Path) -> None:
+    shutil.copytree(left_alone, tmp_path / "copy")
+    folder = tmp_path / "copy"
+    arguments = [f"evaluation.encoder={folder}", "evaluation.baselines=[few_shot, encoder]"]
+    assert run_cli(["run", str(folder / "task.yaml"), *arguments, "--out", str(folder / "out"), "--quiet"]) == 0
+    facts = json.loads((folder / "out" / "result.json").read_text())
+    (row,) = [s for s in facts["systems"] if s["system"].startswith("encoder")]
+    assert row["scores"] == {} and "config.json" in row["note"]
+    assert row["note"] in (folder / "out" / "report.html").read_text().replace("&#39;", "'")
+
+
+def test_free_text_tasks_have_their_own_systems(tiny_model: Path, tmp_path: Path) -> None:
+    task = make_task(tmp_path, tiny_model).read_text().replace("labels: [billing, delivery]\n", "metric: gleu\n")
+    # The tiny model writes no pairs that end, so labelled ones stand in for them.
+    (tmp_path / "task.yaml").write_text(task + "train: train.jsonl\ntrain_use: instead\n")
+    labelled = [{"input": f"she go home on day {i}", "output": f"she goes home on day {i}"} for i in range(20)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labelled))
+    rows = [{"input": f"he go {i} times", "references": [f"he goes {i} times", "he goes"]} for i in range(6)]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run_cli(["run", str(tmp_path / "task.yaml"), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    facts = json.loads((tmp_path / "out" / "result.json").read_text())
+    systems = {s["system"]: s for s in facts["systems"]}
+    assert {"copied_input", "harper", "specialist"} <= set(systems)
+    assert "label_scoring" not in systems
+    assert "labels" in systems["tfidf_synthetic"]["note"]
+    assert "no synthetic pairs" in systems["self_icl"]["note"]
+    assert facts["metrics"][0] == "gleu" and "copied_rate" in facts["metrics"]
+
+
+def test_runs_are_compared(left_alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(left_alone / "out")
+    assert run_cli(["compare", out, out, "--html", str(tmp_path / "page.html"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert found["lines"][0]["rows"] == 10
+    assert found["pairings"][0]["gain"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert "Specialists on the same rows" in (tmp_path / "page.html").read_text()
+    assert run_cli(["compare", str(tmp_path)]) == 2
+    assert "there is no finished run in it" in capsys.readouterr().err
