@@ -25,7 +25,9 @@ def score(texts: Texts) -> Scored:
     parse = functools.lru_cache(maxsize=4096)(annotator.parse)
 
     def find(source: str, target: str) -> Edits:
-        edits = annotator.annotate(parse(" ".join(source.split())), parse(" ".join(target.split())))
+        # Types are not scored, so edits need not be classified.
+        alignment = annotator.align(parse(" ".join(source.split())), parse(" ".join(target.split())))
+        edits = annotator.merge(alignment)
         return {(e.o_start, e.o_end, e.c_str) for e in edits if e.o_str != e.c_str}
 
     return f05_of(texts, find)
