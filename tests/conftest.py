@@ -84,6 +84,14 @@ def smollm2() -> Path:
 
 
 @pytest.fixture(scope="session")
+def smollm2_gguf() -> Path:
+    """The real default model as the GGUF file it comes in."""
+    from metier.models.fetch import fetch_gguf
+
+    return fetch_gguf("smollm2-135m-instruct")
+
+
+@pytest.fixture(scope="session")
 def encoder() -> Path:
     """Folder of the real sentence encoder, fetched once into the model cache."""
     from metier.models.fetch import fetch_model

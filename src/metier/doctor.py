@@ -30,6 +30,7 @@ _NEEDED = (
     "rouge-score",
     "datasketch",
 )
+_EXTRAS = {"vllm": "vllm", "llamacpp": "xllamacpp", "openai": "tenacity", "errant": "errant", "harper": "harper"}
 _GB = 1e9
 
 
@@ -62,7 +63,7 @@ def diagnose() -> list[Check]:
         _precision,
         _pip,
     ]
-    return [*(check() for check in checks), _hub(), _models()]
+    return [*(check() for check in checks), _extras(), _hub(), _models()]
 
 
 def _python() -> Check:
@@ -156,6 +157,16 @@ def _pip() -> Check:
             "python -m ensurepip (it fetches models where no hub answers)",
         )
     return Check("pip", "ok", version("pip"))
+
+
+def _extras() -> Check:
+    """Say which parts that are not always installed are here; nothing fails for want of them unless it is asked for."""
+    here = [name for name, module in _EXTRAS.items() if find_spec(module) is not None]
+    lacking = [name for name in _EXTRAS if name not in here]
+    detail = f"here: {', '.join(here) or 'none'}"
+    if not lacking:
+        return Check("extras", "ok", detail)
+    return Check("extras", "ok", f"{detail}; not here: {', '.join(lacking)}", f"pip install 'metier[{lacking[0]}]'")
 
 
 def _hub() -> Check:

@@ -48,7 +48,7 @@ class _Lines:
             return
         self._last = now
         elapsed = max(now - self._start, 1e-9)
-        left = elapsed / max(done, 1) * (self._total - done)
+        left = elapsed / max(done, 1) * max(0, self._total - done)
         speed = f", {tokens / elapsed:.0f} tokens/s" if tokens else ""
         print(
             f"  {self._title}: {done}/{self._total} {self._unit}, {elapsed:.0f} s, about {left:.0f} s left{speed}",

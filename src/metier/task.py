@@ -177,6 +177,23 @@ class PriceSettings(_Settings):
 class EngineSettings(_Settings):
     """How a model is run."""
 
+    kind: Literal["transformers", "vllm", "llamacpp", "openai"] = Field(
+        "transformers",
+        description="What writes and scores. vllm: on GPUs (extra). llamacpp: a GGUF file (extra). openai: any "
+        "compatible server that serves this same model (extra); what the last two cannot do, transformers does here.",
+    )
+    url: str = Field("http://localhost:8000/v1", description="openai: the server's address, with its version part.")
+    served_model: str | None = Field(None, description="openai: the model's name there; default: the task's model.")
+    api: Literal["completions", "chat"] = Field(
+        "completions", description="openai: prompts as rendered, or (chat) as one user message."
+    )
+    key_env: str = Field("OPENAI_API_KEY", description="openai: environment variable that holds the key.")
+    concurrency: int = Field(8, ge=1, le=1024, description="openai: requests at once; llamacpp: answers at once.")
+    timeout: float = Field(120.0, gt=0, description="openai: seconds to wait for one answer.")
+    retries: int = Field(6, ge=0, description="openai: how often a request is tried again.")
+    gguf: str | None = Field(None, description="llamacpp: the GGUF file; default: the catalogue's.")
+    memory_share: float = Field(0.85, gt=0, le=1, description="vllm: share of the GPU's memory to take.")
+    tensor_parallel: int = Field(1, ge=1, description="vllm: GPUs that share one model.")
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     batch_rows: int = Field(64, ge=1, description="Rows decoded at once, at most.")

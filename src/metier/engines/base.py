@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from metier.errors import MetierError
+
 Progress = Callable[[int, int], None]
 """Called with (requests done, tokens made since the call began)."""
 
@@ -81,6 +83,10 @@ class Scores:
     tokens: tuple[int, ...]
 
 
+class CannotScore(MetierError):
+    """The engine cannot tell how likely a given text is."""
+
+
 @dataclasses.dataclass(slots=True)
 class EngineStats:
     """What an engine has done since it was made."""
@@ -93,7 +99,10 @@ class EngineStats:
 class Engine(Protocol):
     """Runs one model, with or without an adapter."""
 
-    stats: EngineStats
+    @property
+    def stats(self) -> EngineStats:
+        """What it has done since it was made."""
+        ...
 
     def generate(self, requests: Sequence[GenerationRequest], progress: Progress | None = None) -> list[Generation]:
         """Continue every prompt; results come in the order of the requests."""

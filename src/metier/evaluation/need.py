@@ -16,6 +16,13 @@ from metier.records import NeedRow, SystemScore
 from metier.task import PriceSettings
 
 _MILLION = 1_000_000
+# By kind of system, the cheapest first: what follows if the specialist is not shown to beat it.
+_WHY = {
+    "constant": "no model is needed as things are",
+    "classic": "use it",
+    "prompted": "it needs no tuning: use it",
+    "tuned": "it needs no synthetic data: use it",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,23 +93,16 @@ def need_in_words(rows: Sequence[NeedRow], measured: Measured, prices: PriceSett
 
 
 def _choice(ours: NeedRow, rows: Sequence[NeedRow]) -> str:
-    """Name the cheapest kind of system that the specialist is not shown to beat."""
-    for kinds, why in (
-        (("constant",), "no model is needed as things are"),
-        (("classic",), "use it"),
-        (("prompted",), "it needs no tuning: use it"),
-        (("tuned",), "it needs no synthetic data: use it"),
-    ):
-        unbeaten = [r for r in rows if KINDS[r.system] in kinds and r.gain is not None and r.gain.low <= 0]
-        if not unbeaten:
-            continue
-        best = max(unbeaten, key=lambda r: r.score)
-        assert best.gain is not None  # it is among the unbeaten
-        relation = "is better than the specialist" if best.gain.high < 0 else "is within the interval of the specialist"
-        faster = _faster(best, ours)
-        return f"{best.title} ({best.score:.1f}) {relation} ({ours.score:.1f}){faster}: {why}."
-    compared = sum(r.gain is not None for r in rows)
-    return f"The specialist ({ours.score:.1f}) is better than all {compared} other systems, each surely: use it."
+    """Name the best system that the specialist is not shown to beat; of equals the one of the cheapest kind."""
+    rivals = [(row, row.gain) for row in rows if row.gain is not None]
+    unbeaten = [(row, gain) for row, gain in rivals if gain.low <= 0]
+    if not unbeaten:
+        return f"The specialist ({ours.score:.1f}) is better than all {len(rivals)} other systems, each surely: use it."
+    kinds = list(_WHY)
+    best, gain = max(unbeaten, key=lambda pair: (pair[0].score, -kinds.index(KINDS[pair[0].system])))
+    relation = "is better than the specialist" if gain.high < 0 else "is within the interval of the specialist"
+    why = _WHY[KINDS[best.system]]
+    return f"{best.title} ({best.score:.1f}) {relation} ({ours.score:.1f}){_faster(best, ours)}: {why}."
 
 
 def _faster(other: NeedRow, ours: NeedRow) -> str:

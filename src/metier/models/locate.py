@@ -82,6 +82,25 @@ def _from_folder(path: Path) -> ModelFiles:
     return ModelFiles(path.resolve(), path.name, f"folder {path.name}", None, path.name, fetch.folder_digest(path))
 
 
+def resolve_gguf(spec: str) -> Path:
+    """Return a GGUF file: the one that is named, or a catalogue model's, fetched if it is not here.
+
+    Raises:
+        UserError: It is neither, or the file is cut or damaged.
+        MetierError: It could not be brought here.
+    """
+    if spec in CATALOGUE:
+        return fetch.fetch_gguf(spec)
+    path = Path(spec).expanduser()
+    if not spec.lower().endswith(".gguf"):
+        raise UserError(
+            f"engine.gguf: {spec!r} is no GGUF file and no catalogue name",
+            hint="name the model's GGUF file with engine.gguf",
+        )
+    check_gguf(path)
+    return path
+
+
 def _from_gguf(path: Path) -> ModelFiles:
     check_gguf(path)
     sha = fetch.file_sha256(path)

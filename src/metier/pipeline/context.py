@@ -14,6 +14,9 @@ from metier.records import Example
 from metier.runs import Run
 from metier.task import Task
 
+# Engine settings that change how fast an answer comes, not the answer.
+_NO_MATTER = {"url", "key_env", "concurrency", "timeout", "retries", "memory_share", "tensor_parallel"}
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Context:
@@ -46,6 +49,6 @@ def model_key(c: Context) -> dict[str, Any]:
         "labels": task.labels,
         "examples": [e.model_dump() for e in task.examples],
         "style": task.prompt.style,
-        "engine": task.engine.model_dump(mode="json"),
+        "engine": task.engine.model_dump(mode="json", exclude=_NO_MATTER),
         "seed": task.seed,
     }

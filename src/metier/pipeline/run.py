@@ -52,7 +52,7 @@ def run_task(task: Task, folder: Path, reporter: Reporter, *, until: str = "repo
     with open_run(folder) as run:
         storage.write_json(folder / "task.json", task.model_dump(mode="json"))
         files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
-        c = Context(task, files, run, Bench(task, files), reporter)
+        c = Context(task, files, run, Bench(task, files, folder), reporter)
         return _run_stages(c, train, test, until)
 
 

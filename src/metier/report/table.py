@@ -15,25 +15,27 @@ __all__ = ["result_json", "result_table", "verdict_sentence"]
 
 
 def result_table(facts: RunFacts) -> Table:
-    """Return the table of systems: scores, and what the specialist gains over each, with 95% intervals."""
+    """Return the table of systems by the first metric, and what the specialist gains over each, with 95% intervals.
+
+    The other metrics are in the report: beside them a terminal has no room for the intervals.
+    """
     from rich.markup import escape
     from rich.table import Table
 
     rows = count(facts.test_rows, "test row") if facts.systems else "no test rows"
     table = Table(title=f"{facts.name}: {rows}", box=None, pad_edge=False, title_justify="left")
     table.add_column("system", no_wrap=True)
-    for metric in facts.metrics:
-        table.add_column(metric_title(metric), justify="right")
-    table.add_column("specialist's gain [95%]", justify="right", no_wrap=True)
+    table.add_column(metric_title(facts.metric), justify="right", no_wrap=True)
+    table.add_column("specialist's gain [95%]", justify="right")
     table.add_column("p", justify="right", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
     for s in facts.systems:
         if not s.scores:
-            table.add_row(escape(s.title), escape(s.note or "not had"), style="dim")
+            table.add_row(escape(s.title), "", escape(s.note or "not had"), style="dim")
             continue
         table.add_row(
             escape(s.title),
-            *(number(s.scores[m]) if m in s.scores else "" for m in facts.metrics),
+            number(s.scores[facts.metric]) if facts.metric in s.scores else "",
             escape(interval_text(s.gain)) if s.gain else "",
             "" if s.p_value is None else p_value(s.p_value),
             "" if s.seconds is None else duration(s.seconds),

@@ -1,0 +1,78 @@
+"""An engine on llama.cpp, for GGUF models on a CPU: its server in this process, asked like any other. Knows no tasks.
+
+Needs the extra ``metier[llamacpp]`` (xllamacpp, wheels with the library inside). The server listens on the loopback
+address alone, on a port that the system chooses, and ends with the engine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from metier.engines.openai import OpenAIEngine
+from metier.errors import MetierError, UserError
+
+_ALIAS = "metier"
+_QUIET = -1  # llama.cpp's log level for nothing but results
+_TIMEOUT = 3600.0  # seconds: a queue of slow answers is no failure in one's own process
+
+
+class LlamaCppEngine(OpenAIEngine):
+    """Runs one GGUF model with llama.cpp; generation only, since its server tells no likelihood of given text.
+
+    Args:
+        gguf: The model's file.
+        count_tokens: Counts the tokens of texts.
+        context_length: The most tokens of a prompt and its answer.
+        slots: Answers written at once; memory for each is set aside.
+        device: Anything but ``cpu`` and ``auto`` puts all layers on a GPU, where the build has one.
+        journal: Where finished answers are kept; None: nowhere.
+
+    Raises:
+        UserError: The extra is not installed.
+        MetierError: llama.cpp cannot read the model.
+    """
+
+    def __init__(
+        self,
+        gguf: Path,
+        *,
+        count_tokens: Callable[[Sequence[str]], list[int]],
+        context_length: int,
+        slots: int = 16,
+        device: str = "auto",
+        journal: Path | None = None,
+    ) -> None:
+        try:
+            import xllamacpp
+        except ImportError as error:
+            raise UserError("engine: llamacpp needs an extra", hint="pip install 'metier[llamacpp]'") from error
+        params = xllamacpp.CommonParams()
+        params.model.path = str(gguf)
+        params.model_alias = {_ALIAS}
+        params.n_ctx = slots * context_length
+        params.n_parallel = slots
+        params.cpuparams.n_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else -1
+        params.n_gpu_layers = 0 if device in ("cpu", "auto") else 999
+        params.verbosity = _QUIET
+        try:
+            self._server: Any = xllamacpp.Server(params)
+        except Exception as error:  # the binding raises plain RuntimeErrors of every kind
+            raise MetierError(f"{gguf}: llama.cpp cannot run it ({error})") from error
+        super().__init__(
+            f"{self._server.listening_address}/v1",
+            _ALIAS,
+            count_tokens=count_tokens,
+            context_length=context_length,
+            concurrency=2 * slots,
+            timeout=_TIMEOUT,
+            most_samples=slots,
+            journal=journal,
+        )
+
+    def close(self) -> None:
+        """Close the connections and end the server."""
+        super().close()
+        self._server = None
