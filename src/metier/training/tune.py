@@ -45,13 +45,14 @@ class Tuned:
 def default_learning_rate(method: str, hidden_size: int) -> float:
     """Return the learning rate for a method and a model's width.
 
-    Full tuning: 5e-5, as in SELF-GUIDE. LoRA: ten times that, scaled by (2000 / width)^0.5, held within 1e-4 and 1e-3:
-    about 9e-4 for a width of 576 (135M parameters) and 3.5e-4 for 4096 (7B). The factor of ten and a falling
-    exponent are from "LoRA Without Regret" (Schulman et al. 2025); docs/training.md has the sweep on the 135M model.
+    Full tuning: 5e-5, as in SELF-GUIDE. LoRA: 5e-4 for a width of 576 (135M parameters), where it was measured to be the
+    best and the steadiest over seeds (docs/training.md has the sweep), falling with the root of the width: about 4e-4
+    for 896 (0.5B) and 1.9e-4 for 4096 (7B). That the best rate falls with the width is from "LoRA Without Regret"
+    (Schulman et al. 2025).
     """
     if method == "full":
         return 5e-5
-    return min(1e-3, max(1e-4, 5e-4 * math.sqrt(2000 / hidden_size)))
+    return min(5e-4, max(1e-4, 5e-4 * math.sqrt(576 / hidden_size)))
 
 
 def tune(
