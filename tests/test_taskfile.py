@@ -162,3 +162,10 @@ def test_the_schema_refuses_unknown_keys() -> None:
     schema = task_json_schema()
     assert schema["additionalProperties"] is False
     assert {"name", "instruction", "examples"} <= set(schema["required"])
+
+
+def test_a_metric_with_a_typo_gets_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "task.yaml"
+    path.write_text("name: t\ninstruction: Do.\nmetric: sarri\nexamples: [{input: a, output: b}]\n")
+    with pytest.raises(UserError, match=r"task.yaml:3: metric: 'sarri' is not known, did you mean 'sari'\?"):
+        load_task(path)

@@ -179,7 +179,16 @@ def _in_words(problem: ErrorDetails, key: Key) -> str:
         return "is empty"
     if kind in _WORDS:
         return _WORDS[kind]
+    if kind == "literal_error" and isinstance(value, str):
+        return f"{value[:60]!r} is not known{_nearest(value, problem)}"
     return f"{problem['msg']} (it is {value[:60]!r})" if isinstance(value, str) else problem["msg"]
+
+
+def _nearest(value: str, problem: ErrorDetails) -> str:
+    """Return what a value that is none of several was meant to be, or what there is."""
+    expected = re.findall(r"'([^']+)'", str(problem.get("ctx", {}).get("expected", "")))
+    near = difflib.get_close_matches(value, expected, n=1)
+    return f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(expected)}"
 
 
 def _near(key: Key) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metier.errors import MetierError
-from metier.evaluation.compare import Answers, compare, constant_answers, metrics_of
+from metier.evaluation.compare import Answers, check_metric, compare, constant_answers, metrics_of
 from metier.evaluation.compare_runs import RunAnswers, compare_runs
 from metier.evaluation.metrics import METRICS
 from metier.evaluation.systems import KINDS, ORDER, TITLES
@@ -170,3 +170,9 @@ def test_one_run_alone() -> None:
 def test_answers_of_other_lengths_are_refused() -> None:
     with pytest.raises(MetierError, match="39 predictions for 40 references"):
         compare(task(), ROWS, [Answers("few_shot", right(0.5)[:39]), Answers("specialist", right(0.9))])
+
+
+def test_a_metric_that_cannot_be_had_is_told_before_any_work() -> None:
+    check_metric(task(labels=None, metric="sari"))
+    with pytest.raises(MetierError, match="errant('s English model)? is not installed"):
+        check_metric(task(labels=None, metric="errant"))

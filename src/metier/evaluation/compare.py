@@ -187,6 +187,16 @@ def score_texts(task: Task, rows: Sequence[Example], texts: Sequence[str]) -> di
     return out
 
 
+def check_metric(task: Task) -> None:
+    """Score one of the task's own examples, so that a metric that cannot be computed here is told before any work.
+
+    Raises:
+        MetierError: What the metric needs is not installed.
+    """
+    own = task.examples[0]
+    score_texts(task, [Example(own.input, own.output)], [own.output])
+
+
 def metrics_of(task: Task) -> tuple[str, ...]:
     """Return the metrics that fit the task, the one that counts first."""
     main = task.main_metric

@@ -10,6 +10,7 @@ from pathlib import Path
 from metier import storage
 from metier.data import ExampleFile, read_examples
 from metier.errors import UserError
+from metier.evaluation.compare import check_metric
 from metier.evaluation.leakage import Leak
 from metier.evaluation.predict import answer_length
 from metier.models.locate import resolve_model
@@ -49,6 +50,8 @@ def run_task(task: Task, folder: Path, reporter: Reporter, *, until: str = "repo
     test = read_examples(Path(task.test), labels=task.labels) if task.test else None
     if task.train is None and task.train_use == "instead":
         raise UserError("train_use: instead, but there is no train file", hint="name one with train:, or use mixed")
+    if test is not None:
+        check_metric(task)
     with open_run(folder) as run:
         storage.write_json(folder / "task.json", task.model_dump(mode="json"))
         files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)

@@ -45,10 +45,10 @@ class Tuned:
 def default_learning_rate(method: str, hidden_size: int) -> float:
     """Return the learning rate for a method and a model's width.
 
-    Full tuning: 5e-5, as in SELF-GUIDE. LoRA: 5e-4 for a width of 576 (135M parameters), where it was measured to be the
-    best and the steadiest over seeds (docs/training.md has the sweep), falling with the root of the width: about 4e-4
-    for 896 (0.5B) and 1.9e-4 for 4096 (7B). That the best rate falls with the width is from "LoRA Without Regret"
-    (Schulman et al. 2025).
+    Full tuning: 5e-5, as in SELF-GUIDE. LoRA: 5e-4 for a width of 576 (135M parameters), measured to be the best there
+    and the steadiest over seeds (docs/training.md has the sweep), falling with the root of the width: about 4e-4 for
+    896 (0.5B) and 1.9e-4 for 4096 (7B). That the best rate falls with the width is from "LoRA Without Regret" (Schulman
+    et al. 2025).
     """
     if method == "full":
         return 5e-5
