@@ -1,0 +1,190 @@
+"""Synthesis and label scoring on several engines, in one run: same task, same model, same prompts.
+
+Run it with: python benchmarks/generation.py [--task FILE] [--inputs 60] [--rows 60] [--engines plain metier llamacpp]
+
+``plain`` is what a script around transformers does: ``generate()`` on padded batches in the order they come, every
+prompt read from its first token. Each engine runs SELF-GUIDE's procedure (inputs, twenty sampled answers each, filters,
+vote); Metier's own also runs its default recipe. Then labels are chosen for some rows, by generating and by scoring.
+The last line is a JSON object with the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from metier.data import read_examples
+from metier.engines.base import Engine, EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
+from metier.evaluation.predict import score_labels, write_answers
+from metier.models.locate import resolve_model
+from metier.pipeline.bench import Bench
+from metier.recipes import recipe_settings
+from metier.records import Candidate, Example
+from metier.synthesis import backward, inputs, outputs
+from metier.task import Task
+from metier.taskfile import load_task
+
+_BATCH = 16  # rows of a padded batch: what such scripts take
+
+
+class PlainGenerate:
+    """`generate()` of transformers on padded batches: the engine that others are measured against."""
+
+    def __init__(self, folder: Path) -> None:
+        from metier.models.load import load_causal
+
+        self._model, self.tokenizer = load_causal(folder, dtype="auto", device="cpu")
+        self.tokenizer.padding_side = "left"
+        self.stats = EngineStats()
+
+    @property
+    def context_length(self) -> int:
+        """The model's context."""
+        return int(self._model.config.get_text_config().max_position_embeddings)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return the number of tokens of each text."""
+        return [len(self.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
+
+    def generate(self, requests: Sequence[GenerationRequest], progress: Progress | None = None) -> list[Generation]:
+        """Continue every prompt, so many rows at a time."""
+        import torch
+
+        torch.manual_seed(requests[0].seed % 2**31 if requests else 0)
+        rows = [(i, r) for i, r in enumerate(requests) for _ in range(r.samples)]
+        found: list[list[tuple[str, bool]]] = [[] for _ in requests]
+        for begin in range(0, len(rows), _BATCH):
+            part = rows[begin : begin + _BATCH]
+            first = part[0][1]
+            batch = self.tokenizer(
+                [r.prompt.text for _, r in part], return_tensors="pt", padding=True, add_special_tokens=False
+            )
+            sampling: dict[str, Any] = {"do_sample": False}
+            if first.temperature:
+                sampling = {"do_sample": True, "temperature": first.temperature, "top_k": first.top_k or None}
+            if first.stop:
+                sampling |= {"stop_strings": list(first.stop), "tokenizer": self.tokenizer}
+            with torch.inference_mode():
+                out = self._model.generate(**batch, max_new_tokens=max(r.max_tokens for _, r in part), **sampling)
+            for (i, r), tokens in zip(part, out[:, batch["input_ids"].shape[1] :], strict=True):
+                new = [t for t in tokens.tolist() if t != self.tokenizer.pad_token_id][: r.max_tokens]
+                self.stats.generated_tokens += len(new)
+                found[i].append((self.tokenizer.decode(new, skip_special_tokens=True), len(new) < r.max_tokens))
+        return [Generation(tuple(t for t, _ in one), tuple(ended for _, ended in one)) for one in found]
+
+    def score(self, requests: Sequence[ScoringRequest], progress: Progress | None = None) -> list[Scores]:
+        """Not what it is for."""
+        raise NotImplementedError
+
+
+def main() -> None:
+    """Run every engine and print what each did."""
+    arguments = _arguments()
+    task = load_task(arguments.task)
+    guide = _task(task, "self-guide", arguments.inputs)
+    files = resolve_model(task.model)
+    rows = list(read_examples(Path(str(task.test)), labels=task.labels).examples)[: arguments.rows]
+    done: dict[str, dict[str, float]] = {}
+    for name in arguments.engines:
+        bench = Bench(guide.model_copy(update={"engine": _engine(guide, name)}), files)
+        engine: Engine = PlainGenerate(files.path) if name == "plain" else bench.base()
+        done[name] = _synthesis(guide, engine, bench, name)
+        if name == "metier":
+            own = _task(task, "backward", arguments.inputs)
+            done["metier, backward"] = _synthesis(own, engine, bench, "metier, backward")
+        if task.labels and name != "llamacpp":
+            done[name] |= _labels(task, engine, bench, rows, scores=name == "metier")
+        bench.close()
+    ratios = _ratios(done)
+    print(json.dumps({"task": task.name, "model": files.name, "inputs": arguments.inputs, "engines": done, **ratios}))
+
+
+def _synthesis(task: Task, engine: Engine, bench: Bench, name: str) -> dict[str, float]:
+    """Return pairs a minute and tokens a second of one engine writing and judging its own data."""
+    before, start = engine.stats.generated_tokens, time.perf_counter()
+    prompts = bench.prompts
+    kept: list[Candidate]
+    if task.synthesis.method == "backward":
+        written = inputs.filter_inputs(task, backward.write_pairs(task, engine, prompts, _unkept))
+        kept = [c for c in backward.agree(task, engine, prompts, written, _unkept) if c.kept]
+    else:
+        written = inputs.filter_inputs(task, inputs.write_inputs(task, engine, prompts, _unkept))
+        answered = outputs.answer_inputs(task, engine, prompts, written, _unkept)
+        kept = [c for c in outputs.vote(task, answered) if c.kept]
+    seconds = time.perf_counter() - start
+    tokens = engine.stats.generated_tokens - before
+    facts = {
+        "seconds": round(seconds, 1),
+        "pairs": float(len(kept)),
+        "pairs_a_minute": round(60 * len(kept) / seconds, 2),
+    }
+    facts |= {"answered": float(sum(c.kept for c in written)), "tokens_a_second": round(tokens / seconds, 1)}
+    print(f"{name}: {facts}")
+    return facts
+
+
+def _labels(task: Task, engine: Engine, bench: Bench, rows: Sequence[Example], *, scores: bool) -> dict[str, float]:
+    """Return the rows a second at which labels are generated, and, if asked for, scored."""
+    texts = [row.input for row in rows]
+    shown = [Example(e.input, e.output) for e in task.examples]
+    start = time.perf_counter()
+    write_answers(task, engine, bench.prompts, shown, texts, _unkept, "few_shot")
+    facts = {"labels_generated_a_second": round(len(rows) / (time.perf_counter() - start), 2)}
+    if scores:
+        start = time.perf_counter()
+        score_labels(task, engine, bench.prompts, shown, texts, _unkept, "label_scoring")
+        facts["labels_scored_a_second"] = round(len(rows) / (time.perf_counter() - start), 2)
+    return facts
+
+
+def _ratios(done: dict[str, dict[str, float]]) -> dict[str, float]:
+    plain, ours = done.get("plain"), done.get("metier")
+    ratios: dict[str, float] = {}
+    if plain and ours:
+        best = max(ours["pairs_a_minute"], done["metier, backward"]["pairs_a_minute"])
+        if plain["pairs_a_minute"]:
+            ratios["pairs_over_plain"] = round(best / plain["pairs_a_minute"], 2)
+            ratios["same_procedure_over_plain"] = round(ours["pairs_a_minute"] / plain["pairs_a_minute"], 2)
+        ratios["same_procedure_faster"] = round(plain["seconds"] / ours["seconds"], 2)
+        if "labels_scored_a_second" in ours:
+            ratios["scoring_over_plain_generating"] = round(
+                ours["labels_scored_a_second"] / plain["labels_generated_a_second"], 2
+            )
+            ratios["scoring_over_generating"] = round(
+                ours["labels_scored_a_second"] / ours["labels_generated_a_second"], 2
+            )
+    if ours and "llamacpp" in done:
+        ratios["metier_faster_than_llamacpp"] = round(done["llamacpp"]["seconds"] / ours["seconds"], 2)
+    return ratios
+
+
+def _task(task: Task, recipe: str, count: int) -> Task:
+    settings = recipe_settings(recipe, classification=task.labels is not None)  # type: ignore[arg-type]
+    synthesis = task.synthesis.model_copy(update={**settings["synthesis"], "inputs": count})
+    return task.model_copy(update={"synthesis": synthesis})
+
+
+def _engine(task: Task, name: str) -> Any:
+    kind = "llamacpp" if name == "llamacpp" else "transformers"
+    return task.engine.model_copy(update={"kind": kind, "device": "cpu"})
+
+
+def _unkept(name: str, make: Callable[[], Any]) -> Any:
+    return make()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", type=Path, default=Path("examples/newspaper-sections/task.yaml"))
+    parser.add_argument("--inputs", type=int, default=60, help="raw inputs to ask for")
+    parser.add_argument("--rows", type=int, default=60, help="test rows to label")
+    parser.add_argument("--engines", nargs="+", default=["plain", "metier", "llamacpp"])
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
