@@ -117,11 +117,8 @@ def _synthesis(task: Task, engine: Engine, bench: Bench, name: str) -> dict[str,
         kept = [c for c in outputs.vote(task, answered) if c.kept]
     seconds = time.perf_counter() - start
     tokens = engine.stats.generated_tokens - before
-    facts = {
-        "seconds": round(seconds, 1),
-        "pairs": float(len(kept)),
-        "pairs_a_minute": round(60 * len(kept) / seconds, 2),
-    }
+    facts = {"seconds": round(seconds, 1), "pairs": float(len(kept))}
+    facts["pairs_a_minute"] = round(60 * len(kept) / seconds, 2)
     facts |= {"answered": float(sum(c.kept for c in written)), "tokens_a_second": round(tokens / seconds, 1)}
     print(f"{name}: {facts}")
     return facts
