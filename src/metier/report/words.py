@@ -145,7 +145,9 @@ def p_value(value: float) -> str:
 
 
 def size(size_bytes: int) -> str:
-    """Return an amount of memory for people, in decimal units: ``1.6 GB``, ``350 MB``."""
+    """Return an amount of memory for people, in decimal units: ``1.6 GB``, ``350 MB``, ``12 kB``."""
+    if size_bytes < 1e6:
+        return f"{size_bytes / 1e3:.0f} kB"
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
 
 
