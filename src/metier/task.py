@@ -30,7 +30,6 @@ MetricName = Literal[
     "ibleu",
 ]
 BaselineName = Literal[
-    "constant",
     "zero_shot",
     "few_shot",
     "few_shot_best",
@@ -149,7 +148,9 @@ class EvaluationSettings(_Settings):
     max_tokens: int | None = Field(None, ge=1, description="Longest answer; default: from the data at hand.")
     resamples: int = Field(10_000, ge=100, description="Bootstrap resamples for the intervals.")
     baselines: tuple[BaselineName, ...] = Field(
-        BASELINES, description="What the specialist is compared with; fewer is faster. Default: everything that fits."
+        BASELINES,
+        description="What the specialist is compared with, beside the majority class or the copied input; fewer is "
+        "faster. Default: everything that fits.",
     )
     demonstration_tokens: int = Field(
         1500, ge=64, description="Longest prompt for self_icl: synthetic pairs as demonstrations, as many as fit."
