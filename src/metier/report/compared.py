@@ -12,6 +12,7 @@ from markupsafe import Markup
 from metier import storage
 from metier.evaluation.compare_runs import Pairing, RunLine, RunsCompared
 from metier.report import svg, words
+from metier.report.html import gains_figure, page
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -82,8 +83,6 @@ def write_compared(compared: RunsCompared, path: Path) -> None:
         UserError: The folder may not be written to.
         MetierError: The disk is full, or the write failed otherwise.
     """
-    from metier.report.html import page
-
     storage.write_text(
         path,
         page(
@@ -99,20 +98,8 @@ def write_compared(compared: RunsCompared, path: Path) -> None:
 
 
 def _gains(lines: Sequence[RunLine]) -> Markup:
-    known = [(line, line.gain) for line in lines if line.gain]
-    rows = [
-        svg.Dot(
-            f"{line.task} ({words.shorten(line.name, 40)})",
-            words.interval_text(gain),
-            gain.value,
-            gain.low,
-            gain.high,
-            tone="good" if gain.low > 0 else "bad" if gain.high < 0 else "plain",
-        )
-        for line, gain in known
-    ]
-    domain = (min(0.0, *(g.low for _, g in known)), max(0.0, *(g.high for _, g in known))) if known else (0.0, 1.0)
-    return svg.dots("Gain of each run's specialist over the best without it", rows, domain, zero=True)
+    rows = [(f"{line.task} ({words.shorten(line.name, 40)})", line.gain) for line in lines if line.gain]
+    return gains_figure("Gain of each run's specialist over the best without it", rows)
 
 
 def _by_size(lines: Sequence[RunLine]) -> list[tuple[str, Markup]]:

@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from metier import storage
-from metier.records import LossPoint
+from metier.records import Interval, LossPoint
 from metier.report import svg, words
 from metier.report.facts import BeforeAfter, FunnelStep, RunFacts
 
@@ -90,6 +90,23 @@ def page(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
+def gains_figure(title: str, rows: Sequence[tuple[str, Interval]]) -> Markup:
+    """Return a dot plot of differences with their intervals, around zero."""
+    drawn = [
+        svg.Dot(
+            label,
+            words.interval_text(gain),
+            gain.value,
+            gain.low,
+            gain.high,
+            tone="good" if gain.low > 0 else "bad" if gain.high < 0 else "plain",
+        )
+        for label, gain in rows
+    ]
+    domain = (min(0.0, *(g.low for _, g in rows)), max(0.0, *(g.high for _, g in rows))) if rows else (0.0, 1.0)
+    return svg.dots(title, drawn, domain, zero=True)
+
+
 def _printable(value: Any) -> Any:
     return words.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
@@ -114,20 +131,8 @@ def _scores_figure(facts: RunFacts) -> Markup:
 
 
 def _gains_figure(facts: RunFacts) -> Markup:
-    gains = [(s, s.gain) for s in facts.systems if s.gain is not None]
-    rows = [
-        svg.Dot(
-            f"over {s.title}",
-            words.interval_text(gain),
-            gain.value,
-            gain.low,
-            gain.high,
-            tone="good" if gain.low > 0 else "bad" if gain.high < 0 else "plain",
-        )
-        for s, gain in gains
-    ]
-    domain = (min(0.0, *(g.low for _, g in gains)), max(0.0, *(g.high for _, g in gains))) if gains else (0.0, 1.0)
-    return svg.dots("The specialist's gain over each system, with its 95% interval", rows, domain, zero=True)
+    rows = [(f"over {s.title}", s.gain) for s in facts.systems if s.gain is not None]
+    return gains_figure("The specialist's gain over each system, with its 95% interval", rows)
 
 
 def _funnel_figure(funnel: Sequence[FunnelStep]) -> Markup:
