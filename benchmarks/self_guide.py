@@ -75,7 +75,7 @@ def markdown(runs: dict[str, Any]) -> str:
             lines.append(f"| {name} | {run['error'].split('; ')[0]} |" + " |" * 9)
             continue
         systems, metric = run["systems"], run["metric"]
-        scores = {system: f"{facts['scores'][metric]:.1f}" for system, facts in systems.items()}
+        scores = {s: f"{facts['scores'][metric]:.1f}" for s, facts in systems.items() if metric in facts["scores"]}
         constant = scores.get("majority") or scores.get("copied_input", "")
         gain = systems["few_shot"]["specialist_gain"]
         cells = [str(run["counts"]["training_pairs"]), constant]

@@ -18,9 +18,15 @@ def load(name: str) -> ModuleType:
 def test_the_table_has_a_line_for_each_run_and_its_failures() -> None:
     gain = {"value": 5.0, "low": 1.0, "high": 9.0}
     system = {"scores": {"rouge_l": 50.0}, "specialist_gain": gain, "seconds": 1.0}
+    absent = {"scores": {}, "specialist_gain": None, "note": "it could not be had"}
     done = {
         "metric": "rouge_l",
-        "systems": {"copied_input": system, "few_shot": system, "specialist": {**system, "specialist_gain": None}},
+        "systems": {
+            "copied_input": system,
+            "few_shot": system,
+            "specialist": {**system, "specialist_gain": None},
+            "tfidf": absent,
+        },
         "counts": {"training_pairs": 80},
         "gain": gain,
         "seconds": {"training": 10.0, "synthesis": 20.4},
