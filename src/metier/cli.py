@@ -157,10 +157,10 @@ def compare(
     from rich.console import Console
 
     from metier.evaluation.compare_runs import compare_runs
-    from metier.pipeline.load_run import load_run
+    from metier.pipeline.load_run import load_runs
     from metier.report.compared import compared_json, compared_sentences, compared_tables, write_compared
 
-    compared = compare_runs([load_run(run) for run in runs])
+    compared = compare_runs(load_runs(runs))
     console = Console(stderr=as_json)
     for table in compared_tables(compared):
         console.print(table)

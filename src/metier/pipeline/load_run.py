@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from metier import storage
@@ -10,6 +12,19 @@ from metier.errors import UserError
 from metier.evaluation.compare_runs import RunAnswers
 from metier.evaluation.systems import SPECIALIST
 from metier.report.facts import RunFacts
+
+
+def load_runs(folders: Sequence[Path]) -> list[RunAnswers]:
+    """Return what several runs answered, each named by its folder's last part where that tells them apart.
+
+    Raises:
+        UserError: One of the folders is no finished run's, or its test had no rows to compare.
+    """
+    runs = [load_run(folder) for folder in folders]
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        return runs
+    return [dataclasses.replace(run, name=name) for run, name in zip(runs, names, strict=True)]
 
 
 def load_run(folder: Path) -> RunAnswers:

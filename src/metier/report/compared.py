@@ -24,13 +24,13 @@ def compared_tables(compared: RunsCompared) -> list[Table]:
     from rich.table import Table
 
     table = Table(title="specialist against the best without it", box=None, pad_edge=False, title_justify="left")
-    for column in ("run", "task", "model", "metric"):
+    for column in ("run", "task"):
         table.add_column(column, overflow="fold")
     for column in ("rows", "pairs", "best other", "specialist", "gain [95%]", "p"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=column.endswith("]"))
     for line in compared.lines:
         table.add_row(
-            *(escape(x) for x in (line.name, line.task, line.model, words.metric_title(line.metric))),
+            *(escape(x) for x in (line.name, line.task)),
             str(line.rows),
             str(line.training_pairs),
             words.number(line.before),
@@ -44,7 +44,7 @@ def compared_tables(compared: RunsCompared) -> list[Table]:
     for column in ("from", "to"):
         pairs.add_column(column, overflow="fold")
     for column in ("rows", "gain [95%]", "p", "wins", "ties", "losses"):
-        pairs.add_column(column, justify="right")
+        pairs.add_column(column, justify="right", no_wrap=column.endswith("]"))
     for pairing in compared.pairings:
         pairs.add_row(
             escape(pairing.first),
