@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 
 def load(name: str) -> ModuleType:
@@ -18,7 +19,7 @@ def load(name: str) -> ModuleType:
 def test_the_table_has_a_line_for_each_run_and_its_failures() -> None:
     gain = {"value": 5.0, "low": 1.0, "high": 9.0}
     system = {"scores": {"rouge_l": 50.0}, "specialist_gain": gain, "seconds": 1.0}
-    absent = {"scores": {}, "specialist_gain": None, "note": "it could not be had"}
+    absent: dict[str, Any] = {"scores": {}, "specialist_gain": None, "note": "it could not be had"}
     done = {
         "metric": "rouge_l",
         "systems": {
