@@ -12,7 +12,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from metier.errors import MetierError, UserError
 
@@ -79,8 +79,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield a text file's lines with their numbers; a line that is too long is refused before it is held."""
     number = 0
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as raw:
-            file: IO[bytes] = raw  # type: ignore[assignment]
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             while line := file.readline(_LONGEST_LINE + 1):
                 number += 1
                 if len(line) > _LONGEST_LINE:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from metier.engines.base import CannotScore, EngineStats, GenerationRequest, Prompt, Scores, ScoringRequest
+from metier.engines.base import CannotScore, Engine, GenerationRequest, Progress, Prompt, Scores, ScoringRequest
 from metier.engines.openai import OpenAIEngine
 from metier.engines.split import SplitEngine
 from metier.errors import MetierError, UserError
@@ -253,17 +253,20 @@ def test_labels_are_scored_from_an_echoed_prompt(server: Server, engine: Callabl
 def test_a_server_that_cannot_score_leaves_it_to_another_engine(
     server: Server, engine: Callable[..., OpenAIEngine]
 ) -> None:
-    class Scorer:
-        stats = EngineStats(prompt_tokens=100)
-
-        def score(self, requests: list[ScoringRequest], progress: object = None) -> list[Scores]:
+    class Scorer(OpenAIEngine):
+        def score(self, requests: Sequence[ScoringRequest], progress: Progress | None = None) -> list[Scores]:
+            self.stats.prompt_tokens += 100
             return [Scores((-1.0,), (1,)) for _ in requests]
 
+    def open_scorer() -> Engine:
+        opened.append(1)
+        return Scorer(server.url, "small", count_tokens=lambda texts: [1 for _ in texts], context_length=50)
+
     made = engine()
-    opened = []
+    opened: list[int] = []
     with pytest.raises(CannotScore):
         made.score([ScoringRequest(Prompt("p"), ("x",))])
-    split = SplitEngine(made, lambda: opened.append(1) or Scorer())  # type: ignore[arg-type, func-returns-value, return-value]
+    split = SplitEngine(made, open_scorer)
     before = split.stats.prompt_tokens
     for _ in range(2):
         assert split.score([ScoringRequest(Prompt("p"), ("x",))]) == [Scores((-1.0,), (1,))]

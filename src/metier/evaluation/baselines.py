@@ -9,9 +9,9 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from metier.engines.base import Engine, GenerationRequest, Progress, Prompt, ScoringRequest
+from metier.engines.plain import logprob_per_token, sampled_texts
 from metier.evaluation.predict import Render, Shard, answer_length, write_answers
 from metier.prompts import PromptFormat, Turn, fitting_demonstrations
 from metier.records import Candidate, Example
@@ -49,7 +49,7 @@ def best_rendering(
             others = [d for k, d in enumerate(demonstrations) if k != i]
             prompt = render.prompt(others, left_out.input)
             asked.append(ScoringRequest(prompt, (prompts.answer(left_out.output),)))
-    likely: list[float] = shard("rendering-choice", partial(_per_token, engine, asked))
+    likely: list[float] = shard("rendering-choice", partial(logprob_per_token, engine, asked))
     size = len(demonstrations)
     means = [sum(likely[k * size : (k + 1) * size]) / size for k in range(_RENDERINGS)]
     return max(range(_RENDERINGS), key=lambda k: means[k])
@@ -89,7 +89,7 @@ def sampled_majority(
             for i, text in enumerate(part)
         ]
         before = engine.stats.generated_tokens
-        made = shard(f"{name}-{begin // _SHARD:05d}", partial(_sampled, engine, asked))
+        made = shard(f"{name}-{begin // _SHARD:05d}", partial(sampled_texts, engine, asked))
         tokens += engine.stats.generated_tokens - before
         rows += [
             Candidate(str(begin + i), text, answers=tuple(prompts.read_answer(t) for t in texts))
@@ -145,11 +145,3 @@ def _every_turn(task: Task, prompts: PromptFormat, demonstrations: Sequence[Exam
 def _ended(prompts: PromptFormat, prompt: Prompt) -> Prompt:
     """Return a prompt as `prompts.answer` goes on after it: a plain one without the line's end."""
     return prompt if prompts.style == "chat" else dataclasses.replace(prompt, text=prompt.text.rstrip("\n"))
-
-
-def _sampled(engine: Engine, asked: Sequence[GenerationRequest]) -> list[list[str]]:
-    return [list(g.texts) for g in engine.generate(asked)]
-
-
-def _per_token(engine: Engine, asked: Sequence[ScoringRequest]) -> list[Any]:
-    return [s.logprobs[0] / s.tokens[0] for s in engine.score(asked)]

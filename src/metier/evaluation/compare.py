@@ -11,7 +11,7 @@ from metier.errors import MetierError
 from metier.evaluation.metrics import METRICS, get_metric
 from metier.evaluation.scored import Scored, Texts, mean_of
 from metier.evaluation.statistics import (
-    holm,
+    holm_of_known,
     interval_of_score,
     paired_bootstrap,
     randomisation_p,
@@ -130,9 +130,8 @@ def compare(
     settings = {"resamples": task.evaluation.resamples, "seed": task.seed}
     rivals = [a.system for a in answers if KINDS[a.system] != "specialist"]
     gains = {s: paired_bootstrap(ours, scores[s][main], **settings) for s in rivals}
-    p_values = {s: randomisation_p(ours, scores[s][main], **settings) for s in rivals}
-    told = [s for s in rivals if p_values[s] is not None]
-    corrected = dict(zip(told, holm([p_values[s] or 0.0 for s in told]), strict=True))
+    p_values = holm_of_known([randomisation_p(ours, scores[s][main], **settings) for s in rivals])
+    corrected = dict(zip(rivals, p_values, strict=True))
     # Of equals the first: then the plainer system is the one to beat.
     same_model = [s for s in rivals if KINDS[s] != "classic"]
     baseline = max(same_model, key=lambda system: scores[system][main].corpus)
@@ -166,7 +165,7 @@ def compare(
         verdict=verdict(gain) if gain else None,
         detectable=smallest_detectable_gain(ours, rival),
         rows_needed=rows_needed(ours, rival),
-        split=_split(task, rows, texts),
+        split=_split(task, scores),
         seeds=seeds,
         seed_spread=spread,
         clean_rows=len(clean) if leaked else None,
@@ -217,14 +216,11 @@ def is_correction(task: Task) -> bool:
     return task.main_metric in _CORRECTION
 
 
-def _split(task: Task, rows: Sequence[Example], texts: Mapping[str, Sequence[str]]) -> Split | None:
+def _split(task: Task, scores: Mapping[str, Mapping[str, Scored]]) -> Split | None:
     needed = (SPECIALIST, "few_shot", SPECIALIST_SCORING_CALIBRATED, "label_scoring_calibrated")
-    if not task.labels or any(system not in texts for system in needed):
+    if not task.labels or any(system not in scores for system in needed):
         return None
-    references = [row.references for row in rows]
-    after, before, after_scoring, before_scoring = (
-        get_metric("exact_match").score(Texts(texts[system], references, labels=task.labels)).rows for system in needed
-    )
+    after, before, after_scoring, before_scoring = (scores[system]["exact_match"].rows for system in needed)
     ability = after_scoring - before_scoring
     settings = {"resamples": task.evaluation.resamples, "seed": task.seed}
     parts = [interval_of_score(mean_of(d), **settings) for d in (ability, after - before - ability)]

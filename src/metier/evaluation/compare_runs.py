@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from metier.evaluation.metrics import get_metric
 from metier.evaluation.scored import Scored, Texts
-from metier.evaluation.statistics import holm, mean_over_tasks, paired_bootstrap, randomisation_p, verdict
+from metier.evaluation.statistics import holm_of_known, mean_over_tasks, paired_bootstrap, randomisation_p, verdict
 from metier.evaluation.systems import SPECIALIST, TITLES
 from metier.records import Interval, Verdict
 
@@ -126,7 +126,7 @@ def compare_runs(runs: Sequence[RunAnswers], *, resamples: int = 10_000, seed: i
     after = [_score(run, SPECIALIST) for run in runs]
     before = [_score(run, run.baseline) for run in runs]
     gains = [paired_bootstrap(a, b, **settings) for a, b in zip(after, before, strict=True)]
-    p_values = _corrected([randomisation_p(a, b, **settings) for a, b in zip(after, before, strict=True)])
+    p_values = holm_of_known([randomisation_p(a, b, **settings) for a, b in zip(after, before, strict=True)])
     verdicts = [verdict(gain) if gain else None for gain in gains]
     lines = tuple(
         RunLine(
@@ -174,7 +174,7 @@ def _pairings(runs: Sequence[RunAnswers], scores: Sequence[Scored], settings: Ma
         for i, k in itertools.combinations(range(len(runs)), 2)
         if (runs[i].inputs, runs[i].references, runs[i].metric) == (runs[k].inputs, runs[k].references, runs[k].metric)
     ]
-    p_values = _corrected([randomisation_p(scores[k], scores[i], **settings) for i, k in same])
+    p_values = holm_of_known([randomisation_p(scores[k], scores[i], **settings) for i, k in same])
     out = []
     for (i, k), p in zip(same, p_values, strict=True):
         difference = scores[k].rows - scores[i].rows
@@ -205,9 +205,3 @@ def _pairings(runs: Sequence[RunAnswers], scores: Sequence[Scored], settings: Ma
             )
         )
     return tuple(out)
-
-
-def _corrected(p_values: Sequence[float | None]) -> list[float | None]:
-    known = [p for p in p_values if p is not None]
-    corrected = iter(holm(known))
-    return [None if p is None else next(corrected) for p in p_values]

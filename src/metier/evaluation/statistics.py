@@ -89,6 +89,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return out
 
 
+def holm_of_known(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return p-values corrected as `holm` does; one that could not be had stays None and does not count."""
+    corrected = iter(holm([p for p in p_values if p is not None]))
+    return [None if p is None else next(corrected) for p in p_values]
+
+
 def mean_over_tasks(
     pairs: Sequence[tuple[Scored, Scored]], *, resamples: int = 10_000, seed: int = 0
 ) -> Interval | None:

@@ -111,7 +111,7 @@ def convert_gguf(gguf: Path, target: Path) -> None:
             quantization_config=GgufConfig(dequantize=True),
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise MetierError(f"{gguf}: transformers cannot read it ({first_line(error)})") from error
     model, info = loaded
     if missing := sorted(info["missing_keys"]):

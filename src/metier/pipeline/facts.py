@@ -54,6 +54,7 @@ def gather(
     *,
     synthesis: Stage | None,
     training: Stage,
+    on_examples: Stage | None,
     baselines: Stage | None,
     evaluation: Stage | None,
     synthetic: Stage | None,
@@ -69,6 +70,7 @@ def gather(
         c: The run's context.
         synthesis: None where nothing was synthesised.
         training: The training stage.
+        on_examples: The model tuned on the examples alone, if there is one.
         baselines: None without a test set.
         evaluation: None without a test set.
         synthetic: The check on synthetic pairs held out; None without any.
@@ -83,7 +85,7 @@ def gather(
     rendered = storage.read_json(training.path / "rendered.json")
     compared = _comparison(c, baselines, evaluation)
     if baselines and evaluation:
-        compared |= _need(c, synthesis, training, baselines, evaluation, compared["systems"])
+        compared |= _need(c, synthesis, training, on_examples, baselines, evaluation, compared["systems"])
     if synthetic:
         compared["synthetic_scores"] = storage.read_json(synthetic.path / "synthetic.json")
         compared["synthetic_rows"] = synthetic.outcome["rows"]
@@ -251,6 +253,7 @@ def _need(
     c: Context,
     synthesis: Stage | None,
     training: Stage,
+    on_examples: Stage | None,
     baselines: Stage,
     evaluation: Stage,
     systems: Sequence[SystemScore],
@@ -274,8 +277,8 @@ def _need(
             sizes[s.system] = model
         if s.system == "self_icl":
             tuning[s.system] = writing
-    if on_examples := sorted(c.run.folder.glob("tuned-on-examples-*/cost.json")):
-        tuning["tuned_on_examples"] = float(storage.read_json(on_examples[-1])["seconds"])
+    if on_examples is not None:
+        tuning["tuned_on_examples"] = float(on_examples.cost.get("seconds", 0.0))
     measured = need.Measured(
         seconds=_seconds(baselines, evaluation),
         latencies={**baselines.cost.get("latencies", {}), **evaluation.cost.get("latencies", {})},

@@ -86,29 +86,31 @@ def _run_stages(c: Context, train: ExampleFile | None, test: ExampleFile | None,
     training = stages.train(c, pairs, source)
     if until == "train":
         return None
-    evaluation = None
+    evaluation = on_examples = None
     if test and base:
-        compared = c.task.evaluation.baselines
+        if "tuned_on_examples" in c.task.evaluation.baselines:
+            on_examples = stages.train_on_examples(c)
         evaluation = stages.evaluate(
             c,
             rows,
             test,
             base=base,
             trained=training,
-            on_examples=stages.train_on_examples(c) if "tuned_on_examples" in compared else None,
+            on_examples=on_examples,
             more_seeds=_more_seeds(c, pairs, source),
             leaks=leaks,
         )
     synthetic = stages.check_on_synthetic(c, pairs, training) if synthesis else None
     if until == "evaluate":
         return None
-    return _report(c, synthesis, training, base, evaluation, synthetic, rows, pairs, warnings)
+    return _report(c, synthesis, training, on_examples, base, evaluation, synthetic, rows, pairs, warnings)
 
 
 def _report(
     c: Context,
     synthesis: Stage | None,
     training: Stage,
+    on_examples: Stage | None,
     base: Stage | None,
     evaluation: Stage | None,
     synthetic: Stage | None,
@@ -123,6 +125,7 @@ def _report(
         c,
         synthesis=synthesis,
         training=training,
+        on_examples=on_examples,
         baselines=base,
         evaluation=evaluation,
         synthetic=synthetic,

@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metier.engines.base import Engine, GenerationRequest, Progress, Prompt, ScoringRequest
+from metier.engines.plain import logprob_per_token
 from metier.prompts import PromptFormat, Turn, fitting_demonstrations
 from metier.records import Candidate, Example
 from metier.storage import seed_of
@@ -237,7 +238,7 @@ def _answer_agreement(
             answer = (prompts.answer(open_ones[i].output),)
             asked += [ScoringRequest(_forward(task, engine, prompts, open_ones[j].input), answer) for j in [i, *rivals]]
 
-        made = shard(f"agreement-{begin // _SHARD:05d}", partial(_per_token, engine, asked))
+        made = shard(f"agreement-{begin // _SHARD:05d}", partial(logprob_per_token, engine, asked))
         for k in range(len(places)):
             own, *rest = made[k * (others + 1) : (k + 1) * (others + 1)]
             gains.append(own - (sum(rest) / len(rest) if rest else 0.0))
@@ -263,7 +264,3 @@ def _both_ways(
     engine: Engine, forwards: Sequence[ScoringRequest], backwards: Sequence[ScoringRequest]
 ) -> list[list[list[float]]]:
     return [[list(s.logprobs) for s in engine.score(asked)] for asked in (forwards, backwards)]
-
-
-def _per_token(engine: Engine, asked: Sequence[ScoringRequest]) -> list[float]:
-    return [s.logprobs[0] / s.tokens[0] for s in engine.score(asked)]

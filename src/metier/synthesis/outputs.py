@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from metier.engines.base import Engine, GenerationRequest, Progress
+from metier.engines.plain import sampled_texts
 from metier.labels import last_label
 from metier.prompts import PromptFormat, fitting_demonstrations
 from metier.records import Candidate, Example
@@ -57,7 +58,7 @@ def answer_inputs(
         before = engine.stats.generated_tokens
         made = shard(
             f"outputs-{begin // _SHARD:05d}",
-            partial(_sampled, engine, asked),
+            partial(sampled_texts, engine, asked),
         )
         tokens += engine.stats.generated_tokens - before
         for c, texts in zip(part, made, strict=True):
@@ -92,10 +93,6 @@ def balance(task: Task, candidates: Sequence[Candidate]) -> list[Candidate]:
         filters.drop(c, "balance", f"more {c.output!r} than the rarest class") if c.kept and c.id not in chosen else c
         for c in candidates
     ]
-
-
-def _sampled(engine: Engine, asked: Sequence[GenerationRequest]) -> list[list[str]]:
-    return [list(g.texts) for g in engine.generate(asked)]
 
 
 def _voted(task: Task, candidate: Candidate, checks: Sequence[Callable[[str], str | None]]) -> Candidate:

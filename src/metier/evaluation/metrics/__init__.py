@@ -1,4 +1,4 @@
-"""The metrics by name: what each is called, which way is up, and what it needs. One file holds each family."""
+"""The metrics by name: which way is up, and what each needs. One file holds each family."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ class Metric:
 
     Attributes:
         name: As a task file names it.
-        title: In words.
         score: Scores one system's outputs; rows and corpus, higher is better unless ``judges`` is false.
         needs: What it cannot do without, beside outputs and references.
         judges: Whether a higher value is better; one that has no good direction cannot decide a verdict.
@@ -43,7 +42,6 @@ class Metric:
     """
 
     name: str
-    title: str
     score: Callable[[Texts], Scored]
     needs: Needs | None = None
     judges: bool = True
@@ -86,40 +84,38 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         metric.name: metric
         for metric in (
-            Metric("exact_match", "exact match", exact_match.score, settings="norm:superni"),
-            Metric("label_match", "label match", label_match.score, needs="labels"),
-            Metric("macro_f1", "macro-F1", macro_f1.score, needs="labels"),
-            Metric("rouge_1", "ROUGE-1", rouge.rouge_1, settings=_STEMMED, library="rouge-score"),
-            Metric("rouge_2", "ROUGE-2", rouge.rouge_2, settings=_STEMMED, library="rouge-score"),
-            Metric("rouge_l", "ROUGE-L", rouge.rouge_l, settings=_STEMMED, library="rouge-score"),
-            Metric("char_lcs_f1", "character LCS F1", char_lcs_f1.score),
-            Metric("bleu", "BLEU", bleu.bleu, settings=f"case:mixed|{_13A}|smooth:exp", library="sacrebleu"),
-            Metric("chrf", "chrF", bleu.chrf, settings="nc:6|nw:0|beta:2", library="sacrebleu"),
-            Metric("sari", "SARI", sari.score, "sources", settings=f"case:lc|{_13A}", library="sacrebleu"),
+            Metric("exact_match", exact_match.score, settings="norm:superni"),
+            Metric("label_match", label_match.score, needs="labels"),
+            Metric("macro_f1", macro_f1.score, needs="labels"),
+            Metric("rouge_1", rouge.rouge_1, settings=_STEMMED, library="rouge-score"),
+            Metric("rouge_2", rouge.rouge_2, settings=_STEMMED, library="rouge-score"),
+            Metric("rouge_l", rouge.rouge_l, settings=_STEMMED, library="rouge-score"),
+            Metric("char_lcs_f1", char_lcs_f1.score),
+            Metric("bleu", bleu.bleu, settings=f"case:mixed|{_13A}|smooth:exp", library="sacrebleu"),
+            Metric("chrf", bleu.chrf, settings="nc:6|nw:0|beta:2", library="sacrebleu"),
+            Metric("sari", sari.score, "sources", settings=f"case:lc|{_13A}", library="sacrebleu"),
             Metric(
                 "sari_cased",
-                "SARI, case kept",
                 lambda texts: sari.sari(texts, cased=True),
                 "sources",
                 settings=f"case:mixed|{_13A}",
                 library="sacrebleu",
             ),
-            Metric("gleu", "GLEU", gleu.score, "sources", settings="tok:spaces|draws:500"),
-            Metric("errant", "F0.5 (ERRANT)", errant.score, "sources", settings="tok:spaces"),
-            Metric("edit_f05", "F0.5 of edits", edits.edit_f05, "sources", settings=_13A, library="sacrebleu"),
-            Metric("edit_match", "exact-edit match", edits.edit_match, "sources", settings=_13A, library="sacrebleu"),
-            Metric("ibleu", "iBLEU", bleu.ibleu, "sources", settings=f"alpha:0.8|{_13A}", library="sacrebleu"),
+            Metric("gleu", gleu.score, "sources", settings="tok:spaces|draws:500"),
+            Metric("errant", errant.score, "sources", settings="tok:spaces"),
+            Metric("edit_f05", edits.edit_f05, "sources", settings=_13A, library="sacrebleu"),
+            Metric("edit_match", edits.edit_match, "sources", settings=_13A, library="sacrebleu"),
+            Metric("ibleu", bleu.ibleu, "sources", settings=f"alpha:0.8|{_13A}", library="sacrebleu"),
             Metric(
                 "self_similarity",
-                "self-similarity",
                 bleu.self_similarity,
                 "sources",
                 judges=False,
                 settings=_13A,
                 library="sacrebleu",
             ),
-            Metric("length_ratio", "length ratio", extent.length_ratio, "sources", judges=False),
-            Metric("copied_rate", "copied input", extent.copied_rate, "sources", judges=False),
+            Metric("length_ratio", extent.length_ratio, "sources", judges=False),
+            Metric("copied_rate", extent.copied_rate, "sources", judges=False),
         )
     }
 )
