@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from metier import __version__
-from metier.errors import GateError, MetierError
+from metier.errors import GateError, MetierError, UserError
 
 if TYPE_CHECKING:
     from metier.report.facts import RunFacts
@@ -41,6 +41,14 @@ Seed = Annotated[int | None, typer.Option("--seed", help="Overrides the file's s
 Limit = Annotated[int | None, typer.Option("--limit", help="At most so many test rows, drawn by the seed.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="The whole way on a handful of rows, to see that it works.")]
 Budget = Annotated[str | None, typer.Option("--budget", help="Fit the run to a time: 90s, 10m, 2h.")]
+Launch = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--launch",
+        help="accelerate:N trains in N processes (or accelerate:FILE, ddp, fsdp2); ray:N writes and answers with N "
+        "workers (or ray:ADDRESS of a cluster). May be given twice.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 
@@ -78,10 +86,11 @@ def run(
     budget: Budget = None,
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 1 unless the gain's interval is above zero.")] = False,
     as_json: Json = False,
+    launch: Launch = None,
     quiet: Quiet = False,
 ) -> None:
     """Do everything: synthesize, train, evaluate, report. The same command continues where it stopped."""
-    task = _task(task_file, overrides, seed, limit, smoke)
+    task = _task(task_file, [*_launch_settings(launch), *(overrides or ())], seed, limit, smoke)
     facts = _stages(task, out, smoke, budget, quiet, "report")
     if facts is None:
         raise MetierError("the run ended without a report")
@@ -97,10 +106,18 @@ def synthesize(
     out: Out = None,
     seed: Seed = None,
     smoke: Smoke = False,
+    launch: Launch = None,
     quiet: Quiet = False,
 ) -> None:
     """Let the model write and filter its own training data."""
-    _stages(_task(task_file, overrides, seed, None, smoke), out, smoke, None, quiet, "synthesize")
+    _stages(
+        _task(task_file, [*_launch_settings(launch), *(overrides or ())], seed, None, smoke),
+        out,
+        smoke,
+        None,
+        quiet,
+        "synthesize",
+    )
 
 
 @app.command()
@@ -110,10 +127,18 @@ def train(
     out: Out = None,
     seed: Seed = None,
     smoke: Smoke = False,
+    launch: Launch = None,
     quiet: Quiet = False,
 ) -> None:
     """Tune the model on that data (and on the task's train file, if it names one)."""
-    _stages(_task(task_file, overrides, seed, None, smoke), out, smoke, None, quiet, "train")
+    _stages(
+        _task(task_file, [*_launch_settings(launch), *(overrides or ())], seed, None, smoke),
+        out,
+        smoke,
+        None,
+        quiet,
+        "train",
+    )
 
 
 @app.command()
@@ -124,10 +149,18 @@ def evaluate(
     seed: Seed = None,
     limit: Limit = None,
     smoke: Smoke = False,
+    launch: Launch = None,
     quiet: Quiet = False,
 ) -> None:
     """Compare the specialist with the prompted model and the other baselines on the test rows."""
-    _stages(_task(task_file, overrides, seed, limit, smoke), out, smoke, None, quiet, "evaluate")
+    _stages(
+        _task(task_file, [*_launch_settings(launch), *(overrides or ())], seed, limit, smoke),
+        out,
+        smoke,
+        None,
+        quiet,
+        "evaluate",
+    )
 
 
 @app.command()
@@ -351,6 +384,18 @@ def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
 ) -> None:
     """Turn a small open language model into an expert at one job, and prove it."""
+
+
+def _launch_settings(values: list[str] | None) -> list[str]:
+    """Return what --launch asks for as settings of the task file's ``launch`` section."""
+    settings = []
+    for value in values or ():
+        kind, _, what = value.partition(":")
+        keys = {"accelerate": ("processes", "accelerate_config"), "ray": ("workers", "ray_address")}.get(kind)
+        if keys is None or not what:
+            raise UserError(f"--launch: {value!r} is not known", hint="write accelerate:2, accelerate:fsdp2 or ray:4")
+        settings.append(f"launch.{keys[0] if what.isdigit() else keys[1]}={what}")
+    return settings
 
 
 def _task(file: Path, overrides: list[str] | None, seed: int | None, limit: int | None, smoke: bool) -> Task:

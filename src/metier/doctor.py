@@ -30,7 +30,14 @@ _NEEDED = (
     "rouge-score",
     "datasketch",
 )
-_EXTRAS = {"vllm": "vllm", "llamacpp": "xllamacpp", "openai": "tenacity", "errant": "errant", "harper": "harper"}
+_EXTRAS = {
+    "vllm": "vllm",
+    "llamacpp": "xllamacpp",
+    "openai": "tenacity",
+    "errant": "errant",
+    "harper": "harper",
+    "ray": "ray",
+}
 _GB = 1e9
 
 

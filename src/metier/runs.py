@@ -35,6 +35,7 @@ class Stage:
         key: Hash of everything its result depends on.
         done: Whether it was finished already.
         path: Its folder (under its temporary name until `finish`).
+        shard: Its parts, each made once.
     """
 
     def __init__(self, folder: Path, name: str, inputs: Mapping[str, Any]) -> None:
@@ -47,21 +48,9 @@ class Stage:
         if not self.done:
             with storage.explained(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
+        self.shard = Shards(self)
         cost = self.path / "cost.json"
         self._cost: dict[str, Any] = storage.read_json(cost) if cost.exists() else {}
-
-    def shard(self, name: str, make: Callable[[], Any]) -> Any:
-        """Return a JSON-able part of the stage: as it was written, or made now and written at once.
-
-        What it took is added to the stage's cost.
-        """
-        path = self.path / f"{name}.json"
-        if path.exists():
-            return storage.read_json(path)
-        start = time.perf_counter()
-        storage.write_text(path, storage.canonical_json(make()) + "\n")
-        self.add_cost(seconds=time.perf_counter() - start, part=name.rpartition("-")[0])
-        return storage.read_json(path)
 
     def write_records(self, name: str, records: list[dict[str, Any]]) -> None:
         """Write records to ``NAME.jsonl``."""
@@ -145,6 +134,33 @@ class Stage:
         """What `finish` was given, for a stage that is done."""
         outcome: dict[str, Any] = storage.read_json(self.path / "manifest.json")["outcome"]
         return outcome
+
+
+class Shards:
+    """The parts of a stage that are written as they are made."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def __call__(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return a JSON-able part of the stage: as it was written, or made now and written at once.
+
+        What it took is added to the stage's cost.
+        """
+        path = self._path(name)
+        if path.exists():
+            return storage.read_json(path)
+        start = time.perf_counter()
+        storage.write_text(path, storage.canonical_json(make()) + "\n")
+        self._stage.add_cost(seconds=time.perf_counter() - start, part=name.rpartition("-")[0])
+        return storage.read_json(path)
+
+    def has(self, name: str) -> bool:
+        """Whether that part is written."""
+        return self._path(name).exists()
+
+    def _path(self, name: str) -> Path:
+        return self._stage.path / f"{name}.json"
 
 
 class Run:

@@ -202,6 +202,21 @@ class EngineSettings(_Settings):
     trust_remote_code: bool = Field(False, description="Run code that comes with a hub model. It can do anything.")
 
 
+class LaunchSettings(_Settings):
+    """On how many processes and machines a run works. None of it changes what comes out."""
+
+    processes: int = Field(1, ge=1, le=4096, description="Training processes, started through accelerate.")
+    accelerate_config: str | None = Field(
+        None, description="accelerate's config file, or ddp or fsdp2 for a ready one; it says how many processes."
+    )
+    workers: int = Field(
+        1, ge=1, le=4096, description="Ray actors that write and answer (extra: ray); 1: this process does."
+    )
+    ray_address: str | None = Field(
+        None, description="A running Ray cluster: auto, HOST:PORT or ray://HOST:PORT; default: one on this machine."
+    )
+
+
 class Task(_Settings):
     """A task file: one job for one small model."""
 
@@ -223,6 +238,7 @@ class Task(_Settings):
     )
     prompt: PromptSettings = PromptSettings()
     engine: EngineSettings = EngineSettings()
+    launch: LaunchSettings = LaunchSettings()
     synthesis: SynthesisSettings = SynthesisSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -38,6 +38,7 @@ class GenerationRequest:
         top_k: Sample from the k likeliest tokens; 0: from all.
         stop: Strings that end a continuation; they are not part of it.
         seed: Seeds this request alone: its samples do not depend on what else is in the batch.
+        first_sample: Number of the first of them: samples 0-5 and then 6-9 are what 0-9 would have been.
     """
 
     prompt: Prompt
@@ -47,6 +48,7 @@ class GenerationRequest:
     top_k: int = 0
     stop: tuple[str, ...] = ()
     seed: int = 0
+    first_sample: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

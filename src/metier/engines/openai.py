@@ -154,7 +154,8 @@ class OpenAIEngine:
             finished: list[bool] = []
             while len(texts) < request.samples:
                 wanted = min(self._most, request.samples - len(texts))
-                body = {"model": self._model, **_settings(request), "n": wanted, "seed": request.seed + len(texts)}
+                body = {"model": self._model, **_settings(request), "n": wanted}
+                body["seed"] = request.seed + request.first_sample + len(texts)
                 choices = self._choices(body, prompt)
                 if len(choices) < wanted:  # a server that knows no n gives one
                     self._most = 1
@@ -315,7 +316,7 @@ def _settings(request: GenerationRequest) -> dict[str, Any]:
         settings["top_k"] = request.top_k
     if request.stop:
         settings["stop"] = list(request.stop)[:4]  # as many as the interface allows
-    return {**settings, "seed": request.seed}
+    return {**settings, "seed": request.seed + request.first_sample}
 
 
 def _cut(text: str, stops: Sequence[str]) -> str:

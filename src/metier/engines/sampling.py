@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 
 
-def uniforms(seed: int, samples: int, steps: int) -> npt.NDArray[np.float32]:
-    """Return the numbers in [0, 1) that one request draws with, ``[samples, steps]``."""
+def uniforms(seed: int, samples: int, steps: int, first: int = 0) -> npt.NDArray[np.float32]:
+    """Return the numbers in [0, 1) that one request draws with, ``[samples, steps]``, from its sample ``first`` on."""
     generator = np.random.Generator(np.random.Philox(key=seed))
-    return generator.random((samples, steps), dtype=np.float32)
+    return generator.random((first + samples, steps), dtype=np.float32)[first:]
 
 
 def next_tokens(logits: torch.Tensor, temperature: torch.Tensor, top_k: int, draws: torch.Tensor) -> torch.Tensor:

@@ -164,7 +164,9 @@ class TransformersEngine:
             set_rows(cache, index)
             mask, positions, logits = mask[index], positions[index], logits[index]
         steps = max(r.max_tokens for r in asked)
-        draws = torch.from_numpy(np.concatenate([uniforms(r.seed, r.samples, steps) for r in asked])).to(self._device)
+        draws = torch.from_numpy(
+            np.concatenate([uniforms(r.seed, r.samples, steps, r.first_sample) for r in asked])
+        ).to(self._device)
         temperature = torch.tensor([asked[o].temperature for o in owner.tolist()], device=self._device)
         rows = Rows([asked[o] for o in owner.tolist()], self._end_tokens, self._tokenizer)
         live = torch.arange(len(owner), device=self._device)  # row of the cache -> row of the batch

@@ -101,7 +101,7 @@ class VllmEngine:
                     temperature=r.temperature,
                     top_k=r.top_k if r.top_k else 0,
                     stop=list(r.stop) or None,
-                    seed=r.seed,
+                    seed=r.seed + r.first_sample,
                 )
                 for r in part
             ]

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from metier.engines.base import Engine, GenerationRequest, Progress, Prompt, ScoringRequest
-from metier.engines.plain import logprob_per_token, sampled_texts
-from metier.evaluation.predict import Render, Shard, answer_length, write_answers
+from metier.engines.shards import Job, Shard, in_shards, logprob_per_token
+from metier.evaluation.predict import Render, answer_length, write_answers
 from metier.prompts import PromptFormat, Turn, fitting_demonstrations
 from metier.records import Candidate, Example
 from metier.storage import seed_of
-from metier.synthesis.outputs import vote
+from metier.synthesis.outputs import vote, vote_rule
+from metier.synthesis.votes import sample_until_decided
 from metier.task import Task
 
 _SAMPLES = 10  # as many answers as vote in SELF-GUIDE
@@ -49,7 +50,7 @@ def best_rendering(
             others = [d for k, d in enumerate(demonstrations) if k != i]
             prompt = render.prompt(others, left_out.input)
             asked.append(ScoringRequest(prompt, (prompts.answer(left_out.output),)))
-    likely: list[float] = shard("rendering-choice", partial(logprob_per_token, engine, asked))
+    likely: list[float] = shard("rendering-choice", partial(logprob_per_token, asked, engine))
     size = len(demonstrations)
     means = [sum(likely[k * size : (k + 1) * size]) / size for k in range(_RENDERINGS)]
     return max(range(_RENDERINGS), key=lambda k: means[k])
@@ -72,10 +73,10 @@ def sampled_majority(
     """
     settings = task.synthesis
     most = answer_length(task, engine)
-    rows: list[Candidate] = []
-    tokens = 0
-    for begin in range(0, len(inputs), _SHARD):
-        part = inputs[begin : begin + _SHARD]
+    rule = vote_rule(task, prompts, agreement=0.0, keep=_SAMPLES)
+    parts = [inputs[begin : begin + _SHARD] for begin in range(0, len(inputs), _SHARD)]
+    jobs: list[tuple[str, Job]] = []
+    for number, part in enumerate(parts):
         asked = [
             GenerationRequest(
                 prompt=prompts.task(task.instruction, demonstrations, text),
@@ -84,19 +85,19 @@ def sampled_majority(
                 temperature=settings.output_temperature,
                 top_k=settings.output_top_k,
                 stop=prompts.stop,
-                seed=seed_of(task.seed, name, begin + i),
+                seed=seed_of(task.seed, name, number * _SHARD + i),
             )
             for i, text in enumerate(part)
         ]
-        before = engine.stats.generated_tokens
-        made = shard(f"{name}-{begin // _SHARD:05d}", partial(sampled_texts, engine, asked))
-        tokens += engine.stats.generated_tokens - before
-        rows += [
-            Candidate(str(begin + i), text, answers=tuple(prompts.read_answer(t) for t in texts))
-            for i, (text, texts) in enumerate(zip(part, made, strict=True))
-        ]
+        jobs.append((f"{name}-{number:05d}", partial(sample_until_decided, asked, rule)))
+    rows: list[Candidate] = []
+    before = engine.stats.generated_tokens
+    for part, made in zip(parts, in_shards(engine, shard, jobs), strict=True):
+        for text, texts in zip(part, made, strict=True):
+            answers = tuple(prompts.read_answer(t) for t in texts)
+            rows.append(Candidate(str(len(rows)), text, answers=answers))
         if progress:
-            progress(len(rows), tokens)
+            progress(len(rows), engine.stats.generated_tokens - before)
     whole_vote = settings.model_copy(update={"agreement": 0.0, "output_keep": _SAMPLES})
     voted = vote(task.model_copy(update={"synthesis": whole_vote}), rows)
     return [row.output if row.kept else "" for row in voted]

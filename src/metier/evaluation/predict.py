@@ -9,17 +9,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from metier.engines.base import Engine, GenerationRequest, Progress, Prompt, ScoringRequest
+from metier.engines.shards import Job, Shard, first_texts, in_shards, logprobs
 from metier.prompts import PromptFormat
 from metier.records import Example
 from metier.storage import seed_of
 from metier.task import Task
 
-Shard = Callable[[str, Callable[[], Any]], Any]
 _SHARD = 128  # rows answered between two writes to disk
 _CONTENT_FREE = ("N/A", "", "[MASK]")  # inputs that say nothing (Zhao et al. 2021, arXiv 2102.09690)
 
@@ -89,8 +88,7 @@ def write_answers(
     """
     written = render or Render(partial(prompts.task, task.instruction), prompts.stop)
     most = answer_length(task, engine)
-    answers: list[str] = []
-    tokens = 0
+    jobs: list[tuple[str, Job]] = []
     for begin in range(0, len(inputs), _SHARD):
         asked = [
             GenerationRequest(
@@ -101,11 +99,13 @@ def write_answers(
             )
             for i, text in enumerate(inputs[begin : begin + _SHARD])
         ]
-        before = engine.stats.generated_tokens
-        answers += shard(f"{name}-{begin // _SHARD:05d}", partial(_written, engine, asked))
-        tokens += engine.stats.generated_tokens - before
+        jobs.append((f"{name}-{begin // _SHARD:05d}", partial(first_texts, asked)))
+    answers: list[str] = []
+    before = engine.stats.generated_tokens
+    for made in in_shards(engine, shard, jobs):
+        answers += made
         if progress:
-            progress(len(answers), tokens)
+            progress(len(answers), engine.stats.generated_tokens - before)
     return [prompts.read_answer(text) for text in answers]
 
 
@@ -132,35 +132,28 @@ def score_labels(
     if not task.labels:
         raise ValueError("score_labels needs a task with labels")
     continuations = tuple(prompts.answer(label) for label in task.labels)
-    rows: list[list[float]] = []
-    lengths: list[int] = []
     texts = [*_CONTENT_FREE, *inputs]
+    jobs: list[tuple[str, Job]] = []
     for begin in range(0, len(texts), _SHARD):
         asked = [
             ScoringRequest(prompts.task(task.instruction, demonstrations, text), continuations)
             for text in texts[begin : begin + _SHARD]
         ]
-        made = shard(f"{name}-{begin // _SHARD:05d}", partial(_scored, engine, asked))
+        jobs.append((f"{name}-{begin // _SHARD:05d}", partial(logprobs, asked)))
+    rows: list[list[float]] = []
+    lengths: list[int] = []
+    for made in in_shards(engine, shard, jobs):
         rows += made["logprobs"]
         lengths = made["tokens"]
         if progress:
             progress(max(0, len(rows) - len(_CONTENT_FREE)), 0)
-    logprobs = np.array(rows)  # [content-free and inputs, labels]
-    prior = logprobs[: len(_CONTENT_FREE)].mean(axis=0)
-    logprobs = logprobs[len(_CONTENT_FREE) :]
-    corrected = logprobs - prior
+    found = np.array(rows)  # [content-free and inputs, labels]
+    prior = found[: len(_CONTENT_FREE)].mean(axis=0)
+    found = found[len(_CONTENT_FREE) :]
+    corrected = found - prior
     shares = np.exp(corrected - np.logaddexp.reduce(corrected, axis=1, keepdims=True)).max(axis=1)
     return LabelScores(
-        likeliest=tuple(task.labels[i] for i in (logprobs / np.array(lengths)).argmax(axis=1)),
+        likeliest=tuple(task.labels[i] for i in (found / np.array(lengths)).argmax(axis=1)),
         calibrated=tuple(task.labels[i] for i in corrected.argmax(axis=1)),
         shares=tuple(float(share) for share in shares),
     )
-
-
-def _written(engine: Engine, asked: Sequence[GenerationRequest]) -> list[str]:
-    return [g.texts[0] for g in engine.generate(asked)]
-
-
-def _scored(engine: Engine, asked: Sequence[ScoringRequest]) -> dict[str, list[Any]]:
-    scores = engine.score(asked)
-    return {"logprobs": [list(s.logprobs) for s in scores], "tokens": list(scores[0].tokens)}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from metier.engines.base import Engine
+from metier.errors import UserError
 from metier.models.locate import ModelFiles
 from metier.prompts import PromptFormat
-from metier.task import Task
+from metier.task import LaunchSettings, Task
 
 _SLOT_CONTEXT = 4096  # tokens; llama.cpp sets the memory of each slot's whole context aside
 
@@ -73,8 +75,23 @@ class Bench:
         return self._open[1]
 
     def _opened(self, tuned: Path | None) -> Engine:
-        """Open an engine. Servers and GGUF files hold the base model alone, so a specialist is run here."""
+        """Open an engine, or one of many workers.
+
+        Servers and GGUF files hold the base model alone, so a specialist is run here.
+        """
         kind = self._task.engine.kind
+        launch = self._task.launch
+        if launch.workers > 1 or launch.ray_address is not None:
+            if kind == "openai":
+                raise UserError(
+                    "launch.workers is for engines that run a model; a server is asked by engine.concurrency",
+                    hint="set launch.workers=1, or engine.kind to vllm, llamacpp or transformers",
+                )
+            from metier.engines.pool import WorkerPool
+
+            return WorkerPool(
+                partial(_open_in_worker, self._task, self._files, tuned), launch.workers, launch.ray_address
+            )
         if kind == "vllm":
             return self._vllm(tuned)
         if kind == "transformers" or tuned is not None:
@@ -157,3 +174,13 @@ class Bench:
             str(self._files.path), trust_remote_code=self._task.engine.trust_remote_code
         )
         return int(getattr(config.get_text_config(), "max_position_embeddings", 2048))
+
+
+def _open_in_worker(task: Task, files: ModelFiles, tuned: Path | None) -> Engine:
+    """Open a worker's engine, on whatever machine it is: a model that is not there yet is brought."""
+    from metier.models.locate import resolve_model
+
+    if not files.path.exists():
+        files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
+    bench = Bench(task.model_copy(update={"launch": LaunchSettings()}), files)
+    return bench.base() if tuned is None else bench.specialist(tuned)

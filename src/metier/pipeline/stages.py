@@ -9,6 +9,7 @@ import dataclasses
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from metier import storage
@@ -62,7 +63,7 @@ def train(c: Context, pairs: Sequence[Example], source: str, *, name: str = "tra
         source: Hash of where they came from.
         name: What the stage is called.
     """
-    from metier.training import tune
+    from metier.training import launch, tune
     from metier.training.examples import encode_examples, rendered
 
     task = c.task
@@ -86,13 +87,18 @@ def train(c: Context, pairs: Sequence[Example], source: str, *, name: str = "tra
     holdout = encode(holdout_pairs)[0] if holdout_pairs else []
     prompt, answer = rendered(encoded[0], tokenizer)
     storage.write_json(stage.path / "rendered.json", {"prompt": prompt, "answer": answer})
-    c.reporter.say(f"{name} ({task.training.method}) on {len(encoded)} pairs, {len(holdout)} held out")
+    c.reporter.say(
+        f"{name} ({task.training.method}) on {len(encoded)} pairs, {len(holdout)} held out"
+        + launch.describe(task.launch)
+    )
     c.reporter.say(f"  one example as the model reads it, trained on what is in ⟦ ⟧:\n{prompt}⟦{answer}⟧")
     if too_long:
         c.reporter.say(f"  {too_long} pairs are longer than {task.training.max_length} tokens and were left out")
     steps = -(-len(encoded) // task.training.batch_size) * task.training.epochs
     with c.reporter.track("steps", steps, "steps") as update:
-        tuned = tune.tune(
+        several = launch.wanted(task.launch)
+        train_it = partial(launch.tune_in_processes, launch=task.launch) if several else tune.tune
+        tuned = train_it(
             c.files.path,
             encoded,
             holdout,

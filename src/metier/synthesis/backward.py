@@ -28,12 +28,12 @@ import numpy as np
 import numpy.typing as npt
 
 from metier.engines.base import Engine, GenerationRequest, Progress, Prompt, ScoringRequest
-from metier.engines.plain import logprob_per_token
+from metier.engines.shards import Job, Shard, in_shards, logprob_per_token, texts_and_ends
 from metier.prompts import PromptFormat, Turn, fitting_demonstrations
 from metier.records import Candidate, Example
 from metier.storage import seed_of
 from metier.synthesis import filters
-from metier.synthesis.inputs import Shard, raw_candidate
+from metier.synthesis.inputs import raw_candidate
 from metier.task import Task
 
 _SAMPLES = 8  # inputs drawn from one prompt: the prompt is computed once, so this is nearly free speed
@@ -47,10 +47,9 @@ def write_pairs(
 ) -> list[Candidate]:
     """Return raw pairs: an answer asked for, and the input the model wrote for it."""
     answers = _answers(task, engine, prompts, shard)
-    written: list[Candidate] = []
-    tokens = 0
     size = max(1, _SHARD // max((count for _, count in answers), default=1))
     groups = [answers[i : i + size] for i in range(0, len(answers), size)]
+    jobs: list[tuple[str, Job]] = []
     for number, group in enumerate(groups):
         asked = [
             GenerationRequest(
@@ -64,15 +63,16 @@ def write_pairs(
             )
             for place, (answer, count) in enumerate(group)
         ]
-        before = engine.stats.generated_tokens
-        made = shard(f"inputs-{number:05d}", partial(_grouped, engine, asked))
-        tokens += engine.stats.generated_tokens - before
+        jobs.append((f"inputs-{number:05d}", partial(texts_and_ends, asked)))
+    written: list[Candidate] = []
+    before = engine.stats.generated_tokens
+    for number, (group, made) in enumerate(zip(groups, in_shards(engine, shard, jobs), strict=True)):
         for place, ((answer, _), (texts, finished)) in enumerate(zip(group, made, strict=True)):
             for sample, (text, ended) in enumerate(zip(texts, finished, strict=True)):
                 pair = raw_candidate(f"r{number}.{place}.{sample}", text, ended, answer)
                 written.append(dataclasses.replace(pair, output=answer))
         if progress:
-            progress(len(written), tokens)
+            progress(len(written), engine.stats.generated_tokens - before)
     return written
 
 
@@ -116,7 +116,7 @@ def _answers(task: Task, engine: Engine, prompts: PromptFormat, shard: Shard) ->
         )
         for number in range(prompts_needed)
     ]
-    made = shard("answers", partial(_grouped, engine, asked))
+    made = shard("answers", partial(texts_and_ends, asked, engine))
     seen = filters.SeenTexts(near=task.synthesis.near_duplicates)
     for example in task.examples:
         seen.check(example.output)
@@ -168,8 +168,7 @@ def _label_agreement(
 ) -> dict[str, Candidate]:
     """Label each input by two readings of it, and keep the surest for each label."""
     labels = task.labels or ()
-    direct: list[list[float]] = []
-    channel: list[list[float]] = []
+    jobs: list[tuple[str, Job]] = []
     for begin in range(0, len(open_ones), _SHARD):
         texts = tuple(c.input for c in open_ones[begin : begin + _SHARD])
         number = begin // _SHARD
@@ -178,14 +177,14 @@ def _label_agreement(
             for text in texts
         ]
         backwards = [ScoringRequest(_input_prompt(task, prompts, label, number), texts) for label in labels]
-        made = shard(
-            f"agreement-{number:05d}",
-            partial(_both_ways, engine, forwards, backwards),
-        )
+        jobs.append((f"agreement-{number:05d}", partial(_both_ways, forwards, backwards)))
+    direct: list[list[float]] = []
+    channel: list[list[float]] = []
+    for made in in_shards(engine, shard, jobs):
         direct += made[0]
         channel += [list(row) for row in zip(*made[1], strict=True)]
         if progress:
-            progress(begin + len(texts), 0)
+            progress(len(direct), 0)
     evidence = _calibrated(np.array(direct)) + _calibrated(np.array(channel))
     shares = np.exp(evidence - np.logaddexp.reduce(evidence, axis=1, keepdims=True))
     best = shares.argmax(axis=1)
@@ -228,22 +227,22 @@ def _answer_agreement(
     """Keep the pairs whose answer gains most from its own input over other candidates' inputs, per token."""
     count = len(open_ones)
     others = min(_OTHERS, count - 1)
-    gains: list[float] = []
+    jobs: list[tuple[str, Job]] = []
     for begin in range(0, count, _SHARD):
-        places = range(begin, min(begin + _SHARD, count))
         asked = []
-        for i in places:
+        for i in range(begin, min(begin + _SHARD, count)):
             rng = random.Random(seed_of(task.seed, "agreement", open_ones[i].id))
             rivals = rng.sample([j for j in range(count) if j != i], others)
             answer = (prompts.answer(open_ones[i].output),)
             asked += [ScoringRequest(_forward(task, engine, prompts, open_ones[j].input), answer) for j in [i, *rivals]]
-
-        made = shard(f"agreement-{begin // _SHARD:05d}", partial(logprob_per_token, engine, asked))
-        for k in range(len(places)):
-            own, *rest = made[k * (others + 1) : (k + 1) * (others + 1)]
+        jobs.append((f"agreement-{begin // _SHARD:05d}", partial(logprob_per_token, asked)))
+    gains: list[float] = []
+    for made in in_shards(engine, shard, jobs):
+        for first in range(0, len(made), others + 1):
+            own, *rest = made[first : first + others + 1]
             gains.append(own - (sum(rest) / len(rest) if rest else 0.0))
         if progress:
-            progress(min(begin + _SHARD, count), 0)
+            progress(len(gains), 0)
     threshold = float(np.quantile(gains, 1 - task.synthesis.keep_share)) if count > 1 else -np.inf
     out = {}
     for c, gain in zip(open_ones, gains, strict=True):
@@ -256,11 +255,7 @@ def _answer_agreement(
     return out
 
 
-def _grouped(engine: Engine, asked: Sequence[GenerationRequest]) -> list[tuple[list[str], list[bool]]]:
-    return [(list(g.texts), list(g.finished)) for g in engine.generate(asked)]
-
-
 def _both_ways(
-    engine: Engine, forwards: Sequence[ScoringRequest], backwards: Sequence[ScoringRequest]
+    forwards: Sequence[ScoringRequest], backwards: Sequence[ScoringRequest], engine: Engine
 ) -> list[list[list[float]]]:
     return [[list(s.logprobs) for s in engine.score(asked)] for asked in (forwards, backwards)]

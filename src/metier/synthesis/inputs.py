@@ -10,17 +10,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from metier.engines.base import Engine, GenerationRequest, Progress, Prompt
+from metier.engines.shards import Shard
 from metier.prompts import PromptFormat, fitting_demonstrations
 from metier.records import Candidate, Example
 from metier.storage import seed_of
 from metier.synthesis import filters
 from metier.task import Task
-
-Shard = Callable[[str, Callable[[], Any]], Any]
-"""Returns a part of the stage by name: as it is on file, or made now and put on file."""
 
 
 def write_inputs(

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from metier.engines.base import Engine, GenerationRequest, Progress
-from metier.engines.plain import sampled_texts
+from metier.engines.shards import Job, Shard, in_shards
 from metier.labels import last_label
 from metier.prompts import PromptFormat, fitting_demonstrations
 from metier.records import Candidate, Example
 from metier.storage import seed_of
 from metier.synthesis import filters
-from metier.synthesis.inputs import Shard
+from metier.synthesis.votes import VoteRule, sample_until_decided
 from metier.task import Task
 
 _SHARD = 32  # inputs answered between two writes to disk
@@ -39,10 +39,10 @@ def answer_inputs(
     longest = max(engine.count_tokens([c.input for c in open_ones]), default=0)
     room = engine.context_length - settings.output_max_tokens - longest - 256
     shown = fitting_demonstrations(examples, engine.count_tokens, room - engine.count_tokens([task.instruction])[0])
-    answered: dict[str, tuple[str, ...]] = {}
-    tokens = 0
-    for begin in range(0, len(open_ones), _SHARD):
-        part = open_ones[begin : begin + _SHARD]
+    rule = vote_rule(task, prompts, agreement=settings.agreement, keep=settings.output_keep)
+    shards = [open_ones[begin : begin + _SHARD] for begin in range(0, len(open_ones), _SHARD)]
+    jobs: list[tuple[str, Job]] = []
+    for number, part in enumerate(shards):
         asked = [
             GenerationRequest(
                 prompt=prompts.task(task.instruction, shown, c.input),
@@ -55,31 +55,20 @@ def answer_inputs(
             )
             for c in part
         ]
-        before = engine.stats.generated_tokens
-        made = shard(
-            f"outputs-{begin // _SHARD:05d}",
-            partial(sampled_texts, engine, asked),
-        )
-        tokens += engine.stats.generated_tokens - before
+        jobs.append((f"outputs-{number:05d}", partial(sample_until_decided, asked, rule)))
+    answered: dict[str, tuple[str, ...]] = {}
+    before = engine.stats.generated_tokens
+    for part, made in zip(shards, in_shards(engine, shard, jobs), strict=True):
         for c, texts in zip(part, made, strict=True):
             answered[c.id] = tuple(prompts.read_answer(text) for text in texts)
         if progress:
-            progress(begin + len(part), tokens)
+            progress(len(answered), engine.stats.generated_tokens - before)
     return [dataclasses.replace(c, answers=answered[c.id]) if c.kept else c for c in candidates]
 
 
 def vote(task: Task, candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates with the answer that won its vote, or dropped where none did."""
-    settings = task.synthesis
-    noise = filters.noise_phrases(task.examples, classification=task.labels is not None)
-    limits = None
-    if settings.output_length_filter and task.labels is None:
-        limits = filters.length_limits([e.output for e in task.examples])
-    checks: list[Callable[[str], str | None]] = [filters.empty]
-    if limits is not None:
-        checks.append(lambda text: filters.length(text, limits))
-    if settings.noise_filter:
-        checks.append(lambda text: filters.noise(text, noise))
+    checks = _checks(task)
     return [_voted(task, c, checks) if c.kept else c for c in candidates]
 
 
@@ -93,6 +82,27 @@ def balance(task: Task, candidates: Sequence[Candidate]) -> list[Candidate]:
         filters.drop(c, "balance", f"more {c.output!r} than the rarest class") if c.kept and c.id not in chosen else c
         for c in candidates
     ]
+
+
+def vote_rule(task: Task, prompts: PromptFormat, *, agreement: float, keep: int) -> VoteRule:
+    """Return what a vote on a task's answers needs, for `sample_until_decided`."""
+    checks = _checks(task)
+    return VoteRule(keep, agreement, prompts.read_answer, lambda text: all(check(text) is None for check in checks))
+
+
+def _checks(task: Task) -> list[Callable[[str], str | None]]:
+    """Return the output filters, in the paper's order."""
+    settings = task.synthesis
+    noise = filters.noise_phrases(task.examples, classification=task.labels is not None)
+    limits = None
+    if settings.output_length_filter and task.labels is None:
+        limits = filters.length_limits([e.output for e in task.examples])
+    checks: list[Callable[[str], str | None]] = [filters.empty]
+    if limits is not None:
+        checks.append(lambda text: filters.length(text, limits))
+    if settings.noise_filter:
+        checks.append(lambda text: filters.noise(text, noise))
+    return checks
 
 
 def _voted(task: Task, candidate: Candidate, checks: Sequence[Callable[[str], str | None]]) -> Candidate:

@@ -1,8 +1,8 @@
 """Tunes a model on encoded examples with TRL's SFTTrainer and PEFT, and goes on where it was killed.
 
-Knows nothing about tasks, or how the examples were made. The one module that touches TRL, whose interface moves.
-Every trainer default that changes the outcome is set here by name: TRL alone would turn on mixed precision and
-gradient checkpointing, and take a learning rate that is far too low for LoRA.
+Knows nothing about tasks, or how the examples were made. With `trainer`, the one module that touches TRL, whose
+interface moves. Every trainer default that changes the outcome is set here by name: TRL alone would turn on mixed
+precision and gradient checkpointing, and take a learning rate that is far too low for LoRA.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from metier import storage
-from metier.errors import MetierError
+from metier.errors import MetierError, UserError
 from metier.models.load import load_causal, pick_device
 from metier.records import LossPoint
 from metier.task import EngineSettings, TrainingSettings
 from metier.training.examples import EncodedExample
+from metier.training.trainer import LengthGrouped, answer_trainer_class
+
+JOB = "job"  # folder, inside that of the stage, through which processes are told what to do
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,9 +83,11 @@ def tune(
         progress: Called with (optimiser steps done, 0).
 
     Raises:
+        UserError: The batch cannot be shared by the processes there are.
         MetierError: The loss became NaN.
     """
     import transformers
+    from accelerate import PartialState
     from peft import LoraConfig
     from torch.utils.tensorboard import SummaryWriter
     from transformers.integrations import TensorBoardCallback
@@ -90,6 +95,14 @@ def tune(
 
     transformers.logging.set_verbosity_error()
     device = pick_device(engine.device)
+    state = PartialState(cpu=device == "cpu")
+    if state.num_processes > 1 and device == "cuda":
+        device = f"cuda:{state.local_process_index}"
+    if settings.batch_size % state.num_processes:
+        raise UserError(
+            f"training.batch_size={settings.batch_size} cannot be shared by {state.num_processes} processes",
+            hint="make it a multiple of launch.processes",
+        )
     lora = settings.method == "lora"
     # Full tuning needs float32 master weights: in bfloat16 a step of 5e-5 is rounded away. LoRA's own weights are
     # float32 whatever the base is in.
@@ -100,6 +113,8 @@ def tune(
         trust_remote_code=engine.trust_remote_code,
     )
     rate = settings.learning_rate or default_learning_rate(settings.method, loaded.config.get_text_config().hidden_size)
+    trained = sum(e.trained_tokens for e in train) * settings.epochs
+    filling, held_filling = (_filling(len(x), settings.batch_size, state.num_processes) for x in (train, holdout))
     steps_an_epoch = math.ceil(len(train) / settings.batch_size)
     total = steps_an_epoch * settings.epochs
     checkpoints, epochs = folder / "checkpoints", folder / "epochs"
@@ -107,15 +122,15 @@ def tune(
         SFTConfig,
         output_dir=str(checkpoints),
         num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=settings.batch_size,
+        per_device_train_batch_size=settings.batch_size // state.num_processes,
+        per_device_eval_batch_size=settings.batch_size // state.num_processes,
         gradient_accumulation_steps=1,
         learning_rate=rate,
         lr_scheduler_type="linear",
         warmup_steps=round(total * settings.warmup_share),
         weight_decay=settings.weight_decay,
         max_grad_norm=1.0,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
         bf16=not lora and engine.dtype != "float32" and _bf16_is_fast(device),
         fp16=False,
         gradient_checkpointing=settings.gradient_checkpointing,
@@ -139,12 +154,15 @@ def tune(
         data_seed=seed,
     )
     transformers.set_seed(seed)
+    keeper = _keeper(checkpoints, epochs, progress)
     trainer = _quietly(
-        _trainer_class(),
+        answer_trainer_class(),
+        held_out=len(holdout),
+        order=LengthGrouped([len(e.input_ids) for e in train], settings.batch_size, seed, len(filling)),
         model=loaded,
         args=args,
-        train_dataset=_dataset(train),
-        eval_dataset=_dataset(holdout) if holdout else None,
+        train_dataset=_dataset([*train, *filling]),
+        eval_dataset=_dataset([*holdout, *held_filling]) if holdout else None,
         processing_class=tokenizer,
         peft_config=LoraConfig(
             r=settings.lora_rank,
@@ -156,13 +174,16 @@ def tune(
         if lora
         else None,
         callbacks=[
-            _callback(checkpoints, epochs, progress),
-            TensorBoardCallback(SummaryWriter(str(folder / "tensorboard"))),
+            keeper,
+            *([TensorBoardCallback(SummaryWriter(str(folder / "tensorboard")))] * state.is_main_process),
         ],
     )
+    keeper.trainer = trainer
     trainer.remove_callback(transformers.PrinterCallback)
+    with state.main_process_first():
+        resumed = _last_whole_checkpoint(checkpoints)
     with storage.explained(checkpoints):
-        _quietly(trainer.train, resume_from_checkpoint=_last_whole_checkpoint(checkpoints))
+        _quietly(trainer.train, resume_from_checkpoint=resumed)
     losses = _losses(trainer.state.log_history)
     if any(p.train is not None and not math.isfinite(p.train) for p in losses):
         raise MetierError(
@@ -170,15 +191,29 @@ def tune(
         )
     epoch = _best_epoch(losses, settings.epochs)
     result = folder / ("adapter" if lora else "model")
+    if state.is_main_process:
+        _put_in_place(epochs / f"epoch-{epoch}", result, tokenizer)
+    return Tuned(result, losses, epoch, rate, trained)
+
+
+def _put_in_place(kept: Path, result: Path, tokenizer: Any) -> None:
+    """Make the kept epoch's weights, with the tokenizer, the result."""
     partial = result.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     with storage.explained(result):
-        shutil.copytree(epochs / f"epoch-{epoch}", partial)
+        shutil.copytree(kept, partial)
         tokenizer.save_pretrained(str(partial))
     _sort_targets(partial / "adapter_config.json")
     storage.replace_folder(partial, result)
-    trained = sum(e.trained_tokens for e in train) * settings.epochs
-    return Tuned(result, losses, epoch, rate, trained)
+
+
+def _filling(examples: int, batch_size: int, processes: int) -> list[EncodedExample]:
+    """Return examples of no answer that make the last batch whole, so that processes share each batch alike.
+
+    accelerate would take the first examples a second time instead, and the loss would depend on the processes.
+    """
+    missing = -examples % batch_size if processes > 1 else 0
+    return [EncodedExample((0, 0), (-100, -100))] * missing
 
 
 def _sort_targets(config: Path) -> None:
@@ -193,6 +228,7 @@ def discard_checkpoints(folder: Path) -> None:
     """Remove what tuning kept in a folder only to be able to go on; call it once the stage is finished."""
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     shutil.rmtree(folder / "epochs", ignore_errors=True)
+    shutil.rmtree(folder / JOB, ignore_errors=True)
 
 
 def _dataset(examples: Sequence[EncodedExample]) -> Any:
@@ -210,54 +246,32 @@ def _quietly(make: Callable[..., Any], **arguments: Any) -> Any:
         return make(**arguments)
 
 
-def _trainer_class() -> type[Any]:
-    """Return SFTTrainer with logits computed at the answer's positions alone.
-
-    On a CPU TRL projects every position of the prompt onto the vocabulary, in float32: with short answers that took
-    two thirds of a step (measured on a 135M model, 110 tokens an example, 2 of them trained).
-    """
-    import torch
-    from trl import SFTTrainer
-
-    class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
-        def compute_loss(
-            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> Any:
-            trained = inputs["labels"] != -100
-            # The logits that predict a token stand one position before it.
-            predicting = torch.zeros_like(trained)
-            predicting[:, :-1] = trained[:, 1:]
-            outputs = model(
-                input_ids=inputs["input_ids"],
-                attention_mask=inputs["attention_mask"],
-                use_cache=False,
-                logits_to_keep=predicting,
-            )
-            targets = inputs["labels"][:, 1:][trained[:, 1:]]
-            total = torch.nn.functional.cross_entropy(outputs.logits.float(), targets, reduction="sum")
-            loss = total / (len(targets) if num_items_in_batch is None else num_items_in_batch)
-            return (loss, outputs) if return_outputs else loss
-
-    return AnswerTrainer
-
-
-def _callback(checkpoints: Path, epochs: Path, progress: Callable[[int, int], None] | None) -> Any:
+def _keeper(checkpoints: Path, epochs: Path, progress: Callable[[int, int], None] | None) -> Any:
     """Return a trainer callback that marks whole checkpoints, keeps every epoch's weights, and reports progress."""
     from transformers import TrainerCallback
 
     class Keeper(TrainerCallback):  # type: ignore[misc]
+        trainer: Any = None
+
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if progress:
                 progress(state.global_step, 0)
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            storage.write_text(checkpoints / f"checkpoint-{state.global_step}" / "whole", "")
+            self.trainer.accelerator.wait_for_everyone()
+            if state.is_world_process_zero:
+                storage.write_text(checkpoints / f"checkpoint-{state.global_step}" / "whole", "")
 
         def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+            # Sharded weights are gathered by all processes together; the first writes them.
+            sharded = self.trainer.is_fsdp_enabled
+            weights = self.trainer.accelerator.get_state_dict(self.trainer.model_wrapped) if sharded else None
+            if not state.is_world_process_zero:
+                return
             final = epochs / f"epoch-{round(state.epoch)}"
             partial = final.with_suffix(".partial")
             with storage.explained(final):
-                model.save_pretrained(str(partial), safe_serialization=True)
+                model.save_pretrained(str(partial), safe_serialization=True, state_dict=weights)
             storage.replace_folder(partial, final)
 
     return Keeper()

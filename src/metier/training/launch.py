@@ -1,0 +1,147 @@
+"""Trains in several processes through accelerate, and brings the result back as if it had been one.
+
+The job is put on file, ``accelerate launch`` (on processors, where accelerate would want MPI: torchrun, which sets the
+same environment) starts `worker` once for each process, and the first of them reports its steps. A process that dies
+takes the others with it; the next start goes on from the last whole checkpoint, with any number of processes.
+
+Knows nothing about tasks, or how training is done.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import importlib.resources
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from metier import storage
+from metier.errors import MetierError, UserError
+from metier.models.load import pick_device
+from metier.records import LossPoint
+from metier.task import EngineSettings, LaunchSettings, TrainingSettings
+from metier.training.examples import EncodedExample
+from metier.training.tune import JOB, Tuned
+from metier.training.worker import STEP, write_job
+
+_CONFIGS = ("ddp", "fsdp2")
+_TOLD = 12  # lines of a failed process's last words that are shown
+_GRACE = 20.0  # seconds a stopped process has to go by itself
+
+
+def tune_in_processes(
+    model: Path,
+    train: Sequence[EncodedExample],
+    holdout: Sequence[EncodedExample],
+    settings: TrainingSettings,
+    engine: EngineSettings,
+    *,
+    launch: LaunchSettings,
+    folder: Path,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tuned:
+    """Tune a model in several processes; arguments and result as in `tune.tune`.
+
+    Raises:
+        UserError: The launch settings cannot be met.
+        MetierError: A process failed or was killed; what was done is kept.
+    """
+    job = folder / JOB
+    shutil.rmtree(job, ignore_errors=True)
+    write_job(job, model, train, holdout, settings, engine, seed)
+    command, environment = _command(launch, pick_device(engine.device))
+    last: collections.deque[str] = collections.deque(maxlen=_TOLD)
+    with _started([*command, "-m", "metier.training.worker", str(job)], environment) as process:
+        for line in process.stdout or ():
+            if line.startswith(STEP) and line[len(STEP) :].strip().isdigit():
+                if progress:
+                    progress(int(line[len(STEP) :]), 0)
+            elif line.strip():
+                last.append(line.rstrip())
+        code = process.wait()
+    if (job / "error.json").exists():
+        told = storage.read_json(job / "error.json")
+        kind = UserError if told["exit_code"] == UserError.exit_code else MetierError
+        raise kind(told["message"], hint=told["hint"])
+    if code or not (job / "tuned.json").exists():
+        raise MetierError(
+            f"training in several processes failed (exit code {code}). The last it said:\n  " + "\n  ".join(last),
+            hint="the same command continues from the last checkpoint; launch.processes=1 trains in this process",
+        )
+    found = storage.read_json(job / "tuned.json")
+    found["losses"] = tuple(LossPoint(**point) for point in found["losses"])
+    return Tuned(**{**found, "folder": folder / found["folder"]})
+
+
+def _command(launch: LaunchSettings, device: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command that starts the processes, and what it adds to the environment."""
+    if launch.accelerate_config is not None:
+        config = _config(launch.accelerate_config)
+        asked = ["--num_processes", str(launch.processes)] if launch.processes > 1 else []
+        return [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config), *asked], {}
+    if device == "cpu":
+        # Processes that all use all cores wait for each other more than they work.
+        threads = max(1, len(os.sched_getaffinity(0)) // launch.processes) if hasattr(os, "sched_getaffinity") else 1
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        return [*torchrun, "--nproc_per_node", str(launch.processes)], {"OMP_NUM_THREADS": str(threads)}
+    return [
+        *(sys.executable, "-m", "accelerate.commands.launch"),
+        *("--config_file", str(_config("ddp")), "--num_processes", str(launch.processes)),
+    ], {}
+
+
+def _config(name: str) -> Path:
+    """Return an accelerate config file: one of ours by name, or the user's."""
+    if name in _CONFIGS:
+        return Path(str(importlib.resources.files("metier.training") / "configs" / f"{name}.yaml"))
+    path = Path(name)
+    if not path.is_file():
+        raise UserError(
+            f"launch.accelerate_config: there is no file {name}",
+            hint=f"accelerate config writes one; ready ones are {' and '.join(_CONFIGS)}",
+        )
+    return path
+
+
+@contextlib.contextmanager
+def _started(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Start a command whose workers end when this process does, however it ends."""
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        stdin=subprocess.PIPE,  # held open while this process lives: the workers end when it closes
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+def describe(launch: LaunchSettings) -> str:
+    """Return how many processes train, for the progress line; empty for one."""
+    if launch.accelerate_config is not None:
+        return f", as {launch.accelerate_config} says"
+    return f", in {launch.processes} processes" if launch.processes > 1 else ""
+
+
+def wanted(launch: LaunchSettings) -> bool:
+    """Whether training is to happen in processes of its own."""
+    return launch.processes > 1 or launch.accelerate_config is not None

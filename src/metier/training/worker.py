@@ -1,0 +1,85 @@
+"""One of several training processes: reads the job from its folder, tunes, and the first puts the result there.
+
+Started by `launch` through accelerate, which says by the environment how many there are and which one this is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from metier import storage
+from metier.errors import MetierError
+from metier.task import EngineSettings, TrainingSettings
+from metier.training.examples import EncodedExample
+from metier.training.tune import tune
+
+STEP = "@step "  # begins a line that says how many steps are done
+
+
+def write_job(
+    job: Path,
+    model: Path,
+    train: Sequence[EncodedExample],
+    holdout: Sequence[EncodedExample],
+    settings: TrainingSettings,
+    engine: EngineSettings,
+    seed: int,
+) -> None:
+    """Put on file what `tune.tune` is to be called with."""
+    for name, examples in (("train", train), ("holdout", holdout)):
+        storage.write_lines(job / f"{name}.jsonl", [dataclasses.asdict(e) for e in examples])
+    asked = {"settings": settings.model_dump(mode="json"), "engine": engine.model_dump(mode="json")}
+    storage.write_json(job / "job.json", {"model": str(model), "seed": seed, **asked})
+
+
+def main() -> None:
+    """Do the job in the folder that is named on the command line."""
+    threading.Thread(target=_end_with_the_run, daemon=True).start()
+    job = Path(sys.argv[1])
+    try:
+        _work(job)
+    except MetierError as error:
+        # The one that started it says it to the user, in these words and with this exit code.
+        told = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        storage.write_json(job / "error.json", told)
+        sys.exit(error.exit_code)
+
+
+def _work(job: Path) -> None:
+    asked = storage.read_json(job / "job.json")
+    first = int(os.environ.get("RANK", "0")) == 0
+    tuned = tune(
+        Path(asked["model"]),
+        _examples(job / "train.jsonl"),
+        _examples(job / "holdout.jsonl"),
+        TrainingSettings.model_validate(asked["settings"]),
+        EngineSettings.model_validate(asked["engine"]),
+        folder=job.parent,
+        seed=asked["seed"],
+        progress=_say if first else None,
+    )
+    if first:
+        storage.write_json(job / "tuned.json", {**dataclasses.asdict(tuned), "folder": tuned.folder.name})
+
+
+def _examples(path: Path) -> list[EncodedExample]:
+    return [EncodedExample(tuple(r["input_ids"]), tuple(r["labels"])) for r in storage.read_lines(path)]
+
+
+def _say(steps: int, tokens: int) -> None:
+    print(f"{STEP}{steps}", flush=True)
+
+
+def _end_with_the_run() -> None:
+    """End this process when the one that started it is gone: two runs must never write one folder."""
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from metier.errors import MetierError, UserError
+from metier.prompts import PromptFormat
+from metier.records import Example
+from metier.task import EngineSettings, LaunchSettings, TrainingSettings
+from metier.training.examples import EncodedExample, encode_examples
+from metier.training.launch import tune_in_processes
+from metier.training.tune import Tuned, tune
+
+# 21 examples in batches of 4: the last batch is not whole.
+PAIRS = [Example(f"case {'of the parcel ' * (i % 4)}{i}", "billing" if i % 3 else "delivery") for i in range(21)]
+SETTINGS = TrainingSettings(epochs=2, batch_size=4, learning_rate=1e-3, checkpoint_steps=2)
+ENGINE = EngineSettings(dtype="float32", device="cpu")
+TWO = LaunchSettings(processes=2)
+
+
+def encoded(folder: Path) -> list[EncodedExample]:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return encode_examples(PAIRS, "Name the team.", (), PromptFormat(tokenizer), tokenizer, 200)[0]
+
+
+def curve(tuned: Tuned) -> list[float]:
+    return [p.train if p.train is not None else p.holdout or 0.0 for p in tuned.losses]
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+    examples = encoded(tiny_model)
+    folder = tmp_path_factory.mktemp("alone")
+    return tune(tiny_model, examples, examples[:5], SETTINGS, ENGINE, folder=folder, seed=0)
+
+
+def test_two_processes_have_the_loss_curve_of_one(tiny_model: Path, tmp_path: Path, alone: Tuned) -> None:
+    examples, seen = encoded(tiny_model), []
+    tuned = tune_in_processes(
+        tiny_model,
+        examples,
+        examples[:5],
+        SETTINGS,
+        ENGINE,
+        launch=TWO,
+        folder=tmp_path,
+        seed=0,
+        progress=lambda done, tokens: seen.append(done),
+    )
+    assert seen == list(range(1, 13))
+    assert curve(tuned) == pytest.approx(curve(alone), abs=1e-3)
+    assert (tuned.epoch, tuned.trained_tokens) == (alone.epoch, alone.trained_tokens)
+    assert (tuned.folder / "adapter_model.safetensors").exists() and (tuned.folder / "tokenizer.json").exists()
+
+
+def test_training_goes_on_after_one_of_two_processes_was_killed(tiny_model: Path, tmp_path: Path, alone: Tuned) -> None:
+    examples = encoded(tiny_model)
+    given: dict[str, Any] = {"launch": TWO, "folder": tmp_path, "seed": 0}
+
+    def kill_one(done: int, tokens: int) -> None:
+        if done == 5:
+            workers = [p for p in psutil.Process().children(recursive=True) if "metier.training.worker" in p.cmdline()]
+            ours = [p for p in workers if "torch.distributed.run" not in p.cmdline()]
+            os.kill(ours[-1].pid, signal.SIGKILL)
+
+    with pytest.raises(MetierError, match="several processes failed"):
+        tune_in_processes(tiny_model, examples, examples[:5], SETTINGS, ENGINE, progress=kill_one, **given)
+    seen: list[int] = []
+    tuned = tune_in_processes(
+        tiny_model, examples, examples[:5], SETTINGS, ENGINE, progress=lambda done, _: seen.append(done), **given
+    )
+    assert seen[0] > 1  # it went on, it did not start again
+    assert curve(tuned) == pytest.approx(curve(alone), abs=1e-3)
+
+
+def test_workers_end_when_the_process_that_started_them_does(tiny_model: Path, tmp_path: Path) -> None:
+    examples = encoded(tiny_model)
+    slow = SETTINGS.model_copy(update={"epochs": 1000})
+    stop = threading.Event()
+
+    def interrupt(done: int, tokens: int) -> None:
+        if not stop.is_set():
+            stop.set()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune_in_processes(
+            tiny_model, examples, (), slow, ENGINE, launch=TWO, folder=tmp_path, seed=0, progress=interrupt
+        )
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        left = [p for p in psutil.Process().children(recursive=True) if "metier.training.worker" in p.cmdline()]
+        if not left:
+            break
+        time.sleep(0.2)
+    assert not left
+
+
+def test_what_cannot_be_launched_is_said(tiny_model: Path, tmp_path: Path) -> None:
+    examples = encoded(tiny_model)
+    odd = SETTINGS.model_copy(update={"batch_size": 3})
+    with pytest.raises(MetierError, match="cannot be shared by 2 processes"):
+        tune_in_processes(tiny_model, examples, (), odd, ENGINE, launch=TWO, folder=tmp_path, seed=0)
+    nowhere = LaunchSettings(accelerate_config="nowhere.yaml")
+    with pytest.raises(UserError, match="there is no file nowhere.yaml"):
+        tune_in_processes(tiny_model, examples, (), SETTINGS, ENGINE, launch=nowhere, folder=tmp_path, seed=0)
