@@ -36,7 +36,9 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(help="Settings that override the file's: training.epochs=2 …", metavar="[KEY=VALUE]…"),
 ]
-Out = Annotated[Path | None, typer.Option("--out", help="Run folder (default: runs/NAME).")]
+Out = Annotated[
+    str | None, typer.Option("--out", help="Run folder, or its URL: s3://bucket/runs/NAME (default: runs/NAME).")
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="Overrides the file's seed.")]
 Limit = Annotated[int | None, typer.Option("--limit", help="At most so many test rows, drawn by the seed.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="The whole way on a handful of rows, to see that it works.")]
@@ -182,7 +184,9 @@ def report(
 
 @app.command()
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", metavar="RUN…", show_default=False)],
+    runs: Annotated[
+        list[str], typer.Argument(help="Folders of finished runs, or their URLs.", metavar="RUN…", show_default=False)
+    ],
     html: Annotated[Path | None, typer.Option("--html", help="Write the comparison as a page too.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -191,9 +195,10 @@ def compare(
 
     from metier.evaluation.compare_runs import compare_runs
     from metier.pipeline.load_run import load_runs
+    from metier.remote import local
     from metier.report.compared import compared_json, compared_sentences, compared_tables, write_compared
 
-    compared = compare_runs(load_runs(runs))
+    compared = compare_runs(load_runs([local(run) for run in runs]))
     console = Console(stderr=as_json)
     for table in compared_tables(compared):
         console.print(table)
@@ -250,7 +255,7 @@ def validate(task_file: TaskFile, overrides: Overrides = None) -> None:
     print(f"{task_file}: fine ({len(task.examples)} examples, model {task.model}, recipe {task.recipe})")
     for key, path in (("train", task.train), ("test", task.test)):
         if path:
-            file = read_examples(Path(path), labels=task.labels)
+            file = read_examples(path, labels=task.labels)
             notes = f", {file.duplicates} duplicates left out" if file.duplicates else ""
             print(f"{key}: {path}: {len(file.examples)} rows{notes}")
 
@@ -409,22 +414,23 @@ def _task(file: Path, overrides: list[str] | None, seed: int | None, limit: int 
     return load_task(file, settings)
 
 
-def _stages(task: Task, out: Path | None, smoke: bool, budget: str | None, quiet: bool, until: str) -> RunFacts | None:
+def _stages(task: Task, out: str | None, smoke: bool, budget: str | None, quiet: bool, until: str) -> RunFacts | None:
     # Set before any of these libraries is imported: their own bars and notes would break up the progress lines.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from metier.pipeline.run import run_task
     from metier.progress import Reporter
+    from metier.remote import run_folder
 
-    folder = out or Path("runs") / (f"{task.name}-smoke" if smoke else task.name)
-    if budget is not None:
-        from metier.plan import fit_to_budget, parse_time
-
-        task = fit_to_budget(task, parse_time(budget), folder)
     if smoke and not quiet:
         print("smoke: a handful of rows to see that it works; the scores mean nothing", file=sys.stderr)
-    return run_task(task, folder, Reporter(quiet=quiet), until=until)
+    with run_folder(out or str(Path("runs") / (f"{task.name}-smoke" if smoke else task.name))) as folder:
+        if budget is not None:
+            from metier.plan import fit_to_budget, parse_time
+
+            task = fit_to_budget(task, parse_time(budget), folder)
+        return run_task(task, folder, Reporter(quiet=quiet), until=until)
 
 
 def _print_facts(facts: RunFacts, as_json: bool) -> None:

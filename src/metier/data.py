@@ -16,6 +16,7 @@ from typing import Any
 
 from metier.errors import UserError
 from metier.records import Example
+from metier.remote import local
 from metier.rowfiles import read_rows
 
 _TOLD = 5  # problems listed in one error
@@ -45,11 +46,11 @@ class ExampleFile:
     sha256: str
 
 
-def read_examples(path: Path, *, labels: tuple[str, ...] | None, split: str = "test") -> ExampleFile:
+def read_examples(name: str | Path, *, labels: tuple[str, ...] | None, split: str = "test") -> ExampleFile:
     """Read labelled pairs.
 
     Args:
-        path: A file or folder, or a data set's hub id (owner/name).
+        name: A file or folder, a URL that fsspec opens, or a data set's hub id (owner/name).
         labels: The possible outputs; None: any text.
         split: Which split of a hub data set to read.
 
@@ -58,6 +59,7 @@ def read_examples(path: Path, *, labels: tuple[str, ...] | None, split: str = "t
             wrong; told with their lines.
         MetierError: The hub does not give the data set.
     """
+    path = local(name)
     pairs: list[Example] = []
     told: list[str] = []
     wrong = 0

@@ -79,8 +79,8 @@ def estimate(task: Task, rates: Rates | None = None) -> Plan:
 
     if rates is None:
         rates = measure(task, bench)
-    test = read_examples(Path(task.test), labels=task.labels) if task.test else None
-    train = read_examples(Path(task.train), labels=task.labels) if task.train else None
+    test = read_examples(task.test, labels=task.labels) if task.test else None
+    train = read_examples(task.train, labels=task.labels) if task.train else None
     rows = min(len(test.examples), task.evaluation.limit or len(test.examples)) if test else 0
     examples = [Example(e.input, e.output) for e in task.examples]
     size = _mean(tokens(e.input) for e in examples)

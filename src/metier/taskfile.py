@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from metier import storage
 from metier.errors import UserError
 from metier.recipes import recipe_settings
+from metier.remote import is_url
 from metier.rowfiles import is_hub_id
 from metier.task import RecipeName, Task
 from metier.yamltext import Key, key_name, parse, read_text
@@ -234,6 +235,8 @@ def _with_paths(task: Task, path: Path, lines: Mapping[Key, int]) -> Task:
 
 
 def _is_path(key: str, value: str, there: Path) -> bool:
+    if is_url(value):
+        return False
     if key == "model":
         return value.startswith((".", "/", "~")) or value.endswith(".gguf") or there.is_dir()
     return there.exists() or not is_hub_id(value)

@@ -13,6 +13,7 @@ from metier.models import fetch
 from metier.models.catalogue import CATALOGUE
 from metier.models.gguf_file import check_gguf, convert_gguf
 from metier.models.hub import from_hub
+from metier.remote import is_url, local
 
 # The first character keeps ./folder and ../folder, which are not there, from being asked of the hub.
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -43,7 +44,7 @@ def resolve_model(spec: str, *, trust_remote_code: bool = False) -> ModelFiles:
     """Return the files of a model, brought here if need be.
 
     Args:
-        spec: Catalogue name, folder, ``.gguf`` file, or hub id (owner/name).
+        spec: Catalogue name, folder, ``.gguf`` file, URL of one of them, or hub id (owner/name).
         trust_remote_code: Bring a hub model's own code too.
 
     Raises:
@@ -52,6 +53,8 @@ def resolve_model(spec: str, *, trust_remote_code: bool = False) -> ModelFiles:
     """
     if spec in CATALOGUE:
         return _described(fetch.fetch_model(spec), spec)
+    if is_url(spec):
+        spec = str(local(spec))
     path = Path(spec).expanduser()
     if spec.lower().endswith(".gguf"):
         return _from_gguf(path)

@@ -46,8 +46,8 @@ def run_task(task: Task, folder: Path, reporter: Reporter, *, until: str = "repo
         NotEnoughData: Synthesis left too few pairs to train on.
         MetierError: A stage failed; what was done is kept.
     """
-    train = read_examples(Path(task.train), labels=task.labels) if task.train else None
-    test = read_examples(Path(task.test), labels=task.labels) if task.test else None
+    train = read_examples(task.train, labels=task.labels) if task.train else None
+    test = read_examples(task.test, labels=task.labels) if task.test else None
     if task.train is None and task.train_use == "instead":
         raise UserError("train_use: instead, but there is no train file", hint="name one with train:, or use mixed")
     if test is not None:
