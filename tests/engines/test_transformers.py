@@ -109,17 +109,50 @@ def test_short_memory_halves_the_batch(tiny_model: Path, monkeypatch: pytest.Mon
     one = engine(tiny_model)
     asked = [GenerationRequest(p, max_tokens=5) for p in prompts_of(one)]
     expected = one.generate(asked)
-    whole = one._generate_batch
+    whole = one._forward.prefill
 
-    def short(batch: Any, requests: Any) -> Any:
-        if len(batch) > 2:
+    def short(prefix: Any, rests: Any) -> Any:
+        if len(rests) > 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
-        return whole(batch, requests)
+        return whole(prefix, rests)
 
-    monkeypatch.setattr(one, "_generate_batch", short)
+    monkeypatch.setattr(one._forward, "prefill", short)
     with pytest.warns(UserWarning, match="batches are halved") as caught:
         assert one.generate(asked) == expected
     assert len(caught) == 1
+
+
+def test_prompts_that_wait_are_joined_on_without_changing_what_anyone_says(tiny_model: Path) -> None:
+    one = engine(tiny_model, batch_rows=6)
+    start = prompts_of(one)[0]
+    asked = [
+        GenerationRequest(
+            Prompt(start.text + " parcel" * (i * 5 % 7), start.shared),
+            samples=1 + i % 3,
+            max_tokens=1 + i * 7 % 23,
+            temperature=1.0,
+            seed=i,
+        )
+        for i in range(20)
+    ]
+    prefills = one._forward.prefill
+    widths: list[int] = []
+    one._forward.prefill = lambda prefix, rests: widths.append(len(rests)) or prefills(prefix, rests)  # type: ignore
+    together = one.generate(asked)
+    assert 3 < len(widths) < len(asked)
+    assert together == [engine(tiny_model).generate([a])[0] for a in asked]
+
+
+def test_many_and_long_continuations_are_scored_as_few_and_short_ones_are(tiny_model: Path) -> None:
+    one = engine(tiny_model)
+    prompts = prompts_of(one)
+    few = ("billing", "x")
+    many = (*few, *(f"{i} a rather long answer of several tokens, none of which is a label" for i in range(12)))
+    short = one.score([ScoringRequest(p, few) for p in prompts])
+    long = one.score([ScoringRequest(p, many) for p in prompts])
+    for prompt, one_few, one_many in zip(prompts, short, long, strict=True):
+        assert one_few.logprobs == pytest.approx(one_many.logprobs[:2], abs=1e-3)
+        assert one_many.logprobs == pytest.approx([plain_score(one, prompt, a) for a in many], abs=1e-3)
 
 
 @pytest.mark.model
@@ -130,3 +163,25 @@ def test_the_real_model_knows_a_capital(smollm2: Path) -> None:
     assert "Paris" in got.texts[0]
     (scored,) = one.score([ScoringRequest(prompt, ("Paris", "Potato"))])
     assert scored.logprobs[0] > scored.logprobs[1] + 3
+
+
+def test_grouped_attention_is_torchs_own(tiny_model: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from metier.engines.attention import NAME, use_grouped
+
+    plain: Any = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
+    grouped: Any = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
+    use_grouped(grouped)
+    assert grouped.config._attn_implementation == NAME
+    ids = torch.randint(3, 300, (3, 9))
+    mask = torch.ones(3, 9, dtype=torch.long)
+    mask[0, :4] = 0
+    with torch.no_grad():
+        outs = []
+        for model in (plain, grouped):
+            read = model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1], use_cache=True)
+            out = model(input_ids=ids[:, -1:], attention_mask=mask, past_key_values=read.past_key_values)
+            outs.append(torch.cat([read.logits, out.logits], dim=1))
+    torch.testing.assert_close(outs[0][1:], outs[1][1:])
+    torch.testing.assert_close(outs[0][0, 4:], outs[1][0, 4:])

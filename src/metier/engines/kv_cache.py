@@ -40,13 +40,14 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         self.values = self._value_buffer[:, :, :end]
         return self.keys, self.values
 
-    def set_rows(self, rows: torch.Tensor) -> None:
-        """Keep (or repeat) the given rows, in the given order."""
+    def set_rows(self, rows: torch.Tensor, unused: int = 0) -> None:
+        """Keep (or repeat) the given rows, in the given order, without their first ``unused`` columns."""
         if self._key_buffer is None or self._value_buffer is None:
             return
         # Only what is filled is copied; the room to spare is made again at the next growth.
-        self._key_buffer = self._key_buffer[rows, :, : self._length]
-        self._value_buffer = self._value_buffer[rows, :, : self._length]
+        self._key_buffer = self._key_buffer[rows, :, unused : self._length]
+        self._value_buffer = self._value_buffer[rows, :, unused : self._length]
+        self._length -= unused
         self.keys, self.values = self._key_buffer, self._value_buffer
 
     def _grown(self, buffer: torch.Tensor | None, like: torch.Tensor, capacity: int) -> torch.Tensor:
@@ -73,10 +74,27 @@ def cache_from_prefix(prefix: DynamicCache | None, layers: int, rows: int) -> Dy
     return cache
 
 
-def set_rows(cache: DynamicCache, rows: torch.Tensor) -> None:
-    """Keep (or repeat) rows of every layer; ``rows`` is an index ``[new_rows]``."""
+def set_rows(cache: DynamicCache, rows: torch.Tensor, unused: int = 0) -> None:
+    """Keep (or repeat) rows of every layer, without the first columns; ``rows`` is an index ``[new_rows]``."""
     for layer in cache.layers:
-        layer.set_rows(rows)
+        layer.set_rows(rows, unused)
+
+
+def joined(one: DynamicCache, other: DynamicCache) -> DynamicCache:
+    """Return both caches' rows in one; the shorter is padded on the left, so that both end in the same column."""
+    cache = new_cache(len(one.layers))
+    for layer, first, second in zip(cache.layers, one.layers, other.layers, strict=True):
+        width = max(first.keys.shape[2], second.keys.shape[2])
+        layer.update(*(_stacked(a, b, width) for a, b in ((first.keys, second.keys), (first.values, second.values))))
+    return cache
+
+
+def _stacked(one: torch.Tensor, other: torch.Tensor, width: int) -> torch.Tensor:
+    _, heads, _, size = one.shape
+    both = one.new_zeros(len(one) + len(other), heads, width, size)
+    both[: len(one), :, width - one.shape[2] :] = one
+    both[len(one) :, :, width - other.shape[2] :] = other
+    return both
 
 
 def cache_from_rows(cache: DynamicCache, rows: torch.Tensor, layers: int) -> DynamicCache:

@@ -8,7 +8,7 @@ from metier.engines.base import Generation, GenerationRequest
 
 
 class Rows:
-    """The tokens of every row of a batch, and which rows have ended."""
+    """The tokens of every row, which rows have ended, and of which of those the caller has said so."""
 
     def __init__(self, requests: list[GenerationRequest], end_tokens: frozenset[int], tokenizer: Any) -> None:
         self._requests = requests
@@ -17,9 +17,11 @@ class Rows:
         self._tokens: list[list[int]] = [[] for _ in requests]
         self._finished = [False] * len(requests)
         self.ended = [False] * len(requests)
+        self.told = [False] * len(requests)
 
-    def add(self, rows: list[int], tokens: list[int]) -> None:
-        """Append one token to each of the rows that have not ended."""
+    def add(self, rows: list[int], tokens: list[int]) -> int:
+        """Append one token to each of the rows that have not ended, and return how many those were."""
+        going = sum(not self.ended[row] for row in rows)
         for row, token in zip(rows, tokens, strict=True):
             if self.ended[row]:
                 continue
@@ -32,6 +34,7 @@ class Rows:
                 self._finished[row] = self.ended[row] = True
             elif len(held) >= request.max_tokens:
                 self.ended[row] = True
+        return going
 
     def generation(self, first: int, last: int) -> Generation:
         """Return rows ``first`` to ``last`` (excluded) as one request's continuations."""

@@ -1,0 +1,192 @@
+"""Writes continuations, many rows at a time: as rows end, waiting prompts take their places.
+
+A batch that only shrinks leaves the machine idle while its longest row goes on. Here ended rows leave, and once enough
+places are free, the next prompts are read and joined on, until none waits. Each row draws from its own random stream by
+its own step, so what it says does not hang on its neighbours. Knows nothing about what requests are for.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from metier.engines.base import Generation, GenerationRequest
+from metier.engines.forward import Forward
+from metier.engines.kv_cache import joined, set_rows
+from metier.engines.rows import Rows
+from metier.engines.sampling import next_tokens, uniforms
+
+_REFILL = 4  # prompts are joined on when this part of the places is free: each joining copies the cache
+_LEAVE = 8  # ended rows leave when this part of the rows has ended: each leaving copies it too
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request to continue, as tokens.
+
+    Attributes:
+        key: Whatever the caller knows it by.
+        request: What is asked for.
+        rest: Its prompt's tokens behind the shared beginning.
+    """
+
+    key: int
+    request: GenerationRequest
+    rest: tuple[int, ...]
+
+
+class Decoder:
+    """Decodes requests that share a beginning and a ``top_k``.
+
+    Args:
+        forward: The model.
+        end_tokens: Tokens that end an answer.
+        tokenizer: Turns tokens into text.
+    """
+
+    def __init__(self, forward: Forward, end_tokens: frozenset[int], tokenizer: Any) -> None:
+        self._forward = forward
+        self._end_tokens = end_tokens
+        self._tokenizer = tokenizer
+
+    def decode(
+        self, prefix: tuple[int, ...], waiting: Sequence[Waiting], most_rows: int, most_tokens: int
+    ) -> Iterator[tuple[int, Generation]]:
+        """Yield each request's key and continuations, as they are done.
+
+        Args:
+            prefix: Tokens that all prompts begin with.
+            waiting: The requests; they are begun in this order.
+            most_rows: Rows decoded at once (one request is begun even if its samples are more).
+            most_tokens: Columns times rows held at once, likewise.
+        """
+        forward = self._forward
+        samples = [w.request.samples for w in waiting]
+        owner = np.repeat(np.arange(len(waiting)), samples)  # row -> request
+        first = np.concatenate([[0], np.cumsum(samples)])
+        requests = [waiting[o].request for o in owner.tolist()]
+        rows = Rows(requests, self._end_tokens, self._tokenizer)
+        steps = max(w.request.max_tokens for w in waiting)
+        draws = torch.from_numpy(np.concatenate([_draws(w.request, steps) for w in waiting])).to(forward.device)
+        temperature = torch.tensor([r.temperature for r in requests], device=forward.device)
+        step = torch.zeros(len(owner), dtype=torch.long, device=forward.device)
+        left = collections.Counter(owner.tolist())
+        queue = collections.deque(range(len(waiting)))
+        state: _State | None = None
+        while queue or state is not None:
+            begun = _next_to_begin(queue, waiting, state, len(prefix), most_rows, most_tokens)
+            if begun:
+                read = forward.prefill(prefix, [waiting[w].rest for w in begun])
+                new = torch.tensor([r for w in begun for r in range(first[w], first[w + 1])], device=forward.device)
+                spread = torch.tensor(
+                    [i for i, w in enumerate(begun) for _ in range(samples[w])], device=forward.device
+                )
+                if max(samples[w] for w in begun) > 1:
+                    set_rows(read.cache, spread)
+                    read.mask, read.positions, read.logits = (
+                        t[spread] for t in (read.mask, read.positions, read.logits)
+                    )
+                fresh = _State(read.cache, read.mask, read.positions, read.logits, new)
+                state = fresh if state is None else _join(state, fresh)
+            assert state is not None
+            live = state.live
+            tokens = next_tokens(
+                state.logits, temperature[live], requests[0].top_k, draws[live, step[live].clamp(max=steps - 1)]
+            )
+            step[live] += 1
+            forward.stats.generated_tokens += rows.add(live.tolist(), tokens.tolist())
+            ended = [i for i, row in enumerate(live.tolist()) if rows.ended[row]]
+            for i in ended:
+                row = int(live[i])
+                if not rows.told[row]:
+                    rows.told[row] = True
+                    left[int(owner[row])] -= 1
+                    if not left[int(owner[row])]:
+                        w = int(owner[row])
+                        yield waiting[w].key, rows.generation(int(first[w]), int(first[w + 1]))
+            if len(ended) == len(live):
+                state = None
+                continue
+            # Dropping ended rows copies the cache, so it waits until some part of them has ended.
+            if len(ended) * _LEAVE >= len(live) or (queue and len(ended) * _REFILL >= most_rows):
+                gone = set(ended)
+                keep = torch.tensor([i for i in range(len(live)) if i not in gone], device=forward.device)
+                state, tokens = state.kept(keep), tokens[keep]
+            state.mask = torch.cat([state.mask, state.mask.new_ones(len(state.live), 1)], dim=1)
+            state.positions = state.positions + 1
+            state.logits = forward.model(
+                input_ids=tokens.unsqueeze(1),
+                attention_mask=state.mask,
+                position_ids=state.positions.unsqueeze(1),
+                past_key_values=state.cache,
+                use_cache=True,
+                logits_to_keep=forward.last,
+            ).logits[:, -1]
+
+
+@dataclasses.dataclass(slots=True)
+class _State:
+    """Rows that are being decoded: their cache, mask, positions and next logits, and which rows they are."""
+
+    cache: Any
+    mask: torch.Tensor
+    positions: torch.Tensor
+    logits: torch.Tensor
+    live: torch.Tensor
+
+    def kept(self, keep: torch.Tensor) -> _State:
+        """Return the state of some of the rows; columns that none of them uses any more are let go."""
+        mask = self.mask[keep]
+        unused = int((mask.sum(dim=0) == 0).long().cumprod(dim=0).sum())
+        set_rows(self.cache, keep, unused)
+        return _State(self.cache, mask[:, unused:], self.positions[keep], self.logits[keep], self.live[keep])
+
+
+def _draws(request: GenerationRequest, steps: int) -> npt.NDArray[np.float32]:
+    """Return the numbers a request's samples draw with, ``[samples, steps]``; its own steps alone shape them."""
+    own = uniforms(request.seed, request.samples, request.max_tokens, request.first_sample)
+    return np.pad(own, ((0, 0), (0, steps - request.max_tokens)))
+
+
+def _join(one: _State, other: _State) -> _State:
+    """Return both states as one, their last columns together."""
+    width = max(one.mask.shape[1], other.mask.shape[1])
+    masks = [torch.nn.functional.pad(s.mask, (width - s.mask.shape[1], 0)) for s in (one, other)]
+    return _State(
+        joined(one.cache, other.cache),
+        torch.cat(masks),
+        torch.cat([one.positions, other.positions]),
+        torch.cat([one.logits, other.logits]),
+        torch.cat([one.live, other.live]),
+    )
+
+
+def _next_to_begin(
+    queue: collections.deque[int],
+    waiting: Sequence[Waiting],
+    state: _State | None,
+    prefix: int,
+    most_rows: int,
+    most_tokens: int,
+) -> list[int]:
+    """Take from the queue what there is room for; nothing while too few places are free to be worth a pass."""
+    held = 0 if state is None else len(state.live)
+    if not queue or (held and (most_rows - held) * _REFILL < most_rows):
+        return []
+    width = 0 if state is None else state.mask.shape[1]
+    begun: list[int] = []
+    while queue:
+        request, rest = waiting[queue[0]].request, waiting[queue[0]].rest
+        width = max(width, prefix + len(rest)) + (0 if begun else request.max_tokens)
+        rows = held + request.samples
+        if (held or begun) and (rows > most_rows or rows * width > most_tokens):
+            break
+        begun.append(queue.popleft())
+        held = rows
+    return begun

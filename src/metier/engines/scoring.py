@@ -1,0 +1,169 @@
+"""Scores continuations of prompts. Knows nothing about what they mean.
+
+A few short continuations of each prompt (labels) are read in the same pass as the prompt: all of them stand behind it,
+side by side, and a mask lets each see the prompt and itself alone. That is one pass over little more than the prompts.
+Many or long continuations are read in a second pass, each behind a copy of its prompt's keys and values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from metier.engines import attention
+from metier.engines.forward import Forward, Prefilled
+from metier.engines.kv_cache import cache_from_rows
+
+_LOGITS_BYTES = 512 * 2**20  # the most that the float32 logits of one step may take
+_BESIDE = 128  # tokens of continuations beside each other, at most: each pays for looking at all the others
+
+
+def score_batch(
+    forward: Forward,
+    prefix: tuple[int, ...],
+    rests: Sequence[Sequence[int]],
+    answers: Sequence[Sequence[Sequence[int]]],
+    rows_at_once: int,
+) -> list[list[float]]:
+    """Return the summed log-probability of every continuation of every prompt.
+
+    Args:
+        forward: The model.
+        prefix: Tokens that all prompts begin with.
+        rests: The rest of each prompt.
+        answers: For each prompt, its continuations as tokens; none is empty.
+        rows_at_once: Copies of a prompt's keys and values held at a time, in the second pass.
+    """
+    beside = max(sum(len(tokens) - 1 for tokens in one) for one in answers)
+    together = 4 * len(rests) * (beside + 1) * forward.vocabulary
+    if beside <= _BESIDE and together <= _LOGITS_BYTES and _sees_all(forward, prefix, rests, beside):
+        return _side_by_side(forward, prefix, rests, answers, beside)
+    read = forward.prefill(prefix, rests)
+    first = read.logits.float().log_softmax(dim=-1)
+    pairs = [(o, tokens) for o, one in enumerate(answers) for tokens in one]
+    longest = max(len(tokens) for _, tokens in pairs)
+    room = _LOGITS_BYTES // (4 * first.shape[-1] * max(1, longest - 1))
+    size = max(1, min(len(pairs), rows_at_once, room))
+    total: list[float] = []
+    for begin in range(0, len(pairs), size):
+        total += _behind_copies(forward, read, first, pairs[begin : begin + size])
+    sums = iter(total)
+    return [[next(sums) for _ in one] for one in answers]
+
+
+def _sees_all(forward: Forward, prefix: tuple[int, ...], rests: Sequence[Sequence[int]], beside: int) -> bool:
+    """Whether every layer lets a token see all before it, so that one mask serves them all."""
+    if forward.model.config._attn_implementation not in ("sdpa", attention.NAME):
+        return False
+    config: Any = forward.model.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if kinds == {"full_attention"} or not (kinds or window):
+        return True
+    length = len(prefix) + max(len(rest) for rest in rests) + beside
+    return kinds <= {"full_attention", "sliding_attention"} and window is not None and length <= window
+
+
+def _side_by_side(
+    forward: Forward,
+    prefix: tuple[int, ...],
+    rests: Sequence[Sequence[int]],
+    answers: Sequence[Sequence[Sequence[int]]],
+    beside: int,
+) -> list[list[float]]:
+    """Read prompts and continuations in one pass.
+
+    Behind its prompt, a row holds the continuations one after the other, each without its last token, which nothing
+    follows. A column of continuation sees the prompt, the columns before it of the same continuation, and itself.
+    """
+    cache, ids, mask, positions = forward.laid_out(prefix, rests)
+    rows, width = ids.shape
+    more = torch.zeros(rows, beside, dtype=torch.long)
+    place = torch.zeros(rows, beside, dtype=torch.long)  # position behind the prompt's last
+    owner = torch.full((rows, beside), -1)
+    for row, one in enumerate(answers):
+        column = 0
+        for number, tokens in enumerate(one):
+            count = len(tokens) - 1
+            more[row, column : column + count] = torch.tensor(tokens[:-1], dtype=torch.long)
+            place[row, column : column + count] = torch.arange(1, count + 1)
+            owner[row, column : column + count] = number
+            column += count
+    seen = _seen(mask, width, owner.to(forward.device))
+    # Logits where a continuation is predicted: the prompt's last column, and all behind it.
+    wanted = torch.arange(width - 1, width + beside, device=forward.device)
+    logits = forward.model(
+        input_ids=torch.cat([ids, more.to(forward.device)], dim=1),
+        attention_mask=seen.unsqueeze(1),
+        position_ids=torch.cat([positions, positions[:, -1:] + place.to(forward.device)], dim=1),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=wanted,
+    ).logits
+    normaliser = logits.float().logsumexp(dim=-1)
+    # Every (row, column, token) whose log-probability is wanted, and the continuation it adds to.
+    at: list[tuple[int, int, int]] = []
+    into: list[int] = []
+    total = 0
+    for row, one in enumerate(answers):
+        column = 0
+        for tokens in one:
+            at += [(row, 0 if step == 0 else column + step, token) for step, token in enumerate(tokens)]
+            into += [total] * len(tokens)
+            column += len(tokens) - 1
+            total += 1
+    rows_at, columns_at, tokens_at = torch.tensor(at, device=forward.device).unbind(dim=1)
+    found = logits[rows_at, columns_at, tokens_at].float() - normaliser[rows_at, columns_at]
+    sums = torch.zeros(total, dtype=torch.double, device=forward.device)
+    sums.index_add_(0, torch.tensor(into, device=forward.device), found.double())
+    values = iter(sums.tolist())
+    return [[next(values) for _ in one] for one in answers]
+
+
+def _seen(mask: torch.Tensor, width: int, owner: torch.Tensor) -> torch.Tensor:
+    """Return which columns each new column may see, ``[rows, width + beside, prefix + width + beside]``."""
+    rows, held = mask.shape
+    beside = owner.shape[1]
+    seen = torch.zeros(rows, width + beside, held + beside, dtype=torch.bool, device=mask.device)
+    before = torch.ones(width, held, dtype=torch.bool, device=mask.device).tril(held - width)
+    there = mask.bool().unsqueeze(1)
+    seen[:, :width, :held] = before & there
+    seen[:, width:, :held] = there
+    same = (owner.unsqueeze(2) == owner.unsqueeze(1)).tril()
+    seen[:, width:, held:] = same
+    # A padding column must see something: a softmax over nothing is not a number.
+    seen[:, torch.arange(width + beside), held - width + torch.arange(width + beside)] = True
+    return seen
+
+
+def _behind_copies(
+    forward: Forward, read: Prefilled, first: torch.Tensor, pairs: Sequence[tuple[int, Sequence[int]]]
+) -> list[float]:
+    """Sum the log-probabilities of each pair's tokens, given the prompts as read and their first distribution."""
+    device = forward.device
+    owner = torch.tensor([o for o, _ in pairs], device=device)
+    starts = torch.tensor([tokens[0] for _, tokens in pairs], device=device)
+    sums = first[owner, starts].double()
+    longest = max(len(tokens) for _, tokens in pairs)
+    if longest == 1:
+        return [float(x) for x in sums.tolist()]
+    ids = torch.zeros(len(pairs), longest, dtype=torch.long)
+    real = torch.zeros(len(pairs), longest, dtype=torch.long)
+    for row, (_, tokens) in enumerate(pairs):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        real[row, : len(tokens)] = 1
+    ids, real = ids.to(device), real.to(device)
+    logits = forward.model(
+        input_ids=ids[:, :-1],
+        attention_mask=torch.cat([read.mask[owner], real[:, :-1]], dim=1),
+        position_ids=read.positions[owner].unsqueeze(1) + torch.arange(1, longest, device=device),
+        past_key_values=cache_from_rows(read.cache, owner, forward.layers),
+        use_cache=True,
+    ).logits
+    # The wanted log-probabilities alone: a softmax over the vocabulary would write as much again as the logits.
+    wanted = logits.gather(2, ids[:, 1:].unsqueeze(2)).squeeze(2).float()
+    logprobs = wanted - logits.float().logsumexp(dim=-1)
+    sums = sums + (logprobs * real[:, 1:]).double().sum(dim=1)
+    return [float(x) for x in sums.tolist()]
