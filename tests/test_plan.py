@@ -5,11 +5,22 @@ from pathlib import Path
 import pytest
 
 from metier.errors import UserError
-from metier.plan import Rates, estimate, fit_to_budget, parse_time
+from metier.pipeline.calibrate import UnitCosts
+from metier.plan import estimate, fit_to_budget, parse_time
 from metier.taskfile import load_task
 from tests.pipeline.test_run import make_task
 
-RATES = Rates(read=1000, write=100, train=300, memory_bytes=10**9)
+COSTS = UnitCosts(
+    load=1.0,
+    raw_input=0.2,
+    survive=0.5,
+    answer={"zero_shot": 0.01, "few_shot": 0.02, "bare": 0.01, "bare_scoring": 0.01, "label_scoring": 0.01},
+    alone={"few_shot": 0.1, "bare": 0.05},
+    example=0.05,
+    tuning=4.0,
+    tokens={"input": 20, "answer": 3, "example": 60},
+    memory_bytes=10**9,
+)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400)])
@@ -25,25 +36,26 @@ def test_what_is_no_time(text: str) -> None:
 
 def test_more_inputs_take_longer(tiny_model: Path, tmp_path: Path) -> None:
     path = make_task(tmp_path, tiny_model)
-    small = estimate(load_task(path, ["synthesis.inputs=100"]), RATES)
-    large = estimate(load_task(path, ["synthesis.inputs=200"]), RATES)
-    assert large.stages["synthesis"] == pytest.approx(2 * small.stages["synthesis"])
+    small = estimate(load_task(path, ["synthesis.inputs=100"]), COSTS)
+    large = estimate(load_task(path, ["synthesis.inputs=200"]), COSTS)
+    assert large.stages["synthesis"] - small.stages["synthesis"] == pytest.approx(100 * COSTS.raw_input)
     assert large.stages["baselines"] == small.stages["baselines"]
     assert large.seconds > small.seconds > 0
 
 
 def test_the_real_measurement_runs(tiny_model: Path, tmp_path: Path) -> None:
     plan = estimate(load_task(make_task(tmp_path, tiny_model)))
-    assert plan.rates.read > 0
-    assert plan.rates.write > 0
+    assert plan.costs.raw_input > 0 and plan.costs.example > 0 and 0 <= plan.costs.survive <= 1
+    assert set(plan.costs.answer) >= {"few_shot", "bare", "label_scoring", "bare_scoring"}
+    assert all(seconds > 0 for seconds in plan.stages.values())
     assert plan.to_dict()["seconds"] == plan.seconds
 
 
 def test_a_budget_is_kept_for_the_next_time(tiny_model: Path, tmp_path: Path) -> None:
     task = load_task(make_task(tmp_path, tiny_model), ["synthesis.inputs=100000"])
-    budget = 0.6 * estimate(task, RATES).seconds
-    fitted = fit_to_budget(task, budget, tmp_path, RATES)
+    budget = 0.6 * estimate(task, COSTS).seconds
+    fitted = fit_to_budget(task, budget, tmp_path, COSTS)
     assert 10_000 <= fitted.synthesis.inputs < 100_000
     assert fit_to_budget(task, budget, tmp_path) == fitted, "from the run folder, not measured again"
     with pytest.raises(UserError, match="does not fit"):
-        fit_to_budget(task, 0.01, tmp_path, RATES)
+        fit_to_budget(task, 0.01, tmp_path, COSTS)

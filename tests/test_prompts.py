@@ -72,3 +72,17 @@ def test_demonstrations_that_fit() -> None:
     assert fitting_demonstrations(examples, count, 10) == ()
     many = [Example(f"input {i}", "b") for i in range(500)]
     assert 0 < len(fitting_demonstrations(many, count, 1000)) < 500
+
+
+def test_a_template_that_refuses_system_messages_is_no_trouble_and_one_that_refuses_all_is_named(
+    tiny_model: Path,
+) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(tiny_model)
+    refuse = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    tokenizer.chat_template = refuse + tokenizer.chat_template
+    assert "late" in PromptFormat(tokenizer).task("Name the team.", (), "late").text
+    tokenizer.chat_template = "{{ raise_exception('nothing is right') }}"
+    with pytest.raises(UserError, match="nothing is right"):
+        PromptFormat(tokenizer).task("Name the team.", (), "late")

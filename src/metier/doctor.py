@@ -70,7 +70,7 @@ def diagnose() -> list[Check]:
         _precision,
         _pip,
     ]
-    return [*(check() for check in checks), _extras(), _hub(), _models()]
+    return [*(check() for check in checks), _engine(), _extras(), _hub(), _models()]
 
 
 def _python() -> Check:
@@ -164,6 +164,34 @@ def _pip() -> Check:
             "python -m ensurepip (it fetches models where no hub answers)",
         )
     return Check("pip", "ok", version("pip"))
+
+
+def _engine() -> Check:
+    """Say which engine to run a model with here, for which job, and why (docs/scale.md has the figures)."""
+    import torch
+
+    if torch.cuda.is_available():
+        if find_spec("vllm") is not None:
+            return Check(
+                "engine", "ok", "set engine.kind=vllm: it writes fastest on a GPU; it scores and runs LoRA too"
+            )
+        mend = "pip install 'metier[vllm]', then engine.kind=vllm"
+        return Check("engine", "slow", "transformers works here; vllm writes several times as fast on a GPU", mend)
+    if cpu_has_bf16():
+        return Check(
+            "engine",
+            "ok",
+            "transformers, for both jobs: on a processor with bfloat16 it writes many texts at once faster than "
+            "llama.cpp (by benchmarks/generation.py), and llama.cpp cannot score labels",
+        )
+    if find_spec("xllamacpp") is not None:
+        return Check("engine", "slow", "without bfloat16, llama.cpp may write faster", "try engine.kind=llamacpp")
+    return Check(
+        "engine",
+        "slow",
+        "transformers; without bfloat16, llama.cpp may write faster (it cannot score labels)",
+        "pip install 'metier[llamacpp]', then engine.kind=llamacpp",
+    )
 
 
 def _extras() -> Check:

@@ -1,36 +1,28 @@
 """Says beforehand how long a run takes and what memory it needs, and fits a run to a time.
 
-The estimate is arithmetic on token counts and three rates (reading, writing, training tokens a second) that are
-measured here in a few seconds with the task's own model. Knows nothing about how stages do their work.
+The estimate is arithmetic on what single pieces of work cost here, which `pipeline.calibrate` measures in about half a
+minute by doing a little of each. Knows nothing about how stages do their work.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metier import storage
 from metier.errors import UserError
-from metier.records import Example
 from metier.task import Task
 
-_TRAIN_SHARE = 0.3  # training reads a token this much as fast as inference: forward, backward, and LoRA's own work
-_TAILS = 2.5  # a batch of inputs lasts until its longest has ended, long after most have
+if TYPE_CHECKING:
+    from metier.pipeline.calibrate import UnitCosts
+
 _UNITS = {"s": 1, "m": 60, "h": 3600}
-_SURVIVE = {"backward": 0.5, "self-guide": 0.4}  # share of raw inputs that becomes training pairs
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Rates:
-    """What this machine does with this model, in tokens a second, and the bytes it holds with the model loaded."""
-
-    read: float
-    write: float
-    train: float
-    memory_bytes: int
+_CLASSIC = 4.0  # seconds: loading the sentence encoder, and learning and answering with it and with TF-IDF
+_CLASSIC_ROW = 0.03
+_EXAMPLE_EPOCHS = 10  # of the model tuned on the examples alone
+_EVALUATED = 0.35  # a held-out example costs this share of a trained one: no backward pass
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,13 +32,15 @@ class Plan:
     Attributes:
         stages: Seconds by stage.
         counts: Raw inputs, training pairs and test rows it was made for.
-        rates: What was measured.
+        tokens: Tokens written and trained on.
+        costs: What was measured.
         memory_bytes: About the most memory the run will hold.
     """
 
     stages: dict[str, float]
     counts: dict[str, int]
-    rates: Rates
+    tokens: dict[str, int]
+    costs: UnitCosts
     memory_bytes: int
 
     @property
@@ -59,112 +53,78 @@ class Plan:
         return {**dataclasses.asdict(self), "seconds": self.seconds}
 
 
-def estimate(task: Task, rates: Rates | None = None) -> Plan:
-    """Estimate a run of the task on this machine.
+def estimate(task: Task, costs: UnitCosts | None = None) -> Plan:
+    """Estimate a run of the task on this machine, in one process.
 
     Args:
         task: What would run.
-        rates: What was measured before; None: measure now (loads the model, takes about ten seconds).
+        costs: What was measured before; None: measure now (about half a minute for the smallest model).
     """
     from metier.data import read_examples
     from metier.models.locate import resolve_model
-    from metier.pipeline.bench import Bench
+    from metier.pipeline.calibrate import measure
 
-    files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
-    bench = Bench(task, files)
-    tokenizer, prompts = bench.tokenizer, bench.prompts
-
-    def tokens(text: str) -> int:
-        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    if rates is None:
-        rates = measure(task, bench)
     test = read_examples(task.test, labels=task.labels) if task.test else None
     train = read_examples(task.train, labels=task.labels) if task.train else None
+    if costs is None:
+        files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
+        costs = measure(task, files, [row.input for row in test.examples] if test else [])
     rows = min(len(test.examples), task.evaluation.limit or len(test.examples)) if test else 0
-    examples = [Example(e.input, e.output) for e in task.examples]
-    size = _mean(tokens(e.input) for e in examples)
-    answer = _mean(tokens(e.output) for e in examples) + 1
-    few_shot = tokens(prompts.task(task.instruction, examples, "").text)
-    bare = tokens(prompts.task(task.instruction, (), "").text)
-    settings = task.synthesis
-    synthetic = 0 if task.train_use == "instead" and train else settings.inputs
-    kept = round(synthetic * _SURVIVE[settings.method])
-    pairs = kept + (len(train.examples) if train else 0) + len(examples)
-    labels = len(task.labels or ())
-    if settings.method == "self-guide":
-        prompt = few_shot + size * settings.earlier_inputs / 2
-        writing = synthetic * (prompt / rates.read + size / _slow(rates.write, settings.prompts_per_round))
-        writing += kept * (size / rates.read + settings.output_samples * answer / rates.write)
-    else:
-        own = 1.0 if task.labels else 2.0
-        writing = own * synthetic * size * _TAILS / rates.write
-        # Reading backwards needs logits at every token of an input, which costs what writing it does.
-        read_back = labels * size if labels else 4 * answer
-        writing += synthetic * (read_back / rates.write + (1 if labels else 4) * size / rates.read)
-    shown = few_shot if task.prompt.specialist_demonstrations else bare
-    training = task.seeds * pairs * (shown + size + answer) * task.training.epochs * 1.1 / rates.train
-    test_size = _mean(tokens(e.input) for e in test.examples[:200]) if test else 0.0
-    asked = rows * (test_size / rates.read + (answer + 8) / rates.write)
-    scored = rows * (test_size + labels * answer) / rates.read if labels else 0.0
-    wanted = set(task.evaluation.baselines)
-    alone = min(rows, task.evaluation.timed_rows) * (test_size / rates.read + (answer + 8) / _slow(rates.write, 1))
-    written = sum(name in wanted for name in ("zero_shot", "few_shot", "few_shot_best", "self_icl"))
-    sampled = rows * (test_size / rates.read + 10 * (answer + 8) / rates.write) if "sampled_majority" in wanted else 0.0
-    on_examples = "tuned_on_examples" in wanted
-    few = len(examples) * (shown + size + answer) * 10 / rates.train if on_examples else 0.0
+    synthetic = 0 if task.train_use == "instead" and train else task.synthesis.inputs
+    labelled = len(train.examples) if train else 0
+    pairs = round(synthetic * costs.survive) + labelled
     stages = {
-        "synthesis": writing,
-        "training": training + (few if rows else 0.0),
-        "baselines": written * asked + sampled + (scored if "label_scoring" in wanted else 0.0) + alone,
-        "evaluation": asked * (2 if on_examples else 1) + scored + alone,
+        "synthesis": costs.load + synthetic * costs.raw_input if synthetic else 0.0,
+        "training": _training(task, costs, pairs, rows > 0),
+        "baselines": _baselines(task, costs, rows),
+        "evaluation": _evaluation(task, costs, rows),
     }
-    weights = rates.memory_bytes
-    working = task.training.batch_size * (shown + size + answer) * 60_000
     return Plan(
         stages=stages,
         counts={"inputs": synthetic, "pairs": pairs, "test_rows": rows},
-        rates=rates,
-        memory_bytes=int(weights * (1.0 if task.training.method == "lora" else 8.0) + working),
+        tokens={
+            "written": round(synthetic * costs.tokens["input"] + rows * costs.tokens["answer"]),
+            "trained": round(task.seeds * pairs * task.training.epochs * costs.tokens["example"]),
+        },
+        costs=costs,
+        memory_bytes=costs.memory_bytes,
     )
 
 
-def measure(task: Task, bench: Any) -> Rates:
-    """Measure reading and writing speed with the task's model on prompts of the task's own length."""
-    from metier.engines.base import GenerationRequest
-    from metier.runs import peak_memory
-
-    engine, prompts = bench.base(), bench.prompts
-    texts = [e.input for e in task.examples]
-    rows = min(32, task.engine.batch_rows)
-
-    def ask(new: int) -> float:
-        asked = [
-            GenerationRequest(
-                prompts.task(task.instruction, (), f"{i} {texts[i % len(texts)]}"),
-                max_tokens=new,
-                temperature=1.0,
-                seed=i,
-            )
-            for i in range(rows)
-        ]
-        start = time.perf_counter()
-        engine.generate(asked)
-        return time.perf_counter() - start
-
-    ask(1)  # warm up: first-use costs are not the run's
-    prompt_tokens, written = engine.stats.prompt_tokens, engine.stats.generated_tokens
-    reading = ask(1)
-    read = (engine.stats.prompt_tokens - prompt_tokens) / reading
-    written = engine.stats.generated_tokens
-    writing = ask(24) - reading
-    write = (engine.stats.generated_tokens - written) / max(writing, 1e-3)
-    bench.close()
-    return Rates(read=read, write=write, train=read * _TRAIN_SHARE, memory_bytes=peak_memory())
+def _training(task: Task, costs: UnitCosts, pairs: int, tested: bool) -> float:
+    settings = task.training
+    held = min(round(pairs * settings.holdout_share), settings.holdout_max)
+    own = len(task.examples) if settings.demonstrations else 0
+    each = settings.epochs * (pairs - held + own + held * _EVALUATED) * costs.example + costs.tuning
+    alone = 0.0
+    if tested and "tuned_on_examples" in task.evaluation.baselines:
+        alone = _EXAMPLE_EPOCHS * len(task.examples) * costs.example + costs.tuning
+    return task.seeds * each + alone
 
 
-def fit_to_budget(task: Task, seconds: float, folder: Path, rates: Rates | None = None) -> Task:
-    """Return the task with fewer inputs, and then fewer test rows, so that it fits a time (measured with ``rates``).
+def _baselines(task: Task, costs: UnitCosts, rows: int) -> float:
+    if not rows:
+        return 0.0
+    wanted = set(task.evaluation.baselines)
+    prompted = sum(costs.answer.get(name, 0.0) for name in wanted)
+    if "few_shot_best" in wanted:
+        prompted += costs.answer["few_shot"] * 2 / 3  # another rendering than the usual one, two times in three
+    alone = min(rows, task.evaluation.timed_rows) * costs.alone["few_shot"] if "few_shot" in wanted else 0.0
+    classic = _CLASSIC + rows * _CLASSIC_ROW if task.labels and wanted & {"encoder", "tfidf"} else 0.0
+    return rows * prompted + alone + classic + costs.load
+
+
+def _evaluation(task: Task, costs: UnitCosts, rows: int) -> float:
+    if not rows:
+        return 0.0
+    models = task.seeds + ("tuned_on_examples" in task.evaluation.baselines)
+    alone = min(rows, task.evaluation.timed_rows) * costs.alone["bare"]
+    scored = rows * costs.answer.get("bare_scoring", 0.0)
+    return models * (rows * costs.answer["bare"] + costs.load) + scored + alone
+
+
+def fit_to_budget(task: Task, seconds: float, folder: Path, costs: UnitCosts | None = None) -> Task:
+    """Return the task with fewer inputs, and then fewer test rows, so that it fits a time (measured with ``costs``).
 
     The choice is kept in the run folder: the same command with the same budget makes the same run again.
 
@@ -176,7 +136,7 @@ def fit_to_budget(task: Task, seconds: float, folder: Path, rates: Rates | None 
     if path.exists() and storage.read_json(path)["key"] == key:
         chosen = storage.read_json(path)
     else:
-        chosen = {"key": key, **_choose(estimate(task, rates), task, seconds)}
+        chosen = {"key": key, **_choose(estimate(task, costs), task, seconds)}
         storage.write_json(path, chosen)
     synthesis = task.synthesis.model_copy(update={"inputs": chosen["inputs"]})
     evaluation = task.evaluation.model_copy(update={"limit": chosen["limit"]})
@@ -227,23 +187,15 @@ def print_plan(task: Task, plan: Plan) -> None:
     table.add_row("together", f"{plan.seconds:.0f} s")
     console = Console()
     console.print(table)
-    c, r = plan.counts, plan.rates
+    c, u = plan.counts, plan.costs
     console.print(
         f"{c['inputs']} inputs, about {c['pairs']} training pairs, {c['test_rows']} test rows; "
         f"memory about {plan.memory_bytes / 1e9:.1f} GB",
         highlight=False,
     )
     console.print(
-        f"measured with {task.model}: reads {r.read:.0f}, writes {r.write:.0f}, trains about {r.train:.0f} tokens/s",
+        f"measured with {task.model}: an input {u.raw_input:.2f} s, an answer {u.answer['bare']:.3f} s, "
+        f"a training example {u.example:.3f} s; {plan.tokens['written']} tokens to write, "
+        f"{plan.tokens['trained']} to train on",
         highlight=False,
     )
-
-
-def _slow(rate: float, rows: int) -> float:
-    """Return the writing rate with so few rows at once: a small batch fills the machine less."""
-    return rate * min(1.0, 0.35 + 0.65 * rows / 32)
-
-
-def _mean(values: Any) -> float:
-    held = list(values)
-    return sum(held) / len(held) if held else 0.0

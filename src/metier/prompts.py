@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from metier.engines.base import Prompt
-from metier.errors import UserError
+from metier.errors import UserError, first_line
 from metier.records import Example
 
 Style = Literal["auto", "chat", "plain"]
@@ -113,7 +113,15 @@ class PromptFormat:
         return text.strip()
 
     def _render(self, messages: list[dict[str, str]]) -> str:
-        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        import jinja2
+
+        try:
+            return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
+            raise UserError(
+                f"the model's chat template refuses a conversation of user and assistant ({first_line(error)})",
+                hint="prompt.style=plain writes prompts without it",
+            ) from error
 
     def _start(self) -> str:
         token = self._tokenizer.bos_token

@@ -312,3 +312,42 @@ def test_runs_are_compared(left_alone: Path, tmp_path: Path, capsys: pytest.Capt
     assert "Specialists on the same rows" in (tmp_path / "page.html").read_text()
     assert run_cli(["compare", str(tmp_path)]) == 2
     assert "there is no finished run in it" in capsys.readouterr().err
+
+
+def test_a_row_beyond_the_context_is_counted_and_fails_nothing(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = make_task(tmp_path, tiny_model)
+    with (tmp_path / "test.jsonl").open("a") as file:
+        file.write(json.dumps({"input": "charged " * 3000, "output": "billing"}) + "\n")
+    assert run_cli(["run", str(task), "--out", str(tmp_path / "out")]) == 0
+    assert "1 rows do not fit the model's context" in capsys.readouterr().err
+    facts = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert any("do not fit" in warning for warning in facts["warnings"])
+    (answers,) = (tmp_path / "out").glob("baselines-*/answers.json")
+    systems = json.loads(answers.read_text())["systems"]
+    for name in ("zero_shot", "few_shot", "sampled_majority", "label_scoring", "label_scoring_calibrated"):
+        assert len(systems[name]) == 11 and systems[name][-1] == "", name
+
+
+def test_many_workers_and_processes_make_the_records_of_one(left_alone: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    task = str(left_alone / "task.yaml")
+    assert run_cli(["run", task, "--out", out, "--quiet", "--launch", "ray:2", "--launch", "accelerate:2"]) == 0
+    one, many = contents(left_alone / "out"), contents(tmp_path / "out")
+    assert set(many) <= set(one)  # other tests have added to that folder
+    # What is trained by two processes is the same to rounding, and so is what comes after it.
+    before_training = [name for name in many if name.startswith(("synthesis-", "baselines-"))]
+    assert len(before_training) > 5
+    for name in before_training:
+        assert one[name] == many[name], name
+    losses = [
+        [p["train"] or p["holdout"] for p in json.loads(next(run.glob("training-*/loss.json")).read_text())]
+        for run in (left_alone / "out", tmp_path / "out")
+    ]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
+
+
+def test_a_launch_that_is_not_known_is_refused(left_alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(["run", str(left_alone / "task.yaml"), "--launch", "slurm:2"]) == 2
+    assert "accelerate:2" in capsys.readouterr().err

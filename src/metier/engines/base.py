@@ -38,6 +38,7 @@ class GenerationRequest:
         top_k: Sample from the k likeliest tokens; 0: from all.
         stop: Strings that end a continuation; they are not part of it.
         seed: Seeds this request alone: its samples do not depend on what else is in the batch.
+        max_chars: A continuation that grows longer than this is of no use: an engine may end it there, unfinished.
         first_sample: Number of the first of them: samples 0-5 and then 6-9 are what 0-9 would have been.
     """
 
@@ -48,6 +49,7 @@ class GenerationRequest:
     top_k: int = 0
     stop: tuple[str, ...] = ()
     seed: int = 0
+    max_chars: int | None = None
     first_sample: int = 0
 
 

@@ -32,7 +32,7 @@ class Rows:
             held.append(token)
             if request.stop and _first_stop(self._decode(held[-self._tail(request) :]), request.stop) is not None:
                 self._finished[row] = self.ended[row] = True
-            elif len(held) >= request.max_tokens:
+            elif len(held) >= request.max_tokens or self._too_long(request, held):
                 self.ended[row] = True
         return going
 
@@ -44,6 +44,12 @@ class Rows:
             cut = _first_stop(text, self._requests[row].stop)
             texts.append(text if cut is None else text[:cut])
         return Generation(tuple(texts), tuple(self._finished[first:last]))
+
+    def _too_long(self, request: GenerationRequest, held: list[int]) -> bool:
+        # Fewer tokens than that cannot be more characters, as hardly any token has sixteen.
+        if request.max_chars is None or len(held) * 16 <= request.max_chars:
+            return False
+        return len(self._decode(held)) > request.max_chars
 
     def _decode(self, tokens: list[int]) -> str:
         return str(self._tokenizer.decode(tokens, skip_special_tokens=True))

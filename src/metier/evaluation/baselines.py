@@ -12,7 +12,7 @@ from functools import partial
 
 from metier.engines.base import Engine, GenerationRequest, Progress, Prompt, ScoringRequest
 from metier.engines.shards import Job, Shard, in_shards, logprob_per_token
-from metier.evaluation.predict import Render, answer_length, write_answers
+from metier.evaluation.predict import Render, answer_length, fitting_rows, write_answers
 from metier.prompts import PromptFormat, Turn, fitting_demonstrations
 from metier.records import Candidate, Example
 from metier.storage import seed_of
@@ -74,30 +74,34 @@ def sampled_majority(
     settings = task.synthesis
     most = answer_length(task, engine)
     rule = vote_rule(task, prompts, agreement=0.0, keep=_SAMPLES)
-    parts = [inputs[begin : begin + _SHARD] for begin in range(0, len(inputs), _SHARD)]
+    asked = [
+        GenerationRequest(
+            prompt=prompts.task(task.instruction, demonstrations, text),
+            samples=_SAMPLES,
+            max_tokens=most,
+            temperature=settings.output_temperature,
+            top_k=settings.output_top_k,
+            stop=prompts.stop,
+            seed=seed_of(task.seed, name, i),
+        )
+        for i, text in enumerate(inputs)
+    ]
+    fitting = fitting_rows(engine, [request.prompt for request in asked], most)
     jobs: list[tuple[str, Job]] = []
-    for number, part in enumerate(parts):
-        asked = [
-            GenerationRequest(
-                prompt=prompts.task(task.instruction, demonstrations, text),
-                samples=_SAMPLES,
-                max_tokens=most,
-                temperature=settings.output_temperature,
-                top_k=settings.output_top_k,
-                stop=prompts.stop,
-                seed=seed_of(task.seed, name, number * _SHARD + i),
-            )
-            for i, text in enumerate(part)
-        ]
-        jobs.append((f"{name}-{number:05d}", partial(sample_until_decided, asked, rule)))
-    rows: list[Candidate] = []
+    for begin in range(0, len(fitting), _SHARD):
+        part = [asked[i] for i in fitting[begin : begin + _SHARD]]
+        jobs.append((f"{name}-{begin // _SHARD:05d}", partial(sample_until_decided, part, rule)))
+    sampled: list[list[str]] = []
     before = engine.stats.generated_tokens
-    for part, made in zip(parts, in_shards(engine, shard, jobs), strict=True):
-        for text, texts in zip(part, made, strict=True):
-            answers = tuple(prompts.read_answer(t) for t in texts)
-            rows.append(Candidate(str(len(rows)), text, answers=answers))
+    for made in in_shards(engine, shard, jobs):
+        sampled += made
         if progress:
-            progress(len(rows), engine.stats.generated_tokens - before)
+            progress(len(sampled), engine.stats.generated_tokens - before)
+    by_row = dict(zip(fitting, sampled, strict=True))
+    rows = [
+        Candidate(str(i), text, answers=tuple(prompts.read_answer(t) for t in by_row.get(i, ())))
+        for i, text in enumerate(inputs)
+    ]
     whole_vote = settings.model_copy(update={"agreement": 0.0, "output_keep": _SAMPLES})
     voted = vote(task.model_copy(update={"synthesis": whole_vote}), rows)
     return [row.output if row.kept else "" for row in voted]

@@ -61,6 +61,15 @@ def answer_length(task: Task, engine: Engine) -> int:
     return longest + 16 if task.labels else min(512, 2 * longest + 32)
 
 
+def fitting_rows(engine: Engine, prompts: Sequence[Prompt], room: int) -> list[int]:
+    """Return which prompts leave room for ``room`` more tokens in the model's context.
+
+    A row that does not fit is not cut: it is not asked, counts as not answered, and the run says how many there were.
+    """
+    sizes = engine.count_tokens([prompt.text for prompt in prompts])
+    return [i for i, size in enumerate(sizes) if size + room <= engine.context_length]
+
+
 def write_answers(
     task: Task,
     engine: Engine,
@@ -75,6 +84,8 @@ def write_answers(
 ) -> list[str]:
     """Return the model's answer to each input, the likeliest token at each step (temperature 0).
 
+    An input that does not fit the context has the empty answer.
+
     Args:
         task: Says what to do.
         engine: The model.
@@ -88,25 +99,28 @@ def write_answers(
     """
     written = render or Render(partial(prompts.task, task.instruction), prompts.stop)
     most = answer_length(task, engine)
-    jobs: list[tuple[str, Job]] = []
-    for begin in range(0, len(inputs), _SHARD):
-        asked = [
-            GenerationRequest(
-                prompt=written.prompt(demonstrations, text),
-                max_tokens=most,
-                stop=written.stop,
-                seed=seed_of(task.seed, name, begin + i),
-            )
-            for i, text in enumerate(inputs[begin : begin + _SHARD])
-        ]
-        jobs.append((f"{name}-{begin // _SHARD:05d}", partial(first_texts, asked)))
+    asked = [
+        GenerationRequest(
+            prompt=written.prompt(demonstrations, text),
+            max_tokens=most,
+            stop=written.stop,
+            seed=seed_of(task.seed, name, i),
+        )
+        for i, text in enumerate(inputs)
+    ]
+    fitting = fitting_rows(engine, [request.prompt for request in asked], most)
+    jobs: list[tuple[str, Job]] = [
+        (f"{name}-{begin // _SHARD:05d}", partial(first_texts, [asked[i] for i in fitting[begin : begin + _SHARD]]))
+        for begin in range(0, len(fitting), _SHARD)
+    ]
     answers: list[str] = []
     before = engine.stats.generated_tokens
     for made in in_shards(engine, shard, jobs):
         answers += made
         if progress:
             progress(len(answers), engine.stats.generated_tokens - before)
-    return [prompts.read_answer(text) for text in answers]
+    by_row = dict(zip(fitting, answers, strict=True))
+    return [prompts.read_answer(by_row.get(i, "")) for i in range(len(inputs))]
 
 
 def score_labels(
@@ -132,14 +146,16 @@ def score_labels(
     if not task.labels:
         raise ValueError("score_labels needs a task with labels")
     continuations = tuple(prompts.answer(label) for label in task.labels)
-    texts = [*_CONTENT_FREE, *inputs]
-    jobs: list[tuple[str, Job]] = []
-    for begin in range(0, len(texts), _SHARD):
-        asked = [
-            ScoringRequest(prompts.task(task.instruction, demonstrations, text), continuations)
-            for text in texts[begin : begin + _SHARD]
-        ]
-        jobs.append((f"{name}-{begin // _SHARD:05d}", partial(logprobs, asked)))
+    asked = [
+        ScoringRequest(prompts.task(task.instruction, demonstrations, text), continuations)
+        for text in (*_CONTENT_FREE, *inputs)
+    ]
+    longest = max(engine.count_tokens(continuations)) + 1
+    fitting = fitting_rows(engine, [request.prompt for request in asked], longest)
+    jobs: list[tuple[str, Job]] = [
+        (f"{name}-{begin // _SHARD:05d}", partial(logprobs, [asked[i] for i in fitting[begin : begin + _SHARD]]))
+        for begin in range(0, len(fitting), _SHARD)
+    ]
     rows: list[list[float]] = []
     lengths: list[int] = []
     for made in in_shards(engine, shard, jobs):
@@ -152,8 +168,13 @@ def score_labels(
     found = found[len(_CONTENT_FREE) :]
     corrected = found - prior
     shares = np.exp(corrected - np.logaddexp.reduce(corrected, axis=1, keepdims=True)).max(axis=1)
+    likeliest = [task.labels[i] for i in (found / np.array(lengths)).argmax(axis=1)]
+    calibrated = [task.labels[i] for i in corrected.argmax(axis=1)]
+    # The inputs that say nothing come first, and fit if anything does.
+    place = {row - len(_CONTENT_FREE): k for k, row in enumerate(fitting[len(_CONTENT_FREE) :])}
+    there = [place.get(i) for i in range(len(inputs))]
     return LabelScores(
-        likeliest=tuple(task.labels[i] for i in (found / np.array(lengths)).argmax(axis=1)),
-        calibrated=tuple(task.labels[i] for i in corrected.argmax(axis=1)),
-        shares=tuple(float(share) for share in shares),
+        likeliest=tuple("" if k is None else likeliest[k] for k in there),
+        calibrated=tuple("" if k is None else calibrated[k] for k in there),
+        shares=tuple(0.0 if k is None else float(shares[k]) for k in there),
     )

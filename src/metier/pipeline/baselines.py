@@ -64,7 +64,7 @@ def baselines(c: Context, rows: Sequence[Example], test: ExampleFile, data: Trai
     wanted: set[str] = set(c.task.evaluation.baselines)
     _prompted(work, engine, wanted)
     stage.add_cost(tokens=engine.stats.generated_tokens - before)
-    sizes = _few_shot_tokens(work, engine)
+    sizes = _few_shot_tokens(work, engine) | {"too_long": _too_long(work, engine)}
     del engine
     c.bench.close()  # the encoder needs the memory
     _classic(work, wanted)
@@ -136,6 +136,13 @@ def _prompted(work: _Work, engine: Engine, wanted: set[str]) -> None:
             )
         work.answered["label_scoring"] = list(scored.likeliest)
         work.answered["label_scoring_calibrated"] = list(scored.calibrated)
+
+
+def _too_long(work: _Work, engine: Engine) -> int:
+    """Return how many rows do not fit the context, asked with the examples."""
+    task, prompts = work.c.task, work.c.bench.prompts
+    asked = [prompts.task(task.instruction, work.shown, text) for text in work.texts]
+    return len(asked) - len(predict.fitting_rows(engine, asked, predict.answer_length(task, engine)))
 
 
 def _few_shot_tokens(work: _Work, engine: Engine) -> dict[str, float]:

@@ -83,6 +83,11 @@ def _run_stages(c: Context, train: ExampleFile | None, test: ExampleFile | None,
     )
     # The baselines come before training: the base model is in memory, and a wrong test file shows early.
     base = baselines(c, rows, test, data) if test and until != "train" else None
+    if base and (too_long := base.outcome["too_long"]):
+        warnings.append(
+            f"test: {too_long} rows do not fit the model's context with the examples: not asked, counted wrong"
+        )
+        c.reporter.say(f"warning: {warnings[-1]}")
     training = stages.train(c, pairs, source)
     if until == "train":
         return None

@@ -85,6 +85,7 @@ def agree(
     progress: Progress | None = None,
 ) -> list[Candidate]:
     """Return the candidates with those dropped that the model, read forwards, does not believe."""
+    candidates = _fitting(task, engine, prompts, candidates)
     open_ones = [c for c in candidates if c.kept]
     if not open_ones:
         return list(candidates)
@@ -93,6 +94,19 @@ def agree(
     else:
         verdicts = _answer_agreement(task, engine, prompts, open_ones, shard, progress)
     return [verdicts.get(c.id, c) for c in candidates]
+
+
+def _fitting(task: Task, engine: Engine, prompts: PromptFormat, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates with those dropped whose prompt and answer do not fit the model's context."""
+    sizes = engine.count_tokens([_forward(task, engine, prompts, c.input).text for c in candidates])
+    answers = engine.count_tokens(sorted({*(c.output for c in candidates), *(task.labels or ())}))
+    room = engine.context_length - max(answers, default=0) - 1
+    return [
+        filters.drop(c, "too_long", f"its prompt of {size} tokens does not fit the context of {engine.context_length}")
+        if c.kept and size > room
+        else c
+        for c, size in zip(candidates, sizes, strict=True)
+    ]
 
 
 def _answers(task: Task, engine: Engine, prompts: PromptFormat, shard: Shard) -> list[tuple[str, int]]:

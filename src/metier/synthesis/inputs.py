@@ -36,11 +36,15 @@ def write_inputs(
     rounds = -(-settings.inputs // settings.prompts_per_round)
     examples = [Example(e.input, e.output) for e in task.examples]
     shown = fitting_demonstrations(examples, engine.count_tokens, engine.context_length // 2)
+    # What the length filter will drop need not be written to its end: most of what a small model writes too long is far
+    # too long, and its round waits for it.
+    limits = filters.length_limits([e.input for e in task.examples]) if settings.input_length_filter else None
+    longest = None if limits is None else int(limits[1]) + 8  # white space that is stripped
     written: list[Candidate] = []
     tokens = 0
     for number in range(rounds):
         count = min(settings.prompts_per_round, settings.inputs - len(written))
-        labels, asked = _round(task, prompts, [e.input for e in shown], written, number, count)
+        labels, asked = _round(task, prompts, [e.input for e in shown], written, number, count, longest)
         before = engine.stats.generated_tokens
         made = shard(f"inputs-{number:05d}", partial(_texts, engine, asked))
         tokens += engine.stats.generated_tokens - before
@@ -82,6 +86,7 @@ def _round(
     written: Sequence[Candidate],
     number: int,
     count: int,
+    longest: int | None,
 ) -> tuple[list[str | None], list[GenerationRequest]]:
     settings = task.synthesis
     # What is shown as "earlier" must at least be a whole text; the paper draws from all raw inputs.
@@ -104,6 +109,7 @@ def _round(
                 top_k=settings.input_top_k,
                 stop=prompts.stop,
                 seed=seed_of(task.seed, "inputs-sampling", number, place),
+                max_chars=longest,
             )
         )
     return labels, asked
@@ -135,5 +141,9 @@ def raw_candidate(name: str, text: str, finished: bool, label: str | None) -> Ca
     if finished:
         return Candidate(id=name, input=cleaned, asked_label=label)
     return Candidate(
-        id=name, input=cleaned, asked_label=label, dropped_by="cut_off", reason="longer than input_max_tokens"
+        id=name,
+        input=cleaned,
+        asked_label=label,
+        dropped_by="cut_off",
+        reason="longer than input_max_tokens, or than the length filter allows",
     )
