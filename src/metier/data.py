@@ -65,7 +65,7 @@ def read_examples(name: str | Path, *, labels: tuple[str, ...] | None, split: st
     wrong = 0
     for where, row in read_rows(path, split):
         try:
-            pairs.append(_pair(row, labels))
+            pairs.append(pair_of(row, labels))
         except ValueError as problem:
             wrong += 1
             if wrong <= _TOLD:
@@ -83,7 +83,23 @@ def read_examples(name: str | Path, *, labels: tuple[str, ...] | None, split: st
     return ExampleFile(unique, len(pairs) - len(unique), sum(n > 1 for n in outputs.values()), digest)
 
 
-def _pair(row: Mapping[str, Any], labels: tuple[str, ...] | None) -> Example:
+def read_inputs(name: str | Path, *, split: str = "train") -> list[str]:
+    """Read inputs that may have no output: any row with a column that is known as an input.
+
+    Raises:
+        UserError: The file cannot be read, or a row has no such column.
+    """
+    texts = []
+    for where, row in read_rows(local(name), split):
+        column = next((first for first, _ in _PAIRS if isinstance(row.get(first), str)), None)
+        if column is None:
+            raise UserError(f"{where}: there is no input in it", hint="name the column input, prompt, text or question")
+        if row[column].strip():
+            texts.append(row[column])
+    return texts
+
+
+def pair_of(row: Mapping[str, Any], labels: tuple[str, ...] | None = None) -> Example:
     """Return a row as a pair.
 
     Raises:

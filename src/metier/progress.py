@@ -26,9 +26,9 @@ class Reporter:
             print(text, file=sys.stderr, flush=True)
 
     @contextmanager
-    def track(self, title: str, total: int, unit: str = "rows") -> Iterator[Callable[[int, int], None]]:
+    def track(self, title: str, total: int | None, unit: str = "rows") -> Iterator[Callable[[int, int], None]]:
         """Yield a function to call with (done, tokens) while ``total`` units of work are done."""
-        if self._quiet or total == 0:
+        if self._quiet or total == 0:  # no total (None): how much there is shows only at the end
             yield lambda done, tokens: None
         elif self._terminal:
             with _bar(title, total, unit) as update:
@@ -38,27 +38,26 @@ class Reporter:
 
 
 class _Lines:
-    def __init__(self, title: str, total: int, unit: str) -> None:
+    def __init__(self, title: str, total: int | None, unit: str) -> None:
         self._title, self._total, self._unit = title, total, unit
         self._start = self._last = time.monotonic()
 
     def update(self, done: int, tokens: int) -> None:
         now = time.monotonic()
-        if now - self._last < _LINE_EVERY and done < self._total:
+        if now - self._last < _LINE_EVERY and (self._total is None or done < self._total):
             return
         self._last = now
         elapsed = max(now - self._start, 1e-9)
-        left = elapsed / max(done, 1) * max(0, self._total - done)
         speed = f", {tokens / elapsed:.0f} tokens/s" if tokens else ""
-        print(
-            f"  {self._title}: {done}/{self._total} {self._unit}, {elapsed:.0f} s, about {left:.0f} s left{speed}",
-            file=sys.stderr,
-            flush=True,
-        )
+        told = f"  {self._title}: {done} {self._unit}, {elapsed:.0f} s, {done / elapsed:.0f} {self._unit}/s"
+        if self._total is not None:
+            left = elapsed / max(done, 1) * max(0, self._total - done)
+            told = f"  {self._title}: {done}/{self._total} {self._unit}, {elapsed:.0f} s, about {left:.0f} s left"
+        print(f"{told}{speed}", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def _bar(title: str, total: int, unit: str) -> Iterator[Callable[[int, int], None]]:
+def _bar(title: str, total: int | None, unit: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

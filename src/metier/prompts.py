@@ -67,15 +67,17 @@ class PromptFormat:
         """Return the prompt that asks for the answer to one input.
 
         Args:
-            instruction: What to do.
+            instruction: What to do; empty where the input says it itself.
             demonstrations: Solved examples to show; none for a zero-shot prompt.
             text: The input to answer.
         """
         if self.style == "plain":
             shown = "".join(f"Input: {d.input}\nOutput: {d.output}\n\n" for d in demonstrations)
+            if not instruction and not shown:
+                return Prompt(f"{self._start()}{text}\nOutput:", shared=0)
             head = f"{self._start()}{instruction}\n\n{shown}Input: "
             return Prompt(f"{head}{text}\nOutput:", shared=len(head))
-        first = f"{instruction}\n\n"
+        first = f"{instruction}\n\n" if instruction else ""
         turns = [Turn(d.input, d.output) for d in demonstrations]
         if turns:
             turns[0] = Turn(first + turns[0].user, turns[0].assistant)

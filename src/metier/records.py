@@ -18,11 +18,13 @@ class Example:
         input: What is given.
         output: A right answer.
         others: Further right answers, where a data set has several.
+        instruction: What to do with the input, where that is not the task's; empty for an input that says it itself.
     """
 
     input: str
     output: str
     others: tuple[str, ...] = ()
+    instruction: str | None = None
 
     @property
     def references(self) -> tuple[str, ...]:

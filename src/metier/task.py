@@ -42,7 +42,10 @@ BaselineName = Literal[
     "harper",
 ]
 BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)
-RecipeName = Literal["backward", "self-guide"]
+RecipeName = Literal["backward", "self-guide", "low-data"]
+StrategyName = Literal[
+    "k_center", "random", "stratified", "nearest", "facility_location", "length", "perplexity", "ifd", "less"
+]
 _FOR_LABELS = ("label_match", "macro_f1")
 
 
@@ -141,6 +144,40 @@ class TrainingSettings(_Settings):
     gradient_checkpointing: bool = Field(False, description="Less memory, about a third slower.")
 
 
+class SelectionSettings(_Settings):
+    """Which rows of a pool, or of the synthetic pairs, are trained on."""
+
+    strategy: StrategyName = Field(
+        "k_center",
+        description="k_center: a core set of the part of the pool that the task falls into (LTD). The others are there "
+        "to compare with; docs/selection.md says what each does and costs.",
+    )
+    share: float | None = Field(None, gt=0, le=1, description="Of the pool, to be chosen. Default: 0.005.")
+    rows: int | None = Field(None, ge=1, description="Rows to choose, in place of a share.")
+    tokens: int | None = Field(None, ge=1, description="Tokens to choose at most, in place of a share or beside it.")
+    encoder: str = Field(
+        "all-minilm-l6-v2",
+        description="Sentence encoder (catalogue name or folder), student (the task's own model), or "
+        "static:FOLDER_OR_ID (model2vec, for millions of rows; extra: static).",
+    )
+    clusters: int | None = Field(None, ge=1, description="Default: the root of the pool's rows, at most 1,000.")
+    related_share: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of the pool that counts as the task's, nearest clusters first. Default: the clusters that "
+        "the examples fall into.",
+    )
+    inputs: str | None = Field(None, description="File of unlabelled inputs of the task, to know its region better by.")
+    controls: tuple[Literal["random", "related", "pool"], ...] = Field(
+        ("random",),
+        description="What else is trained, to compare with: as many rows at random, all that count as the task's, all.",
+    )
+    control_rows: int = Field(
+        4000, ge=1, description="Controls of more rows are cut to so many, at random, and the report says so."
+    )
+
+
 class EvaluationSettings(_Settings):
     """What the specialist is compared with, and on how many rows."""
 
@@ -229,6 +266,7 @@ class Task(_Settings):
     recipe: RecipeName = "backward"
     test: str | None = Field(None, description="File of labelled rows the specialist is judged on.")
     train: str | None = Field(None, description="File of labelled rows to train on.")
+    pool: str | None = Field(None, description="Big file of instruction data to select from (recipe low-data).")
     train_use: Literal["instead", "mixed"] = Field(
         "mixed", description="With train: mixed with synthetic data, or instead of any."
     )
@@ -240,6 +278,7 @@ class Task(_Settings):
     engine: EngineSettings = EngineSettings()
     launch: LaunchSettings = LaunchSettings()
     synthesis: SynthesisSettings = SynthesisSettings()
+    selection: SelectionSettings | None = None
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     prices: PriceSettings = PriceSettings()

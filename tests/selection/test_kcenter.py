@@ -48,15 +48,26 @@ def test_it_returns_the_plain_algorithms_points(
     codes = some(points, width, seed, distinct=distinct)
     first = some(starts, width, seed + 1)
     rows = max(1, round(share * points))
-    found = k_center(codes, first, Budget(rows=rows))
-    assert list(found.chosen) == plain(codes, first, rows)
+    for clusters in (None, np.random.default_rng(seed).integers(0, 7, points)):
+        found = k_center(codes, first, Budget(rows=rows), clusters=clusters)
+        assert list(found.chosen) == plain(codes, first, rows)
 
 
-def test_few_distances_are_computed() -> None:
-    codes, starts = some(20_000, 32, 0), some(3, 32, 1)
-    found = k_center(codes, starts, Budget(rows=200))
-    assert list(found.chosen) == plain(codes, starts, 200)
-    assert found.distances < 0.1 * 20_000 * 203
+def blobs(points: int, width: int, count: int, seed: int) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int64]]:
+    rng = np.random.default_rng(seed)
+    middles = rng.normal(size=(count, width))
+    of = rng.integers(0, count, points)
+    vectors = middles[of] + rng.normal(size=(points, width)) * 0.02
+    return encode(vectors / np.abs(vectors).max(), largest=1.0), of
+
+
+def test_clusters_save_most_distances_and_change_nothing() -> None:
+    codes, of = blobs(20_000, 32, 40, 0)
+    starts = some(3, 32, 1)
+    known, unknown = (k_center(codes, starts, Budget(rows=200), clusters=c) for c in (of, None))
+    assert list(known.chosen) == list(unknown.chosen) == plain(codes, starts, 200)
+    assert known.radius == unknown.radius
+    assert known.distances < 0.2 * 20_000 * 203
 
 
 def test_identical_rows_by_the_thousand() -> None:

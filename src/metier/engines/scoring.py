@@ -1,13 +1,14 @@
 """Scores continuations of prompts. Knows nothing about what they mean.
 
-A few short continuations of each prompt (labels) are read in the same pass as the prompt: all of them stand behind it,
-side by side, and a mask lets each see the prompt and itself alone. That is one pass over little more than the prompts.
-Many or long continuations are read in a second pass, each behind a copy of its prompt's keys and values.
+Continuations are read in the same pass as their prompt: they stand behind it side by side, and a mask lets each see the
+prompt and itself alone. A few labels make one row little longer than the prompt; many texts make several rows, each
+behind a prompt of its own. Where one mask cannot serve all layers, or prompts are long, continuations are read in a
+second pass, each behind a copy of its prompt's keys and values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from metier.engines.forward import Forward, Prefilled
 from metier.engines.kv_cache import cache_from_rows
 
 _LOGITS_BYTES = 512 * 2**20  # the most that the float32 logits of one step may take
-_BESIDE = 128  # tokens of continuations beside each other, at most: each pays for looking at all the others
+_BESIDE = 256  # tokens of continuations in a row: each pays for looking past all the others
 
 
 def score_batch(
@@ -36,10 +37,20 @@ def score_batch(
         answers: For each prompt, its continuations as tokens; none is empty.
         rows_at_once: Copies of a prompt's keys and values held at a time, in the second pass.
     """
-    beside = max(sum(len(tokens) - 1 for tokens in one) for one in answers)
-    together = 4 * len(rests) * (beside + 1) * forward.vocabulary
-    if beside <= _BESIDE and together <= _LOGITS_BYTES and _sees_all(forward, prefix, rests, beside):
-        return _side_by_side(forward, prefix, rests, answers, beside)
+    groups = _groups(answers)
+    repeated = max((len(rest) for rest, one in zip(rests, groups, strict=True) if len(one) > 1), default=0)
+    if repeated <= _BESIDE and _sees_all(forward, prefix, rests, _BESIDE):
+        # Rows: a prompt and one group of its continuations. Of like length together, so that little is padded.
+        rows = [(o, group) for o, one in enumerate(groups) for group in one]
+        rows.sort(key=lambda row: -sum(len(answers[row[0]][k]) - 1 for k in row[1]))
+        out = [[0.0] * len(one) for one in answers]
+        for part in _parts(forward, rows, answers, rows_at_once):
+            texts = [[answers[o][k] for k in group] for o, group in part]
+            scored = _side_by_side(forward, prefix, [rests[o] for o, _ in part], texts)
+            for (o, group), found in zip(part, scored, strict=True):
+                for k, value in zip(group, found, strict=True):
+                    out[o][k] = value
+        return out
     read = forward.prefill(prefix, rests)
     first = read.logits.float().log_softmax(dim=-1)
     pairs = [(o, tokens) for o, one in enumerate(answers) for tokens in one]
@@ -51,6 +62,38 @@ def score_batch(
         total += _behind_copies(forward, read, first, pairs[begin : begin + size])
     sums = iter(total)
     return [[next(sums) for _ in one] for one in answers]
+
+
+def _groups(answers: Sequence[Sequence[Sequence[int]]]) -> list[list[list[int]]]:
+    """Return for each prompt its continuations' places, in groups of at most `_BESIDE` tokens (or of a single one)."""
+    out = []
+    for one in answers:
+        groups: list[list[int]] = [[]]
+        held = 0
+        for k, tokens in enumerate(one):
+            if groups[-1] and held + len(tokens) - 1 > _BESIDE:
+                groups.append([])
+                held = 0
+            groups[-1].append(k)
+            held += len(tokens) - 1
+        out.append(groups)
+    return out
+
+
+def _parts(
+    forward: Forward,
+    rows: list[tuple[int, list[int]]],
+    answers: Sequence[Sequence[Sequence[int]]],
+    rows_at_once: int,
+) -> Iterator[list[tuple[int, list[int]]]]:
+    """Yield rows in parts whose logits are not too large."""
+    begin = 0
+    while begin < len(rows):
+        o, group = rows[begin]
+        columns = 1 + sum(len(answers[o][k]) - 1 for k in group)  # the first row is the widest
+        count = max(1, min(rows_at_once, _LOGITS_BYTES // (4 * columns * max(1, forward.vocabulary))))
+        yield rows[begin : begin + count]
+        begin += count
 
 
 def _sees_all(forward: Forward, prefix: tuple[int, ...], rests: Sequence[Sequence[int]], beside: int) -> bool:
@@ -71,13 +114,13 @@ def _side_by_side(
     prefix: tuple[int, ...],
     rests: Sequence[Sequence[int]],
     answers: Sequence[Sequence[Sequence[int]]],
-    beside: int,
 ) -> list[list[float]]:
     """Read prompts and continuations in one pass.
 
     Behind its prompt, a row holds the continuations one after the other, each without its last token, which nothing
     follows. A column of continuation sees the prompt, the columns before it of the same continuation, and itself.
     """
+    beside = max(sum(len(tokens) - 1 for tokens in one) for one in answers)
     cache, ids, mask, positions = forward.laid_out(prefix, rests)
     rows, width = ids.shape
     more = torch.zeros(rows, beside, dtype=torch.long)

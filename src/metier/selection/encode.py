@@ -1,37 +1,50 @@
-"""Turns texts into vectors with a sentence encoder. Knows nothing about what the vectors are for.
+"""Turns texts into vectors: a sentence encoder, the student itself, static embeddings. Knows nothing about their use.
 
 A text's vector is the mean over its tokens of the encoder's last hidden state, brought to length 1 (Reimers & Gurevych
-2019, arXiv 1908.10084), so that the product of two is their cosine.
+2019, arXiv 1908.10084), so that the product of two is their cosine. The student is encoded with in the same way, as LTD
+does with its own encoder (Chen et al. 2023, arXiv 2305.09246). Static embeddings (model2vec) look words up, which is
+hundreds of times as fast and knows nothing of word order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from metier.errors import MetierError, first_line
-from metier.models.load import pick_device
+from metier.errors import MetierError, UserError, first_line
+from metier.models.load import pick_device, pick_dtype
 
 _BATCH_TOKENS = 8192
 _LONGEST = 512  # tokens; what follows is not read, as is usual for these encoders
 
 
+class Encoder(Protocol):
+    """Turns texts into vectors of length 1."""
+
+    def encode(
+        self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return the texts' vectors, ``[texts, width]``, in their order."""
+        ...
+
+
 class SentenceEncoder:
-    """An encoder, loaded once.
+    """An encoder, or a language model used as one, loaded once.
 
     Args:
         folder: Its weights in safetensors, with its tokenizer.
         device: auto, cpu, cuda …
+        dtype: float32, or auto for what the hardware multiplies fastest.
 
     Raises:
         MetierError: The folder holds no encoder.
     """
 
-    def __init__(self, folder: Path, *, device: str = "auto") -> None:
+    def __init__(self, folder: Path, *, device: str = "auto", dtype: str = "float32") -> None:
         import transformers
         from safetensors import SafetensorError
         from transformers import AutoModel, AutoTokenizer
@@ -40,9 +53,12 @@ class SentenceEncoder:
         self._device = pick_device(device)
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(str(folder))
-            model: Any = AutoModel.from_pretrained(str(folder), use_safetensors=True)
+            precision = pick_dtype(dtype, self._device)
+            model: Any = AutoModel.from_pretrained(str(folder), use_safetensors=True, dtype=precision)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise MetierError(f"{folder}: no encoder could be loaded from it ({first_line(error)})") from error
+        if self._tokenizer.pad_token_id is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token
         self._model = model.to(self._device).eval()
         limit = min(_LONGEST, int(getattr(model.config, "max_position_embeddings", _LONGEST)))
         self._limit = min(limit, int(self._tokenizer.model_max_length))
@@ -75,6 +91,40 @@ class SentenceEncoder:
             if progress:
                 progress(done, 0)
         return out
+
+
+class StaticEncoder:
+    """Static embeddings of model2vec.
+
+    Args:
+        name: Folder or hub id of the embeddings.
+
+    Raises:
+        UserError: model2vec is not installed.
+        MetierError: There are no such embeddings.
+    """
+
+    def __init__(self, name: str) -> None:
+        try:
+            from model2vec import StaticModel
+        except ImportError as error:
+            raise UserError(
+                "selection.encoder: model2vec is not installed", hint="pip install 'metier[static]'"
+            ) from error
+        try:
+            self._model: Any = StaticModel.from_pretrained(name)
+        except Exception as error:  # the hub's client raises many kinds
+            raise MetierError(f"{name}: no static embeddings could be loaded ({first_line(error)})") from error
+
+    def encode(
+        self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return the texts' vectors, ``[texts, width]``; a text of no known word has the vector 0."""
+        found = np.asarray(self._model.encode(list(texts)), np.float32)
+        lengths = np.linalg.norm(found, axis=1, keepdims=True)
+        if progress:
+            progress(len(texts), 0)
+        return np.asarray(found / np.where(lengths > 0, lengths, 1), np.float32)
 
 
 def _batches(order: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:

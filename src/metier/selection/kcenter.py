@@ -3,18 +3,24 @@
 Source: the greedy 2-approximation of Gonzalez 1985, as a core set by Sener & Savarese 2018 (arXiv 1708.00489): again
 and again the point is taken whose distance to its nearest chosen point is largest; of equals the one that comes first.
 
-It returns exactly what the plain algorithm returns, but computes few of its distances. A point's distance to the chosen
-ones only falls as more are chosen, so what was computed for it earlier is an upper bound for ever after; a point is
-looked at again only when its bound is the largest of all, and then only against what was chosen since (the idea of
-Minoux's lazy greedy, 1978). Vectors are rounded to 16-bit integers, whose sums of products a float64 holds without
-error: results depend neither on the order of summation nor on the machine, and the points may lie in a file larger than
-memory.
+It returns exactly what the plain algorithm returns, but computes few of its distances, and those in large products:
+
+- A point's distance to the chosen ones only falls, so what was computed earlier is an upper bound for ever after (the
+  idea of Minoux's lazy greedy, 1978). Points lie in tiles; a tile is looked at again only when its bound is the largest
+  of all, and then against all centres it has not seen, in one product.
+- A centre that is farther from a tile's middle than the tile's radius and its largest bound together can change nothing
+  in it (triangle inequality), and is passed over. Tiles cut from clusters are small in radius; give ``clusters``.
+
+Vectors are rounded to 16-bit integers. Products are taken in float32, whose error is bounded; where that bound leaves a
+doubt which point is the farthest, the sums of integers are taken in float64, which holds them without error. So results
+depend neither on the order of summation nor on the machine, and the points may lie in a file larger than memory.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,10 +30,10 @@ from metier.errors import UserError
 
 Vectors = npt.NDArray[np.floating[Any]]
 Codes = npt.NDArray[np.int16]
-_SCALE = 2**14 - 1
-_BLOCK = 1024  # points whose largest bound is kept
-_TOGETHER = 4  # points looked at together
+SCALE = 2**14 - 1
+_TILE = 1024  # points looked at together
 _PIECE = 8192  # points read at once
+_COPY_BYTES = 2**31  # up to so much, the points are kept in float32 beside the codes; beyond, a tile is read each time
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ def encode(vectors: Vectors, *, largest: float, out: Codes | None = None) -> Cod
                 f"vector {begin + int(wrong.argmax())} holds a value that is not a number, or larger than {largest}",
                 hint="was its text empty, or the encoder's arithmetic too narrow (try float32)?",
             )
-        codes[begin : begin + _PIECE] = np.rint(piece * (_SCALE / largest))
+        codes[begin : begin + _PIECE] = np.rint(piece * (SCALE / largest))
     return codes
 
 
@@ -85,6 +91,7 @@ def k_center(
     *,
     largest: float = 1.0,
     costs: Sequence[float] | npt.NDArray[np.float64] | None = None,
+    clusters: npt.NDArray[np.integer[Any]] | None = None,
 ) -> CoreSet:
     """Choose points greedily until the budget is spent.
 
@@ -95,6 +102,7 @@ def k_center(
         budget: When to stop. A point that would go beyond its cost is passed over; the next farthest may fit.
         largest: As given to `encode`; only for the radius.
         costs: Of each point, for a budget in cost.
+        clusters: Of each point, the cluster it is in; makes for less work, not for another result.
 
     Returns:
         The core set; fewer points than asked for only where all others are as near as can be (distance 0).
@@ -103,13 +111,13 @@ def k_center(
         UserError: The budget is not positive, larger than the pool, or no limit at all; or costs are missing.
     """
     _check(codes, budget, costs)
-    search = _Search(codes, starts)
+    search = _Search(codes, starts, clusters)
     chosen: list[int] = []
     left = budget.cost if budget.cost is not None else np.inf
     most = budget.rows if budget.rows is not None else len(codes)
     while len(chosen) < most:
         index, distance = search.farthest()
-        if distance <= 0 and (chosen or len(starts)):
+        if distance < 0 or (distance == 0 and (chosen or len(starts))):
             break
         price = float(costs[index]) if costs is not None and budget.cost is not None else 0.0
         if price > left:
@@ -118,102 +126,160 @@ def k_center(
         left -= price
         chosen.append(index)
         search.take(index)
-    radius = np.sqrt(max(0.0, search.farthest()[1])) * largest / _SCALE
+    radius = np.sqrt(max(0.0, search.farthest()[1])) * largest / SCALE
     return CoreSet(tuple(chosen), float(radius), search.computed)
 
 
 class _Search:
-    """Upper bounds of all squared distances, and how many centres each of them knows of."""
+    """Upper bounds of all squared distances, in tiles that each know of the first so many centres."""
 
-    def __init__(self, codes: Codes, starts: Codes) -> None:
+    def __init__(self, codes: Codes, starts: Codes, clusters: npt.NDArray[np.integer[Any]] | None) -> None:
         self._codes = codes
-        self._norms = np.empty(len(codes))
-        self._bounds = np.full(len(codes), -1.0)
-        self._knows = np.zeros(len(codes), np.int64)
+        self.computed = 0
+        self._order, self._edges = _tiles(len(codes), clusters)
+        tiles = len(self._edges) - 1
+        self._copy: npt.NDArray[np.float32] | None = None
+        if codes.size * 4 <= _COPY_BYTES:
+            self._copy = np.empty(codes.shape, np.float32)
+        self._norms = np.empty(len(codes))  # exact; in the tiles' order, like the bounds
+        self._middles = np.empty((tiles, codes.shape[1]))
+        self._radii = np.empty(tiles)
+        self._read_all()
         self._centres = np.empty((max(16, len(starts)), codes.shape[1]))
         self._centre_norms = np.empty(len(self._centres))
+        self._to_middles = np.empty((len(self._centres), tiles))  # distance of every centre to every tile's middle
         self._count = 0
-        self.computed = 0
+        self._bounds = np.full(len(codes), np.inf, np.float32)
+        self._top = np.full(tiles, np.inf)
+        self._seen = np.zeros(tiles, np.int64)
         for start in np.asarray(starts, np.float64):
             self._append(start)
-        self._begin()
-        blocks = -(-len(codes) // _BLOCK)
-        self._block_max = np.array([self._bounds[b * _BLOCK : (b + 1) * _BLOCK].max() for b in range(blocks)])
+        # What a product of float32 may be wrong by, for vectors as long as these (Higham 2002, section 3.1).
+        longest = float(max(self._norms.max(), self._centre_norms[: self._count].max(initial=0.0)))
+        self._doubt = 3 * (codes.shape[1] + 4) * 2.0**-24 * longest
+        # Without a start every point is infinitely far: that nearest to the mean comes first.
+        self._from_mean = None if self._count else self._distances_from_mean()
 
     def farthest(self) -> tuple[int, float]:
         """Return the point with the largest distance, and that distance squared; -1 if all are passed over."""
+        if self._from_mean is not None:
+            index = int(self._from_mean.argmin())
+            return index, np.inf if self._from_mean[index] < np.inf else -1.0
         while True:
-            block = int(self._block_max.argmax())
-            index = block * _BLOCK + int(self._bounds[block * _BLOCK : (block + 1) * _BLOCK].argmax())
-            if self._bounds[index] <= 0 or self._knows[index] == self._count:
-                return index, float(self._bounds[index])
-            self._look_again(block)
+            best = float(self._top.max())
+            if best == -np.inf:
+                return 0, -1.0
+            doubtful = np.flatnonzero(self._top >= best - 2 * self._doubt)
+            stale = doubtful[self._seen[doubtful] < self._count]
+            if not len(stale):
+                break
+            # The foremost first: what it turns out to be may settle the others.
+            self._look_again(int(stale[self._top[stale].argmax()]))
+        near = [
+            self._edges[t] + np.flatnonzero(self._bounds[self._edges[t] : self._edges[t + 1]] >= best - 2 * self._doubt)
+            for t in doubtful
+        ]
+        places = np.concatenate(near)
+        points = np.sort(self._order[places])
+        exact = self._exact(points)
+        foremost = int(exact.argmax())
+        return int(points[foremost]), float(exact[foremost])
 
     def take(self, index: int) -> None:
         """Count a point as chosen."""
         self._append(np.asarray(self._codes[index], np.float64))
+        self._from_mean = None
         self.pass_over(index)
 
     def pass_over(self, index: int) -> None:
         """Never offer a point again."""
-        self._bounds[index] = -1.0
-        self._renew(index // _BLOCK)
+        if self._from_mean is not None:
+            self._from_mean[index] = np.inf
+        place = int(self._place[index])
+        self._bounds[place] = -np.inf
+        tile = int(np.searchsorted(self._edges, place, side="right")) - 1
+        self._top[tile] = self._bounds[self._edges[tile] : self._edges[tile + 1]].max()
 
-    def _begin(self) -> None:
-        """Compute every point's distance to the starts; without starts, make the one nearest to the mean the first."""
-        for begin, piece in self._pieces():
-            rows = slice(begin, begin + len(piece))
-            self._norms[rows] = np.einsum("ij,ij->i", piece, piece)
-            if self._count:
-                self._bounds[rows] = self._distances(piece, self._norms[rows], 0)
-        if self._count:
-            self._knows[:] = self._count
+    def _read_all(self) -> None:
+        """Read every tile once: norms, middles and radii, and the copy in float32 where it fits."""
+        self._place = np.empty(len(self._codes), np.int64)
+        self._place[self._order] = np.arange(len(self._codes))
+        for tile in range(len(self._edges) - 1):
+            rows = slice(self._edges[tile], self._edges[tile + 1])
+            points = np.asarray(self._codes[self._order[rows]], np.float32)
+            if self._copy is not None:
+                self._copy[rows] = points
+            exact = points.astype(np.float64)
+            self._norms[rows] = np.einsum("ij,ij->i", exact, exact)
+            self._middles[tile] = exact.mean(axis=0)
+            self._radii[tile] = np.sqrt(((exact - self._middles[tile]) ** 2).sum(axis=1).max())
+
+    def _tile(self, tile: int) -> npt.NDArray[np.float32]:
+        rows = slice(self._edges[tile], self._edges[tile + 1])
+        if self._copy is not None:
+            return self._copy[rows]
+        return np.asarray(self._codes[self._order[rows]], np.float32)
+
+    def _look_again(self, tile: int) -> None:
+        """Bring a tile's bounds up to date with the centres it has not seen."""
+        rows = slice(self._edges[tile], self._edges[tile + 1])
+        unseen = slice(int(self._seen[tile]), self._count)
+        self._seen[tile] = self._count
+        # A centre at least this far from the middle is no nearer to any point than what is nearest now.
+        reach = self._radii[tile] + np.sqrt(max(0.0, float(self._top[tile])) + self._doubt)
+        counts = np.flatnonzero(self._to_middles[unseen, tile] < reach) + unseen.start
+        if not len(counts):
             return
-        # Without a start every point is infinitely far: that nearest to the mean comes first, as its bound is largest.
-        mean = np.rint(sum(piece.sum(axis=0) for _, piece in self._pieces()) / len(self._codes))
-        apart = [((piece - mean) ** 2).sum(axis=1) for _, piece in self._pieces()]
-        first = int(np.concatenate(apart).argmin())
-        self._bounds[:] = 8.0 * self._codes.shape[1] * _SCALE**2  # beyond any distance
-        self._bounds[first] *= 2
+        centres = self._centres[counts].astype(np.float32)
+        self.computed += int(rows.stop - rows.start) * len(counts)
+        products = self._tile(tile) @ centres.T
+        products *= -2
+        products += self._centre_norms[counts].astype(np.float32)
+        found = products.min(axis=1) + self._norms[rows].astype(np.float32)
+        np.minimum(self._bounds[rows], found, out=self._bounds[rows])
+        self._top[tile] = self._bounds[rows].max()
 
-    def _pieces(self) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
-        for begin in range(0, len(self._codes), _PIECE):
-            yield begin, np.asarray(self._codes[begin : begin + _PIECE], np.float64)
-
-    def _look_again(self, block: int) -> None:
-        """Compute the distances of a block's foremost points to the centres they do not know of yet."""
-        begin = block * _BLOCK
-        bounds, knows = self._bounds[begin : begin + _BLOCK], self._knows[begin : begin + _BLOCK]
-        # The next few would be asked for soon: together they take hardly longer than one.
-        many = min(_TOGETHER, len(bounds))
-        foremost = np.union1d(np.argpartition(bounds, -many)[-many:], bounds.argmax())
-        stale = begin + foremost[(knows[foremost] < self._count) & (bounds[foremost] > 0)]
-        oldest = int(self._knows[stale].min())
-        found = self._distances(np.asarray(self._codes[stale], np.float64), self._norms[stale], oldest)
-        self._bounds[stale] = np.minimum(self._bounds[stale], found)
-        self._knows[stale] = self._count
-        self._renew(block)
-
-    def _distances(
-        self, points: npt.NDArray[np.float64], norms: npt.NDArray[np.float64], oldest: int
-    ) -> npt.NDArray[np.float64]:
-        """Return squared distances to the nearest of the centres from ``oldest`` on; exact, being sums of integers."""
-        centres = self._centres[oldest : self._count]
-        self.computed += len(points) * len(centres)
-        products = points @ centres.T
-        nearest: npt.NDArray[np.float64] = (self._centre_norms[oldest : self._count] - 2 * products).min(axis=1) + norms
+    def _exact(self, points: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Return points' exact squared distances to their nearest centres, being sums of integers."""
+        nearest = np.empty(len(points))
+        for begin in range(0, len(points), _PIECE):
+            some = points[begin : begin + _PIECE]
+            rows = np.asarray(self._codes[some], np.float64)
+            products = rows @ self._centres[: self._count].T
+            apart = (self._centre_norms[: self._count] - 2 * products).min(axis=1)
+            nearest[begin : begin + _PIECE] = apart + self._norms[self._place[some]]
         return nearest
 
     def _append(self, centre: npt.NDArray[np.float64]) -> None:
         if self._count == len(self._centres):
-            self._centres = np.concatenate([self._centres, np.empty_like(self._centres)])
-            self._centre_norms = np.concatenate([self._centre_norms, np.empty_like(self._centre_norms)])
+            self._centres, self._centre_norms, self._to_middles = (
+                np.concatenate([held, np.empty_like(held)])
+                for held in (self._centres, self._centre_norms, self._to_middles)
+            )
         self._centres[self._count] = centre
         self._centre_norms[self._count] = centre @ centre
+        self._to_middles[self._count] = np.sqrt(((self._middles - centre) ** 2).sum(axis=1))
         self._count += 1
 
-    def _renew(self, block: int) -> None:
-        self._block_max[block] = self._bounds[block * _BLOCK : (block + 1) * _BLOCK].max()
+    def _distances_from_mean(self) -> npt.NDArray[np.float64]:
+        pieces = [slice(b, min(b + _PIECE, len(self._codes))) for b in range(0, len(self._codes), _PIECE)]
+        total = sum(np.asarray(self._codes[piece], np.float64).sum(axis=0) for piece in pieces)
+        mean = np.rint(total / len(self._codes))
+        return np.concatenate(
+            [((np.asarray(self._codes[piece], np.float64) - mean) ** 2).sum(axis=1) for piece in pieces]
+        )
+
+
+def _tiles(
+    points: int, clusters: npt.NDArray[np.integer[Any]] | None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the points' order, cluster by cluster, and where in it tiles begin (with the end as the last)."""
+    if clusters is None:
+        return np.arange(points), np.append(np.arange(0, points, _TILE), points)
+    order = np.argsort(clusters, kind="stable")
+    borders = np.append(np.flatnonzero(np.diff(clusters[order], prepend=clusters[order[0]] - 1)), points)
+    starts = [np.arange(a, b, _TILE) for a, b in itertools.pairwise(borders)]
+    return order, np.append(np.concatenate(starts), points)
 
 
 def _check(codes: Codes, budget: Budget, costs: Any) -> None:

@@ -42,14 +42,17 @@ def encode_examples(
 ) -> tuple[list[EncodedExample], int]:
     """Return the examples as tokens, and how many were left out for being longer than ``max_length``.
 
-    Prompt and answer are tokenised apart, as they meet at test time: the model continues the prompt's own tokens.
+    A pair with an instruction of its own is asked by that, without the task's demonstrations. Prompt and answer are
+    tokenised apart, as they meet at test time: the model continues the prompt's own tokens.
 
     Raises:
         MetierError: No example is left, or an example has no token to train on.
     """
     encoded, too_long = [], 0
     for pair in pairs:
-        prompt = tokenizer(prompts.task(instruction, demonstrations, pair.input).text, add_special_tokens=False)
+        own = pair.instruction is not None
+        asked = prompts.task(pair.instruction or "" if own else instruction, () if own else demonstrations, pair.input)
+        prompt = tokenizer(asked.text, add_special_tokens=False)
         answer = tokenizer(prompts.answer(pair.output), add_special_tokens=False)
         prompt_ids = list(prompt["input_ids"])
         answer_ids = [*answer["input_ids"], tokenizer.eos_token_id]

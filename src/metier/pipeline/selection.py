@@ -1,0 +1,259 @@
+"""The selection stage: opens the pool, gathers what strategies choose by, and puts the choice on file.
+
+Pools and their encodings are kept in the cache, named by what they hold, so that runs over one pool share them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metier import storage
+from metier.data import read_inputs
+from metier.errors import UserError
+from metier.models.fetch import cache_folder
+from metier.models.locate import resolve_model
+from metier.pipeline.context import Context
+from metier.records import Example
+from metier.remote import local
+from metier.runs import Stage
+from metier.selection import kcenter
+from metier.selection.cluster import Clusters, cluster, region
+from metier.selection.encode import Encoder, SentenceEncoder, StaticEncoder
+from metier.selection.encodings import encoded, vectors_of
+from metier.selection.material import Material
+from metier.selection.pool import Pool, open_pool, pool_of
+from metier.selection.select import Selected, budget_of, select
+from metier.task import SelectionSettings, StrategyName
+
+_WARM_UP_ROWS = 128  # random rows that the student is tuned on before gradients are taken
+
+
+def open_task_pool(c: Context, unwanted: Sequence[str]) -> Pool:
+    """Return the task's pool without the test's inputs, read once into the cache.
+
+    Raises:
+        UserError: The task names no pool, or it cannot be read.
+    """
+    source = c.task.pool
+    if source is None:
+        raise UserError("selection: the task names no pool", hint="pool: FILE (or a folder, a URL, a hub id)")
+    path = local(source)
+    files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
+    state = [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+    folder = _cache() / f"pool-{storage.digest([source, state, sorted(unwanted)])[:20]}"
+    with c.reporter.track("pool", None, "rows") as update:
+        pool = open_pool(source, folder, update, unwanted=unwanted)
+    told = ", ".join(f"{count} {reason}" for reason, count in pool.dropped.items())
+    c.reporter.say(f"  pool: {pool.rows} rows" + (f" (left out: {told})" if told else ""))
+    return pool
+
+
+def choose_from_pool(
+    c: Context, pool: Pool, settings: SelectionSettings, *, strategy: StrategyName, seed: int, name: str = "selection"
+) -> Stage:
+    """Choose rows of a pool (``selection.json``, ``selected.jsonl``).
+
+    Args:
+        c: The run's context.
+        pool: What to choose from.
+        settings: How much, and by what encoder.
+        strategy: How.
+        seed: Seeds what is drawn.
+        name: What the stage is called.
+    """
+    task = c.task
+    chosen_by = settings.model_dump(mode="json", exclude={"controls", "control_rows", "strategy", "inputs"})
+    texts = _target_texts(c, settings)
+    key = {"pool": pool.sha256, "selection": chosen_by, "strategy": strategy, "seed": seed, "target": texts}
+    key |= {"model": c.files.digest, "style": task.prompt.style}
+    stage = c.run.stage(name, key)
+    if stage.done:
+        c.reporter.say(f"{name}: done before ({stage.outcome['rows']} rows)")
+        return stage
+    c.reporter.say(f"{name} ({strategy})")
+    material = gather(c, pool, settings, seed, texts)
+    chosen = select(material, strategy)
+    _write(stage, pool, chosen)
+    told = f"  chose {len(chosen.rows)} of {pool.rows} rows, {chosen.tokens} tokens"
+    if chosen.region_rows is not None:
+        told += f"; {chosen.region_rows} rows ({chosen.region_rows / pool.rows:.1%}) count as the task's"
+    c.reporter.say(told)
+    if chosen.filled:
+        c.reporter.say(
+            f"warning: the task's part of the pool is too small: {chosen.filled} rows are drawn from the rest"
+        )
+    return stage
+
+
+def choose_control(c: Context, pool: Pool, settings: SelectionSettings, control: str, like: Stage) -> Stage:
+    """Choose a control's rows: as many at random, all that count as the task's, or all; the last two are capped."""
+    seed = storage.seed_of(c.task.seed, "control", control) % 2**31
+    key = {"pool": pool.sha256, "control": control, "cap": settings.control_rows, "seed": seed, "like": like.key}
+    stage = c.run.stage(f"selection-{control}", key)
+    if stage.done:
+        return stage
+    material = gather(c, pool, settings, seed, _target_texts(c, settings))
+    if control == "random":
+        rows, tokens = like.outcome["rows"], like.outcome["tokens"] if settings.tokens else None
+        everything = np.arange(pool.rows)
+        budget = kcenter.Budget(None if settings.tokens else rows, tokens)
+    else:
+        everything = material.region.rows if control == "related" else np.arange(pool.rows)
+        budget = kcenter.Budget(min(len(everything), settings.control_rows))
+    order = np.random.default_rng(seed).permutation(everything).tolist()
+    chosen = dataclasses.replace(material, budget=budget).within_budget(order)
+    found = Selected(tuple(chosen), int(material.tokens[chosen].sum()), len(everything), 0)
+    _write(stage, pool, found)
+    if len(everything) > len(chosen) and control != "random":
+        c.reporter.say(f"  {control}: {len(chosen)} of {len(everything)} rows (selection.control_rows)")
+    return stage
+
+
+def chosen_pairs(stage: Stage) -> list[Example]:
+    """Return the rows that a selection stage chose, as what the model is tuned on: each is a whole prompt by itself."""
+    return [
+        Example(row["input"], row["output"], instruction=row.get("instruction"))
+        for row in stage.read_records("selected")
+    ]
+
+
+def select_synthetic(c: Context, pairs: Sequence[Example], source: str) -> tuple[list[Example], Stage]:
+    """Return the part of a run's pairs that its ``selection:`` chooses, and the stage."""
+    settings = c.task.selection
+    assert settings is not None
+    folder = c.run.folder / f"pairs-{source[:10]}"
+    if settings.share is None and settings.rows is None and settings.tokens is None:
+        raise UserError("selection: say how much of the pairs to keep", hint="selection.share=0.5, rows or tokens")
+    pool = pool_of(pairs, folder)
+    stage = choose_from_pool(c, pool, settings, strategy=settings.strategy, seed=c.task.seed)
+    kept = {(row["input"], row["output"]) for row in stage.read_records("selected")}
+    return [pair for pair in pairs if (pair.input, pair.output) in kept], stage
+
+
+def gather(c: Context, pool: Pool, settings: SelectionSettings, seed: int, texts: Sequence[str]) -> Material:
+    """Return what strategies choose by; what costs time is made when it is asked for, and kept in the cache."""
+    folder = _cache() / f"encodings-{storage.digest([pool.sha256, settings.encoder, c.files.digest])[:20]}"
+    held: dict[str, Any] = {}
+
+    def codes() -> tuple[kcenter.Codes, kcenter.Codes]:
+        if "codes" not in held:
+            encoder = _encoder(c, settings.encoder)
+            with c.reporter.track("encoding", pool.rows, "rows") as update:
+                found = encoded(pool, encoder, folder, update)
+            held["codes"] = found, kcenter.encode(encoder.encode(texts), largest=1.0)
+        made: tuple[kcenter.Codes, kcenter.Codes] = held["codes"]
+        return made
+
+    def clusters() -> Clusters:
+        if "clusters" not in held:
+            with c.reporter.track("clusters", pool.rows, "rows") as update:
+                held["clusters"] = cluster(codes()[0], settings.clusters, c.task.seed, update)
+        made: Clusters = held["clusters"]
+        return made
+
+    target = [Example(e.input, e.output) for e in c.task.examples]
+    return Material(
+        pool=pool,
+        target=target,
+        tokens=_tokens(c, pool, folder.parent),
+        budget=budget_of(settings, pool.rows),
+        seed=seed,
+        make_codes=codes,
+        make_clusters=clusters,
+        make_region=lambda: region(clusters(), vectors_of(codes()[1]), settings.related_share),
+        open_engine=lambda: (c.bench.base(), c.bench.prompts),
+        gradients=partial(_gradients, c, pool, seed),
+    )
+
+
+def _write(stage: Stage, pool: Pool, chosen: Selected) -> None:
+    storage.write_json(stage.path / "selection.json", chosen.to_dict())
+    rows = pool.take(chosen.rows)
+    stage.write_records("selected", [{"input": r.input, "output": r.output, "instruction": ""} for r in rows])
+    stage.finish(
+        {
+            "rows": len(chosen.rows),
+            "tokens": chosen.tokens,
+            "pool_rows": pool.rows,
+            "region_rows": chosen.region_rows,
+            "filled": chosen.filled,
+            "digest": chosen.digest,
+        }
+    )
+
+
+def _target_texts(c: Context, settings: SelectionSettings) -> list[str]:
+    """Return the texts that show where the task lies: its examples as they would be asked, and unlabelled inputs."""
+    more = read_inputs(settings.inputs) if settings.inputs else []
+    return [f"{c.task.instruction}\n\n{text}" for text in (*(e.input for e in c.task.examples), *more)]
+
+
+def _encoder(c: Context, name: str) -> Encoder:
+    c.bench.close()
+    if name.startswith("static:"):
+        return StaticEncoder(name.removeprefix("static:"))
+    if name == "student":
+        return SentenceEncoder(c.files.path, device=c.task.engine.device, dtype=c.task.engine.dtype)
+    return SentenceEncoder(resolve_model(name).path, device=c.task.engine.device)
+
+
+def _tokens(c: Context, pool: Pool, folder: Path) -> npt.NDArray[np.int64]:
+    """Return every row's tokens, prompt and answer, by the student's tokenizer; counted once."""
+    path = folder / f"tokens-{storage.digest([pool.sha256, c.files.digest])[:20]}.npy"
+    if not path.exists():
+        counts: list[int] = []
+        with c.reporter.track("tokens", pool.rows, "rows") as update:
+            for rows in pool.pieces():
+                for begin in range(0, len(rows), 1024):
+                    part = [f"{r.input}\n{r.output}" for r in rows[begin : begin + 1024]]
+                    counts += [len(ids) + 1 for ids in c.bench.tokenizer(part, add_special_tokens=False)["input_ids"]]
+                    update(len(counts), 0)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial_path = path.with_suffix(".partial.npy")
+        np.save(partial_path, np.array(counts, np.int64))
+        partial_path.replace(path)
+    found: npt.NDArray[np.int64] = np.load(path)
+    return found
+
+
+def _gradients(
+    c: Context, pool: Pool, seed: int, rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return projected gradients of rows and of the task's examples, after a warm-up on random rows of the pool."""
+    import tempfile
+
+    from metier.training.examples import encode_examples
+    from metier.training.gradients import example_gradients
+    from metier.training.tune import tune
+
+    task, tokenizer = c.task, c.bench.tokenizer
+    c.bench.close()
+
+    def encode(pairs: Sequence[Example]) -> Any:
+        return encode_examples(pairs, task.instruction, (), c.bench.prompts, tokenizer, task.training.max_length)[0]
+
+    def whole(places: Sequence[int]) -> list[Example]:
+        return [dataclasses.replace(e, instruction="") for e in pool.take(places)]
+
+    warm = np.sort(np.random.default_rng(seed).choice(pool.rows, min(pool.rows, _WARM_UP_ROWS), replace=False))
+    settings = task.training.model_copy(update={"method": "lora", "epochs": 1})
+    with tempfile.TemporaryDirectory() as folder:
+        tuned = tune(
+            c.files.path, encode(whole(warm.tolist())), (), settings, task.engine, folder=Path(folder), seed=seed
+        )
+        take = partial(example_gradients, c.files.path, tuned.folder, engine=task.engine, seed=seed)
+        with c.reporter.track("gradients", len(rows), "rows") as update:
+            found = take(encode(whole(rows.tolist())), progress=update)
+        target = take(encode([Example(e.input, e.output) for e in task.examples]))
+    return found, target
+
+
+def _cache() -> Path:
+    return cache_folder().parent / "selection"

@@ -1,0 +1,109 @@
+"""Cuts a pool into clusters and finds those that a task falls into. Knows nothing about what is chosen from them.
+
+Source: Chen et al. 2023 (LTD, arXiv 2305.09246): K-means over the encodings; the centres stand for the pool's
+distribution, and those that the task's samples fall to mark the part of the pool that belongs to the task.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metier.errors import UserError
+from metier.selection.encodings import vectors_of
+from metier.selection.kcenter import Codes
+
+_MOST = 1000
+_FITTED = 100_000  # rows that K-means learns from; all are assigned
+_PIECE = 16_384
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Clusters:
+    """A pool in clusters.
+
+    Attributes:
+        centres: ``[clusters, width]``.
+        of: The cluster of every row, ``[rows]``.
+    """
+
+    centres: npt.NDArray[np.float32]
+    of: npt.NDArray[np.int32]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Region:
+    """The part of a pool that counts as a task's.
+
+    Attributes:
+        rows: Its rows, in order.
+        clusters: Its clusters, the nearest to the task first.
+        share: Of the pool.
+    """
+
+    rows: npt.NDArray[np.int64]
+    clusters: npt.NDArray[np.int64]
+    share: float
+
+
+def cluster(codes: Codes, count: int | None, seed: int, progress: Callable[[int, int], None] | None = None) -> Clusters:
+    """Cut a pool into clusters with mini-batch K-means (Sculley 2010).
+
+    Args:
+        codes: The pool's encodings, ``[rows, width]``; may be memory-mapped.
+        count: How many clusters; None: the root of the rows, at most 1,000.
+        seed: Seeds the sample and the first centres.
+        progress: Called with rows assigned.
+
+    Raises:
+        UserError: More clusters than rows.
+    """
+    from sklearn.cluster import MiniBatchKMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    rows = len(codes)
+    wanted = count or max(1, min(_MOST, math.isqrt(rows)))
+    if wanted > rows:
+        raise UserError(f"selection.clusters={wanted}, but the pool has {rows} rows", hint="it must be smaller")
+    rng = np.random.default_rng(seed)
+    sample = np.arange(rows) if rows <= _FITTED else np.sort(rng.choice(rows, _FITTED, replace=False))
+    means: Any = MiniBatchKMeans(wanted, random_state=seed % 2**32, batch_size=4096, n_init=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters
+        means.fit(vectors_of(codes[sample]))
+    of = np.empty(rows, np.int32)
+    for begin in range(0, rows, _PIECE):
+        of[begin : begin + _PIECE] = means.predict(vectors_of(codes[begin : begin + _PIECE]))
+        if progress:
+            progress(min(begin + _PIECE, rows), 0)
+    return Clusters(np.asarray(means.cluster_centers_, np.float32), of)
+
+
+def region(clusters: Clusters, target: npt.NDArray[np.float32], share: float | None) -> Region:
+    """Return the part of a pool that a task falls into.
+
+    Args:
+        clusters: The pool's.
+        target: The task's examples and inputs, encoded alike, ``[texts, width]``.
+        share: Take clusters, nearest to any of the texts first, until so much of the pool is in; None: the clusters
+            that the texts fall into (and, while those hold no row, the nearest that do).
+    """
+    apart = ((target[:, None] - clusters.centres[None]) ** 2).sum(axis=2)
+    nearest = np.argsort(apart.min(axis=0), kind="stable")
+    sizes = np.bincount(clusters.of, minlength=len(clusters.centres))
+    own = np.unique(apart.argmin(axis=1))
+    if share is None:
+        chosen = [int(k) for k in nearest if k in set(own.tolist())]
+        if not sizes[chosen].sum():
+            chosen += [int(k) for k in nearest if sizes[k]][:1]
+    else:
+        reached = np.cumsum(sizes[nearest]) >= share * len(clusters.of)
+        chosen = [int(k) for k in nearest[: int(reached.argmax()) + 1]]
+    rows = np.flatnonzero(np.isin(clusters.of, chosen))
+    return Region(rows, np.array(chosen, np.int64), len(rows) / len(clusters.of))

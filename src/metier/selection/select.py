@@ -1,0 +1,112 @@
+"""Chooses rows of a pool for a task by any strategy, and says what was chosen. Knows no data file and no run."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from metier.errors import UserError
+from metier.selection.kcenter import Budget
+from metier.selection.material import Material
+from metier.selection.strategies import (
+    facility_location,
+    k_center,
+    length,
+    less,
+    likelihood,
+    nearest,
+    random,
+    stratified,
+)
+from metier.task import SelectionSettings, StrategyName
+
+DEFAULT_SHARE = 0.005
+
+STRATEGIES: dict[StrategyName, Callable[[Material], list[int]]] = {
+    "k_center": k_center.choose,
+    "random": random.choose,
+    "stratified": stratified.choose,
+    "nearest": nearest.choose,
+    "facility_location": facility_location.choose,
+    "length": length.choose,
+    "perplexity": likelihood.choose_perplexity,
+    "ifd": likelihood.choose_ifd,
+    "less": less.choose,
+}
+IN_REGION = ("k_center", "facility_location", "perplexity", "ifd", "less")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Selected:
+    """What was chosen.
+
+    Attributes:
+        rows: Places in the pool, in the order they were taken.
+        tokens: What they come to.
+        region_rows: Rows of the part that counts as the task's; None where the strategy does not look at it.
+        filled: How many of the rows are from outside that part, since it has too few.
+    """
+
+    rows: tuple[int, ...]
+    tokens: int
+    region_rows: int | None
+    filled: int
+
+    @property
+    def digest(self) -> str:
+        """Identifies the choice."""
+        return hashlib.sha256(np.array(self.rows, np.int64).tobytes()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return {**dataclasses.asdict(self), "rows": list(self.rows)}
+
+
+def budget_of(settings: SelectionSettings, rows: int) -> Budget:
+    """Return the budget that settings mean for a pool of so many rows.
+
+    Raises:
+        UserError: It is larger than the pool.
+    """
+    if settings.rows is not None and settings.share is not None:
+        raise UserError("selection: share and rows are both given", hint="give one of them")
+    if settings.rows is not None:
+        if settings.rows > rows:
+            raise UserError(
+                f"selection.rows={settings.rows}, but the pool has {rows} rows", hint="it must be at most that"
+            )
+        return Budget(settings.rows, settings.tokens)
+    if settings.share is None and settings.tokens is not None:
+        return Budget(None, settings.tokens)
+    return Budget(max(1, round((settings.share or DEFAULT_SHARE) * rows)), settings.tokens)
+
+
+def select(material: Material, strategy: StrategyName) -> Selected:
+    """Choose rows by a strategy; where the task's region is smaller than the budget, others are added at random.
+
+    Raises:
+        UserError: No row fits the budget.
+    """
+    chosen = STRATEGIES[strategy](material)
+    filled = 0
+    if strategy in IN_REGION:
+        spent = int(material.tokens[chosen].sum()) if chosen else 0
+        rows_left = None if material.budget.rows is None else material.budget.rows - len(chosen)
+        cost_left = None if material.budget.cost is None else material.budget.cost - spent
+        if rows_left != 0 and (cost_left is None or cost_left > 0) and len(chosen) < material.pool.rows:
+            rest = dataclasses.replace(material, budget=Budget(rows_left, cost_left))
+            taken = set(chosen)
+            order = np.random.default_rng(material.seed).permutation(material.pool.rows).tolist()
+            more = rest.within_budget(place for place in order if place not in taken)
+            filled = len(more)
+            chosen = [*chosen, *more]
+    if not chosen:
+        raise UserError(
+            f"selection: no row fits a budget of {material.budget.cost} tokens", hint="raise selection.tokens"
+        )
+    region = len(material.region.rows) if strategy in IN_REGION else None
+    return Selected(tuple(chosen), int(material.tokens[chosen].sum()), region, filled)

@@ -1,0 +1,39 @@
+"""Nearest to the task: each of the task's texts in turn takes the row that is most like it and still free.
+
+Round-robin over the texts keeps one of them, with many rows about it, from taking the whole budget (as in retrieval for
+instruction data, Ivison et al. 2023, arXiv 2212.00196). Costs the encoding of the pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from metier.selection.encodings import vectors_of
+from metier.selection.material import Material
+
+_PIECE = 16_384
+
+
+def choose(material: Material) -> list[int]:
+    """Return rows, the nearest to the first text, to the second, and so on, round after round."""
+    return material.within_budget(_in_turn(material))
+
+
+def _in_turn(material: Material) -> Iterator[int]:
+    target = vectors_of(material.target_codes)
+    rows = material.pool.rows
+    alike = np.empty((len(target), rows), np.float32)
+    for begin in range(0, rows, _PIECE):
+        alike[:, begin : begin + _PIECE] = target @ vectors_of(material.codes[begin : begin + _PIECE]).T
+    orders = np.argsort(-alike, axis=1, kind="stable")
+    taken = np.zeros(rows, bool)
+    at = [0] * len(target)
+    for turn in range(rows):
+        text = turn % len(target)
+        while taken[orders[text, at[text]]]:
+            at[text] += 1
+        place = int(orders[text, at[text]])
+        taken[place] = True
+        yield place
