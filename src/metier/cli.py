@@ -123,6 +123,19 @@ def synthesize(
 
 
 @app.command()
+def select(
+    task_file: TaskFile,
+    overrides: Overrides = None,
+    out: Out = None,
+    seed: Seed = None,
+    smoke: Smoke = False,
+    quiet: Quiet = False,
+) -> None:
+    """Choose the part of the task's pool to train on (``selected.jsonl`` in the run folder)."""
+    _stages(_task(task_file, overrides, seed, None, smoke), out, smoke, None, quiet, "select")
+
+
+@app.command()
 def train(
     task_file: TaskFile,
     overrides: Overrides = None,

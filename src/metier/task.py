@@ -183,6 +183,10 @@ class EvaluationSettings(_Settings):
 
     limit: int | None = Field(None, ge=1, description="Test rows to use, drawn with the seed; default: all.")
     max_tokens: int | None = Field(None, ge=1, description="Longest answer; default: from the data at hand.")
+    answer_by: Literal["writing", "likelihood"] = Field(
+        "writing",
+        description="With labels: tuned models write their answer, or take the likeliest label (rank classification).",
+    )
     resamples: int = Field(10_000, ge=100, description="Bootstrap resamples for the intervals.")
     baselines: tuple[BaselineName, ...] = Field(
         BASELINES,
@@ -278,7 +282,7 @@ class Task(_Settings):
     engine: EngineSettings = EngineSettings()
     launch: LaunchSettings = LaunchSettings()
     synthesis: SynthesisSettings = SynthesisSettings()
-    selection: SelectionSettings | None = None
+    selection: SelectionSettings = SelectionSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     prices: PriceSettings = PriceSettings()

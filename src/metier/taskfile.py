@@ -23,7 +23,8 @@ from metier.rowfiles import is_hub_id
 from metier.task import RecipeName, Task
 from metier.yamltext import Key, key_name, parse, read_text
 
-_PATH_KEYS = ("test", "train", "model")
+_PATH_KEYS = ("test", "train", "pool", "model")
+_NESTED_PATHS = (("selection", "inputs"), ("launch", "accelerate_config"))
 _COMMAND_LINE = 0  # stands for a line where a setting is not from the file
 
 
@@ -231,7 +232,14 @@ def _with_paths(task: Task, path: Path, lines: Mapping[Key, int]) -> Task:
         except (OSError, RuntimeError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise UserError(f"{path}{_line((key,), lines)}: {key}: {value[:60]!r} cannot be used ({why})") from error
-    return task.model_copy(update=update)
+    parts: dict[str, Any] = dict(update)
+    for section, key in _NESTED_PATHS:
+        settings = getattr(task, section)
+        value = getattr(settings, key, None)
+        # ddp, or a file that is not there, stays as it is: who reads it says what is wrong.
+        if value is not None and not is_url(value) and resolve_path(path, value).exists():
+            parts[section] = settings.model_copy(update={key: str(resolve_path(path, value))})
+    return task.model_copy(update=parts)
 
 
 def _is_path(key: str, value: str, there: Path) -> bool:

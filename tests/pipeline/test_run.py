@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -340,7 +341,7 @@ def test_many_workers_and_processes_make_the_records_of_one(left_alone: Path, tm
     before_training = [name for name in many if name.startswith(("synthesis-", "baselines-"))]
     assert len(before_training) > 5
     for name in before_training:
-        assert one[name] == many[name], name
+        assert_alike(json_of(one[name]), json_of(many[name]), name)
     losses = [
         [p["train"] or p["holdout"] for p in json.loads(next(run.glob("training-*/loss.json")).read_text())]
         for run in (left_alone / "out", tmp_path / "out")
@@ -351,3 +352,87 @@ def test_many_workers_and_processes_make_the_records_of_one(left_alone: Path, tm
 def test_a_launch_that_is_not_known_is_refused(left_alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_cli(["run", str(left_alone / "task.yaml"), "--launch", "slurm:2"]) == 2
     assert "accelerate:2" in capsys.readouterr().err
+
+
+def json_of(content: bytes) -> Any:
+    """Return what a JSON or JSON Lines file holds; other files as they are."""
+    try:
+        return [json.loads(line) for line in content.decode().splitlines()]
+    except ValueError:
+        return content
+
+
+def assert_alike(one: Any, other: Any, where: str) -> None:
+    """Fail unless both hold the same: numbers to rounding (other threads add up in another order), all else exactly."""
+    if isinstance(one, float) and isinstance(other, float):
+        assert one == pytest.approx(other, abs=1e-3), where
+    elif isinstance(one, list) and isinstance(other, list):
+        assert len(one) == len(other), where
+        for a, b in zip(one, other, strict=True):
+            assert_alike(a, b, where)
+    elif isinstance(one, dict) and isinstance(other, dict):
+        assert set(one) == set(other), where
+        for key in one:
+            assert_alike(one[key], other[key], f"{where}: {key}")
+    else:
+        assert one == other, where
+
+
+def make_pool(folder: Path, rows: int = 60) -> None:
+    pool = [{"prompt": f"Which team? charged {i}", "completion": "billing"} for i in range(rows // 2)]
+    pool += [{"prompt": f"Translate the word {i}", "completion": f"mot {i}"} for i in range(rows // 2)]
+    pool.append({"prompt": "case 3 charged", "completion": "billing"})  # a test row
+    (folder / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pool))
+
+
+LOW_DATA = """\
+recipe: low-data
+pool: pool.jsonl
+selection: {rows: 6, clusters: 4, controls: [random, related, pool], control_rows: 20}
+"""
+
+
+def test_low_data_trains_on_part_of_a_pool_beside_its_controls(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = make_task(tmp_path, tiny_model, LOW_DATA)
+    make_pool(tmp_path)
+    out = tmp_path / "out"
+    assert run_cli(["select", str(task), "--out", str(out)]) == 0
+    told = capsys.readouterr().err
+    assert "pool: 60 rows (left out: 1 test row)" in told and "chose 6 of 60 rows" in told
+    (chosen,) = out.glob("selection-*/selected.jsonl")
+    rows = [json.loads(line) for line in chosen.read_text().splitlines()]
+    assert len(rows) == 6 and all(row["instruction"] == "" for row in rows)
+    assert not list(out.glob("training-*"))
+    assert run_cli(["run", str(task), "--out", str(out)]) == 0
+    facts = json.loads((out / "result.json").read_text())
+    systems = {s["system"] for s in facts["systems"]}
+    assert {"trained_random", "trained_related", "trained_pool", "specialist"} <= systems
+    assert [step["stage"] for step in facts["funnel"]] == ["rows to choose from", "the task's part", "chosen"]
+    for rendered in out.glob("training-*/rendered.json"):
+        assert "Name the team." not in json.loads(rendered.read_text())["prompt"]
+    sizes = {
+        p.parent.name.rpartition("-")[0]: json.loads(p.read_text())["outcome"] for p in out.glob("*/manifest.json")
+    }
+    assert sizes["selection-random"]["rows"] == 6 and sizes["selection-pool"]["rows"] == 20
+
+
+def test_low_data_without_a_pool_or_with_one_that_is_too_small(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = make_task(tmp_path, tiny_model, "recipe: low-data\n")
+    assert run_cli(["run", str(task), "--out", str(tmp_path / "out")]) == 2
+    assert "names no pool" in capsys.readouterr().err
+    make_pool(tmp_path)
+    more = ["pool=pool.jsonl", "selection.rows=61", "--out", str(tmp_path / "out")]
+    assert run_cli(["run", str(task), *more]) == 2
+    assert "selection.rows=61, but the pool has 60 rows" in capsys.readouterr().err
+
+
+def test_synthetic_pairs_are_selected_from_too(tiny_model: Path, tmp_path: Path) -> None:
+    task = make_task(tmp_path, tiny_model, "selection: {rows: 1, clusters: 1}\n")
+    assert run_cli(["run", str(task), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    facts = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert facts["kept_pairs"] == 1 < facts["funnel"][-2]["kept"]
+    assert facts["funnel"][-1] == {"stage": "chosen", "kept": 1, "dropped": {}}

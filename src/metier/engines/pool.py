@@ -33,7 +33,7 @@ class WorkerPool:
     """
 
     def __init__(self, open_engine: Callable[[], Engine], workers: int, address: str | None = None) -> None:
-        self._ray = _connected(address, workers)
+        self._ray = connected(address, workers)
         self.stats = EngineStats()
         gpus = self._ray.cluster_resources().get("GPU", 0)
         cores = self._ray.cluster_resources().get("CPU", 1)
@@ -147,7 +147,7 @@ class _Worker:
         return self._engine.count_tokens(texts)
 
 
-def _connected(address: str | None, workers: int) -> Any:
+def connected(address: str | None, workers: int) -> Any:
     """Return ray, connected to a cluster or started on this machine."""
     try:
         import ray

@@ -53,6 +53,7 @@ def gather(
     c: Context,
     *,
     synthesis: Stage | None,
+    selection: Stage | None,
     training: Stage,
     on_examples: Stage | None,
     baselines: Stage | None,
@@ -69,6 +70,7 @@ def gather(
     Args:
         c: The run's context.
         synthesis: None where nothing was synthesised.
+        selection: None where everything was taken.
         training: The training stage.
         on_examples: The model tuned on the examples alone, if there is one.
         baselines: None without a test set.
@@ -91,6 +93,7 @@ def gather(
         compared["synthetic_rows"] = synthetic.outcome["rows"]
     stages = (
         ("synthesis", synthesis),
+        ("selection", selection),
         ("training", training),
         ("baselines", baselines),
         ("evaluation", evaluation),
@@ -109,9 +112,9 @@ def gather(
         machine=machine(),
         test_source=Path(task.test).name if task.test and evaluation else None,
         test_rows=test_rows,
-        funnel=_funnel(candidates),
+        funnel=(*_funnel(candidates), *_selection_steps(selection)),
         kept_pairs=len(pairs),
-        label_counts=dict(sorted(Counter(p.output for p in pairs).items())) if task.labels else {},
+        label_counts=dict(sorted(Counter(p.output for p in pairs if p.output in (task.labels or ())).items())),
         loss=tuple(LossPoint(**point) for point in storage.read_json(training.path / "loss.json")),
         chosen_epoch=training.outcome["epoch"],
         synthetic=_sample(candidates, task.seed),
@@ -180,6 +183,17 @@ def _funnel(candidates: Sequence[Candidate]) -> tuple[FunnelStep, ...]:
             left -= dropped[name]
             steps.append(FunnelStep(name, left, {name: dropped[name]}))
     return tuple(steps)
+
+
+def _selection_steps(selection: Stage | None) -> tuple[FunnelStep, ...]:
+    """Return what was chosen from, the part of it that counts as the task's, and what was chosen."""
+    if selection is None:
+        return ()
+    found = selection.outcome
+    steps = [FunnelStep("rows to choose from", found["pool_rows"])]
+    if found["region_rows"] is not None:
+        steps.append(FunnelStep("the task's part", found["region_rows"]))
+    return (*steps, FunnelStep("chosen", found["rows"]))
 
 
 def _sample(candidates: Sequence[Candidate], seed: int) -> tuple[Candidate, ...]:

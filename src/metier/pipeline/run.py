@@ -14,7 +14,7 @@ from metier.evaluation.compare import check_metric
 from metier.evaluation.leakage import Leak
 from metier.evaluation.predict import answer_length
 from metier.models.locate import resolve_model
-from metier.pipeline import facts, stages
+from metier.pipeline import facts, selection, stages
 from metier.pipeline.baselines import TrainingData, baselines
 from metier.pipeline.bench import Bench
 from metier.pipeline.context import Context, specialist_demonstrations
@@ -24,9 +24,10 @@ from metier.report.card import write_card
 from metier.report.facts import RunFacts
 from metier.report.html import write_report
 from metier.runs import Stage, open_run
+from metier.selection.pool import Pool
 from metier.task import Task
 
-STAGES = ("synthesize", "train", "evaluate", "report")
+STAGES = ("synthesize", "select", "train", "evaluate", "report")
 
 
 def run_task(task: Task, folder: Path, reporter: Reporter, *, until: str = "report") -> RunFacts | None:
@@ -63,11 +64,22 @@ def _run_stages(c: Context, train: ExampleFile | None, test: ExampleFile | None,
     warnings = _warnings(c.task, train, test)
     for warning in warnings:
         c.reporter.say(f"warning: {warning}")
-    synthesis = None if c.task.train_use == "instead" and train else stages.synthesize(c)
+    rows = _test_rows(c.task, test) if test else []
+    pool = chosen = None
+    if c.task.recipe == "low-data":
+        pool = selection.open_task_pool(c, [row.input for row in test.examples] if test else [])
+    no_synthesis = pool is not None or (c.task.train_use == "instead" and train)
+    synthesis = None if no_synthesis else stages.synthesize(c)
     if until == "synthesize":
         return None
-    rows = _test_rows(c.task, test) if test else []
     pairs = _pairs(synthesis, train)
+    if pool is not None:
+        chosen = selection.choose(c, pool)
+        pairs += selection.chosen_pairs(chosen)
+    elif selection.is_asked_for(c.task):
+        pairs, chosen = selection.select_synthetic(c, pairs)
+    if until == "select":
+        return None
     leaks = stages.leaks_into(c.task, pairs, rows)
     if leaks:
         pairs, leaks, told = _without_leaks(c.task, pairs, leaks)
@@ -78,7 +90,8 @@ def _run_stages(c: Context, train: ExampleFile | None, test: ExampleFile | None,
     data = TrainingData(
         examples=tuple(Example(e.input, e.output) for e in c.task.examples),
         labelled=tuple(p for p in pairs if p in labelled),
-        synthetic=tuple(p for p in pairs if p not in labelled),
+        # A pool's rows are of many tasks: nothing that answers with this task's labels can learn from them.
+        synthetic=() if pool is not None else tuple(p for p in pairs if p not in labelled),
         source=source,
     )
     # The baselines come before training: the base model is in memory, and a wrong test file shows early.
@@ -92,6 +105,7 @@ def _run_stages(c: Context, train: ExampleFile | None, test: ExampleFile | None,
     if until == "train":
         return None
     evaluation = on_examples = None
+    controls = _controls(c, pool, chosen) if test and base and pool and chosen else {}
     if test and base:
         if "tuned_on_examples" in c.task.evaluation.baselines:
             on_examples = stages.train_on_examples(c)
@@ -102,18 +116,20 @@ def _run_stages(c: Context, train: ExampleFile | None, test: ExampleFile | None,
             base=base,
             trained=training,
             on_examples=on_examples,
+            controls=controls,
             more_seeds=_more_seeds(c, pairs, source),
             leaks=leaks,
         )
     synthetic = stages.check_on_synthetic(c, pairs, training) if synthesis else None
     if until == "evaluate":
         return None
-    return _report(c, synthesis, training, on_examples, base, evaluation, synthetic, rows, pairs, warnings)
+    return _report(c, synthesis, chosen, training, on_examples, base, evaluation, synthetic, rows, pairs, warnings)
 
 
 def _report(
     c: Context,
     synthesis: Stage | None,
+    chosen: Stage | None,
     training: Stage,
     on_examples: Stage | None,
     base: Stage | None,
@@ -129,6 +145,7 @@ def _report(
     gathered = facts.gather(
         c,
         synthesis=synthesis,
+        selection=chosen,
         training=training,
         on_examples=on_examples,
         baselines=base,
@@ -168,6 +185,16 @@ def _pairs(synthesis: Stage | None, train: ExampleFile | None) -> list[Example]:
         known = {pair.input for pair in pairs}
         pairs += [Example(row["input"], row["output"]) for row in kept if row["input"] not in known]
     return pairs
+
+
+def _controls(c: Context, pool: Pool, chosen: Stage) -> dict[str, Stage]:
+    """Train what the selection is held against: without as many rows at random there is no claim."""
+    trained = {}
+    for control in c.task.selection.controls:
+        rows = selection.choose_control(c, pool, control, chosen)
+        pairs = selection.chosen_pairs(rows)
+        trained[f"trained_{control}"] = stages.train(c, pairs, rows.outcome["digest"], name=f"training-{control}")
+    return trained
 
 
 def _without_leaks(task: Task, pairs: list[Example], leaks: list[Leak]) -> tuple[list[Example], list[Leak], str]:

@@ -18,7 +18,7 @@ from metier import storage
 from metier.data import read_inputs
 from metier.errors import UserError
 from metier.models.fetch import cache_folder
-from metier.models.locate import resolve_model
+from metier.models.locate import ModelFiles, resolve_model
 from metier.pipeline.context import Context
 from metier.records import Example
 from metier.remote import local
@@ -26,11 +26,11 @@ from metier.runs import Stage
 from metier.selection import kcenter
 from metier.selection.cluster import Clusters, cluster, region
 from metier.selection.encode import Encoder, SentenceEncoder, StaticEncoder
-from metier.selection.encodings import encoded, vectors_of
+from metier.selection.encodings import encode_here, encode_with_ray, encoded, vectors_of
 from metier.selection.material import Material
 from metier.selection.pool import Pool, open_pool, pool_of
 from metier.selection.select import Selected, budget_of, select
-from metier.task import SelectionSettings, StrategyName
+from metier.task import SelectionSettings, Task
 
 _WARM_UP_ROWS = 128  # random rows that the student is tuned on before gradients are taken
 
@@ -55,20 +55,20 @@ def open_task_pool(c: Context, unwanted: Sequence[str]) -> Pool:
     return pool
 
 
-def choose_from_pool(
-    c: Context, pool: Pool, settings: SelectionSettings, *, strategy: StrategyName, seed: int, name: str = "selection"
-) -> Stage:
-    """Choose rows of a pool (``selection.json``, ``selected.jsonl``).
+def is_asked_for(task: Task) -> bool:
+    """Whether a task without a pool wants its pairs selected from: it says how many to keep."""
+    chosen = task.selection
+    return not (chosen.share is None and chosen.rows is None and chosen.tokens is None)
 
-    Args:
-        c: The run's context.
-        pool: What to choose from.
-        settings: How much, and by what encoder.
-        strategy: How.
-        seed: Seeds what is drawn.
-        name: What the stage is called.
+
+def choose(c: Context, pool: Pool) -> Stage:
+    """Choose rows of a pool as the task says (``selection.json``, ``selected.jsonl``).
+
+    Raises:
+        UserError: The budget cannot be met.
     """
-    task = c.task
+    task, settings = c.task, c.task.selection
+    strategy, seed, name = settings.strategy, task.seed, "selection"
     chosen_by = settings.model_dump(mode="json", exclude={"controls", "control_rows", "strategy", "inputs"})
     texts = _target_texts(c, settings)
     key = {"pool": pool.sha256, "selection": chosen_by, "strategy": strategy, "seed": seed, "target": texts}
@@ -92,8 +92,9 @@ def choose_from_pool(
     return stage
 
 
-def choose_control(c: Context, pool: Pool, settings: SelectionSettings, control: str, like: Stage) -> Stage:
+def choose_control(c: Context, pool: Pool, control: str, like: Stage) -> Stage:
     """Choose a control's rows: as many at random, all that count as the task's, or all; the last two are capped."""
+    settings = c.task.selection
     seed = storage.seed_of(c.task.seed, "control", control) % 2**31
     key = {"pool": pool.sha256, "control": control, "cap": settings.control_rows, "seed": seed, "like": like.key}
     stage = c.run.stage(f"selection-{control}", key)
@@ -124,15 +125,15 @@ def chosen_pairs(stage: Stage) -> list[Example]:
     ]
 
 
-def select_synthetic(c: Context, pairs: Sequence[Example], source: str) -> tuple[list[Example], Stage]:
-    """Return the part of a run's pairs that its ``selection:`` chooses, and the stage."""
-    settings = c.task.selection
-    assert settings is not None
-    folder = c.run.folder / f"pairs-{source[:10]}"
-    if settings.share is None and settings.rows is None and settings.tokens is None:
-        raise UserError("selection: say how much of the pairs to keep", hint="selection.share=0.5, rows or tokens")
+def select_synthetic(c: Context, pairs: Sequence[Example]) -> tuple[list[Example], Stage]:
+    """Return the part of a run's pairs that its ``selection:`` chooses, and the stage.
+
+    Raises:
+        UserError: The budget is not given, or cannot be met.
+    """
+    folder = _cache() / f"pairs-{storage.digest([[p.input, p.output] for p in pairs])[:20]}"
     pool = pool_of(pairs, folder)
-    stage = choose_from_pool(c, pool, settings, strategy=settings.strategy, seed=c.task.seed)
+    stage = choose(c, pool)
     kept = {(row["input"], row["output"]) for row in stage.read_records("selected")}
     return [pair for pair in pairs if (pair.input, pair.output) in kept], stage
 
@@ -144,9 +145,15 @@ def gather(c: Context, pool: Pool, settings: SelectionSettings, seed: int, texts
 
     def codes() -> tuple[kcenter.Codes, kcenter.Codes]:
         if "codes" not in held:
-            encoder = _encoder(c, settings.encoder)
+            c.bench.close()
+            open_encoder = partial(_encoder, c.task, c.files, settings.encoder)
+            encoder = open_encoder()
+            launch = c.task.launch
+            encode = encode_here(encoder)
+            if launch.workers > 1 or launch.ray_address is not None:
+                encode = encode_with_ray(open_encoder, launch.workers, launch.ray_address)
             with c.reporter.track("encoding", pool.rows, "rows") as update:
-                found = encoded(pool, encoder, folder, update)
+                found = encoded(pool, encode, folder, update)
             held["codes"] = found, kcenter.encode(encoder.encode(texts), largest=1.0)
         made: tuple[kcenter.Codes, kcenter.Codes] = held["codes"]
         return made
@@ -195,13 +202,12 @@ def _target_texts(c: Context, settings: SelectionSettings) -> list[str]:
     return [f"{c.task.instruction}\n\n{text}" for text in (*(e.input for e in c.task.examples), *more)]
 
 
-def _encoder(c: Context, name: str) -> Encoder:
-    c.bench.close()
+def _encoder(task: Task, files: ModelFiles, name: str) -> Encoder:
     if name.startswith("static:"):
         return StaticEncoder(name.removeprefix("static:"))
     if name == "student":
-        return SentenceEncoder(c.files.path, device=c.task.engine.device, dtype=c.task.engine.dtype)
-    return SentenceEncoder(resolve_model(name).path, device=c.task.engine.device)
+        return SentenceEncoder(files.path, device=task.engine.device, dtype=task.engine.dtype)
+    return SentenceEncoder(resolve_model(name).path, device=task.engine.device, dtype=task.engine.dtype)
 
 
 def _tokens(c: Context, pool: Pool, folder: Path) -> npt.NDArray[np.int64]:

@@ -142,6 +142,7 @@ def evaluate(
     base: Stage,
     trained: Stage,
     on_examples: Stage | None,
+    controls: Mapping[str, Stage],
     more_seeds: Mapping[int, Stage],
     leaks: Sequence[Leak],
 ) -> Stage:
@@ -154,12 +155,14 @@ def evaluate(
         base: The baselines stage.
         trained: The training stage.
         on_examples: The model tuned on the examples alone, if that was asked for.
+        controls: By system, models tuned on other rows of the pool.
         more_seeds: Training stages of further seeds.
         leaks: Training inputs that are nearly test inputs.
     """
     key = {"baselines": base.key, "training": trained.key, "test": test.sha256}
     key |= {"on_examples": on_examples.key if on_examples else "", "leaks": str(len(leaks))}
     key |= {f"seed {seed}": stage.key for seed, stage in more_seeds.items()}
+    key |= {system: stage.key for system, stage in controls.items()} | {"by": c.task.evaluation.answer_by}
     stage = c.run.stage("evaluation", key)
     if stage.done:
         c.reporter.say("evaluation: done before")
@@ -169,6 +172,8 @@ def evaluate(
     tuned: dict[str, list[str]] = {}
     if on_examples is not None:
         tuned["tuned_on_examples"] = _answers_of(c, stage, on_examples, texts, "tuned_on_examples")
+    for system, at in controls.items():
+        tuned[system] = _answers_of(c, stage, at, texts, system)
     seeds = {seed: _answers_of(c, stage, at, texts, f"specialist_seed{seed}") for seed, at in more_seeds.items()}
     tuned[SPECIALIST] = _answers_of(c, stage, trained, texts, SPECIALIST)
     _measure_specialist(c, stage, trained, texts)
@@ -235,6 +240,9 @@ def _answers_of(c: Context, stage: Stage, trained: Stage, texts: Sequence[str], 
     before = engine.stats.generated_tokens
     shown = specialist_demonstrations(c, engine)
     with c.reporter.track(name, len(texts)) as update:
+        if c.task.labels and c.task.evaluation.answer_by == "likelihood":
+            scored = predict.score_labels(c.task, engine, c.bench.prompts, shown, texts, stage.shard, name, update)
+            return list(scored.likeliest)
         answers = predict.write_answers(c.task, engine, c.bench.prompts, shown, texts, stage.shard, name, update)
     stage.add_cost(tokens=engine.stats.generated_tokens - before)
     return answers

@@ -19,7 +19,7 @@ from metier.errors import MetierError, UserError, first_line
 from metier.models.load import pick_device, pick_dtype
 
 _BATCH_TOKENS = 8192
-_LONGEST = 512  # tokens; what follows is not read, as is usual for these encoders
+_LONGEST = 256  # tokens; what follows is not read, as these encoders were taught
 
 
 class Encoder(Protocol):

@@ -6,7 +6,7 @@ of how many rows are done. Knows nothing about what is chosen by them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,27 @@ import numpy as np
 import numpy.typing as npt
 
 from metier import storage
+from metier.engines.pool import connected
 from metier.selection import kcenter
 from metier.selection.encode import Encoder
 from metier.selection.pool import Pool
 
-_PIECE = 4096  # rows between two notes of what is done
+PIECE = 4096  # rows between two notes of what is done; a pool's own pieces are a whole number of them
+
+Piece = tuple[int, Sequence[str]]
+"""A piece's number, and its texts."""
+
+EncodePieces = Callable[[Iterable[Piece]], Iterable[tuple[int, npt.NDArray[np.float32]]]]
 
 
 def encoded(
-    pool: Pool, encoder: Encoder, folder: Path, progress: Callable[[int, int], None] | None = None
+    pool: Pool, encode: EncodePieces, folder: Path, progress: Callable[[int, int], None] | None = None
 ) -> kcenter.Codes:
     """Return a pool's vectors as `kcenter.encode` gives them, ``[rows, width]``, memory-mapped.
 
     Args:
         pool: Whose rows' inputs are encoded.
-        encoder: What encodes them.
+        encode: Encodes pieces of it, here or elsewhere; results may come in any order.
         folder: Named by pool and encoder; what is in it is gone on with.
         progress: Called with rows done.
 
@@ -36,28 +42,77 @@ def encoded(
         UserError: A vector holds a value that is not a number.
     """
     path, note = folder / "codes.npy", folder / "done.json"
-    done = int(storage.read_json(note)["rows"]) if note.exists() else 0
-    if done == pool.rows:
+    done: list[int] = storage.read_json(note)["pieces"] if note.exists() else []
+    pieces = -(-pool.rows // PIECE)
+    if len(done) == pieces:
         return _opened(path, "r")
     folder.mkdir(parents=True, exist_ok=True)
     codes: Any = _opened(path, "r+") if done else None
-    begin = 0
-    for rows in pool.pieces():
-        for first in range(0, len(rows), _PIECE):
-            part = rows[first : first + _PIECE]
-            if begin + len(part) > done:
-                vectors = encoder.encode([row.input for row in part])
-                if codes is None:
-                    shape = (pool.rows, vectors.shape[1])
-                    codes = np.lib.format.open_memmap(path, mode="w+", dtype=np.int16, shape=shape)
-                kcenter.encode(vectors, largest=1.0, out=codes[begin : begin + len(part)])
-                codes.flush()
-                storage.write_json(note, {"rows": begin + len(part)})
-            begin += len(part)
-            if progress:
-                progress(begin, 0)
+    for piece, vectors in encode(_open_pieces(pool, frozenset(done))):
+        if codes is None:
+            shape = (pool.rows, vectors.shape[1])
+            codes = np.lib.format.open_memmap(path, mode="w+", dtype=np.int16, shape=shape)
+        begin = piece * PIECE
+        kcenter.encode(vectors, largest=1.0, out=codes[begin : begin + len(vectors)])
+        codes.flush()
+        done.append(piece)
+        storage.write_json(note, {"pieces": sorted(done)})
+        if progress:
+            progress(min(pool.rows, len(done) * PIECE), 0)
     del codes
     return _opened(path, "r")
+
+
+def encode_here(encoder: Encoder) -> EncodePieces:
+    """Return what encodes pieces one after the other, in this process."""
+    return lambda pieces: ((number, encoder.encode(texts)) for number, texts in pieces)
+
+
+def encode_with_ray(open_encoder: Callable[[], Encoder], workers: int, address: str | None) -> EncodePieces:
+    """Return what encodes pieces in a pool of Ray Data actors, each with an encoder of its own.
+
+    Args:
+        open_encoder: Opens a worker's encoder; it is sent to the workers.
+        workers: How many.
+        address: A running cluster; None: Ray is started here.
+    """
+
+    def encode(pieces: Iterable[Piece]) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        connected(address, workers)
+        import ray.data
+
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        data = ray.data.from_items([{"piece": number, "texts": texts} for number, texts in pieces])
+        # Half a core each: actors that held all cores would leave none for the tasks that feed them.
+        made = data.map_batches(
+            _RayEncoder, fn_constructor_args=(open_encoder,), concurrency=workers, batch_size=1, num_cpus=0.5
+        )
+        for row in made.iter_rows():
+            yield int(row["piece"]), np.asarray(row["vectors"], np.float32).reshape(-1, int(row["width"]))
+
+    return encode
+
+
+class _RayEncoder:
+    """What runs in an actor of Ray Data's."""
+
+    def __init__(self, open_encoder: Callable[[], Encoder]) -> None:
+        self._encoder = open_encoder()
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        vectors = [self._encoder.encode([str(text) for text in texts]) for texts in batch["texts"]]
+        flat = np.empty(len(vectors), object)
+        flat[:] = [found.ravel() for found in vectors]
+        return {"piece": batch["piece"], "vectors": flat, "width": np.array([found.shape[1] for found in vectors])}
+
+
+def _open_pieces(pool: Pool, done: frozenset[int]) -> Iterator[Piece]:
+    number = 0
+    for rows in pool.pieces():
+        for first in range(0, len(rows), PIECE):
+            if number not in done:
+                yield number, [row.input for row in rows[first : first + PIECE]]
+            number += 1
 
 
 def vectors_of(codes: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
