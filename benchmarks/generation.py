@@ -11,6 +11,7 @@ The last line is a JSON object with the ratios.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from metier.engines.base import Engine, EngineStats, Generation, GenerationReque
 from metier.evaluation.predict import score_labels, write_answers
 from metier.models.locate import resolve_model
 from metier.pipeline.bench import Bench
+from metier.pipeline.facts import machine
 from metier.recipes import recipe_settings
 from metier.records import Candidate, Example
 from metier.synthesis import backward, inputs, outputs
@@ -100,7 +102,8 @@ def main() -> None:
             done[name] |= _labels(task, engine, bench, rows, scores=name == "metier")
         bench.close()
     ratios = _ratios(done)
-    print(json.dumps({"task": task.name, "model": files.name, "inputs": arguments.inputs, "engines": done, **ratios}))
+    about = {"task": task.name, "model": files.name, "inputs": arguments.inputs, "rows": len(rows), "seed": task.seed}
+    print(json.dumps({**about, "engines": done, "machine": dataclasses.asdict(machine()), **ratios}))
 
 
 def _synthesis(task: Task, engine: Engine, bench: Bench, name: str) -> dict[str, float]:

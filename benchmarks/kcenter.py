@@ -12,6 +12,7 @@ same rounded vectors, where no rounding can hide a difference).
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from metier.pipeline.facts import machine
 from metier.runs import peak_memory
 from metier.selection.kcenter import Budget, Codes, encode, k_center
 
@@ -64,7 +66,7 @@ def main() -> None:
     }
     if arguments.large:
         result |= large(arguments.large, arguments.width, arguments.chosen)
-    print(json.dumps(result))
+    print(json.dumps(result | {"machine": dataclasses.asdict(machine())}))
 
 
 def plain(points: npt.NDArray[Any], starts: npt.NDArray[Any], chosen: int) -> list[int]:

@@ -32,6 +32,7 @@ from metier.models.locate import resolve_model
 from metier.pipeline import selection, stages
 from metier.pipeline.bench import Bench
 from metier.pipeline.context import Context
+from metier.pipeline.facts import machine
 from metier.progress import Reporter
 from metier.recipes import recipe_settings
 from metier.runs import Run, open_run
@@ -148,6 +149,7 @@ def _report(
         if rival in right and name != rival and name.rpartition(" ")[0]:
             conditions[name]["over_random"] = _gain(seeds, right[rival])
     about = {"model": arguments.model, "limit": arguments.limit, "pool_rows": arguments.pool_rows}
+    about |= {"machine": dataclasses.asdict(machine())}
     found = {**about, "conditions": conditions}
     storage.write_json(arguments.out / "low_data.json", found)
     storage.write_text(arguments.out / "low_data.md", _markdown(conditions))

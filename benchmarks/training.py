@@ -13,6 +13,7 @@ The last line is a JSON object with the ratio, both loss curves and both losses 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import gc
 import json
 import random
@@ -26,6 +27,7 @@ from metier.data import read_examples
 from metier.engines.base import ScoringRequest
 from metier.engines.transformers import TransformersEngine
 from metier.models.locate import resolve_model
+from metier.pipeline.facts import machine
 from metier.prompts import PromptFormat
 from metier.records import Example
 from metier.runs import peak_memory
@@ -62,6 +64,7 @@ def main() -> None:
     ratio = done["metier"]["answer_tokens_a_second"] / done["trl"]["answer_tokens_a_second"]
     gap = done["metier"]["unseen_loss"] - done["trl"]["unseen_loss"]
     about = {"task": task.name, "model": task.model, "rows": len(encoded), "epochs": arguments.epochs}
+    about |= {"seed": task.seed, "machine": dataclasses.asdict(machine())}
     print(json.dumps({**about, "speedup": round(ratio, 2), "unseen_loss_difference": round(gap, 4), "trainers": done}))
 
 

@@ -8,7 +8,7 @@ from metier.errors import UserError
 from metier.pipeline.calibrate import UnitCosts
 from metier.plan import estimate, fit_to_budget, parse_time
 from metier.taskfile import load_task
-from tests.pipeline.test_run import make_task
+from tests.pipeline.test_run import LOW_DATA, make_pool, make_task
 
 COSTS = UnitCosts(
     load=1.0,
@@ -18,6 +18,7 @@ COSTS = UnitCosts(
     alone={"few_shot": 0.1, "bare": 0.05},
     example=0.05,
     tuning=4.0,
+    pool_row=0.0,
     tokens={"input": 20, "answer": 3, "example": 60},
     memory_bytes=10**9,
 )
@@ -47,7 +48,7 @@ def test_the_real_measurement_runs(tiny_model: Path, tmp_path: Path) -> None:
     plan = estimate(load_task(make_task(tmp_path, tiny_model)))
     assert plan.costs.raw_input > 0 and plan.costs.example > 0 and 0 <= plan.costs.survive <= 1
     assert set(plan.costs.answer) >= {"few_shot", "bare", "label_scoring", "bare_scoring"}
-    assert all(seconds > 0 for seconds in plan.stages.values())
+    assert all(seconds > 0 for name, seconds in plan.stages.items() if name != "selection")
     assert plan.to_dict()["seconds"] == plan.seconds
 
 
@@ -59,3 +60,12 @@ def test_a_budget_is_kept_for_the_next_time(tiny_model: Path, tmp_path: Path) ->
     assert fit_to_budget(task, budget, tmp_path) == fitted, "from the run folder, not measured again"
     with pytest.raises(UserError, match="does not fit"):
         fit_to_budget(task, 0.01, tmp_path, COSTS)
+
+
+def test_a_pool_is_planned_for(tiny_model: Path, tmp_path: Path) -> None:
+    path = make_task(tmp_path, tiny_model, LOW_DATA)
+    make_pool(tmp_path)
+    plan = estimate(load_task(path))
+    assert plan.costs.pool_row > 0 and plan.costs.raw_input == 0
+    assert plan.stages["synthesis"] == 0 and plan.stages["selection"] == pytest.approx(61 * plan.costs.pool_row)
+    assert plan.counts["pairs"] == 6 and plan.stages["training"] > 0

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from metier import storage
 from metier.errors import UserError
+from metier.remote import local
+from metier.rowfiles import read_rows
+from metier.selection.select import budget_of
 from metier.task import Task
 
 if TYPE_CHECKING:
@@ -70,12 +73,16 @@ def estimate(task: Task, costs: UnitCosts | None = None) -> Plan:
         files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
         costs = measure(task, files, [row.input for row in test.examples] if test else [])
     rows = min(len(test.examples), task.evaluation.limit or len(test.examples)) if test else 0
-    synthetic = 0 if task.train_use == "instead" and train else task.synthesis.inputs
+    pool_rows = _pool_rows(task)
+    synthetic = 0 if pool_rows or (task.train_use == "instead" and train) else task.synthesis.inputs
     labelled = len(train.examples) if train else 0
-    pairs = round(synthetic * costs.survive) + labelled
+    chosen = _chosen(task, pool_rows)
+    pairs = round(synthetic * costs.survive) + labelled + chosen
+    trained = pairs + (_controls(task, pool_rows, chosen) if rows else 0)
     stages = {
         "synthesis": costs.load + synthetic * costs.raw_input if synthetic else 0.0,
-        "training": _training(task, costs, pairs, rows > 0),
+        "selection": pool_rows * costs.pool_row,
+        "training": _training(task, costs, trained, rows > 0),
         "baselines": _baselines(task, costs, rows),
         "evaluation": _evaluation(task, costs, rows),
     }
@@ -88,6 +95,27 @@ def estimate(task: Task, costs: UnitCosts | None = None) -> Plan:
         },
         costs=costs,
         memory_bytes=costs.memory_bytes,
+    )
+
+
+def _pool_rows(task: Task) -> int:
+    if task.recipe != "low-data" or task.pool is None:
+        return 0
+    return sum(1 for _ in read_rows(local(task.pool), "train"))
+
+
+def _chosen(task: Task, pool_rows: int) -> int:
+    """Return how many of a pool's rows are chosen; a budget of tokens alone is taken for the default share."""
+    if not pool_rows:
+        return 0
+    return budget_of(task.selection.model_copy(update={"tokens": None}), pool_rows).rows or 0
+
+
+def _controls(task: Task, pool_rows: int, chosen: int) -> int:
+    """Return how many rows the controls train on; the task's part of the pool is taken for a tenth of it."""
+    size = {"random": chosen, "related": pool_rows // 10, "pool": pool_rows}
+    return sum(min(size[name], max(chosen, task.selection.control_rows)) for name in task.selection.controls) * bool(
+        chosen
     )
 
 

@@ -7,24 +7,30 @@ are in the figures. About half a minute for a model of 135 M parameters on two c
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from metier.data import pair_of
 from metier.engines.base import Engine
 from metier.evaluation import baselines, predict
 from metier.models.locate import ModelFiles
 from metier.pipeline.bench import Bench
+from metier.pipeline.selection import open_encoder
 from metier.prompts import PromptFormat, fitting_demonstrations
 from metier.records import Candidate, Example
+from metier.remote import local
+from metier.rowfiles import read_rows
 from metier.runs import peak_memory
 from metier.synthesis import backward, inputs, outputs
 from metier.task import LaunchSettings, Task
 
 _INPUTS = 64  # raw inputs that are written and judged: one shard
 _ROWS = 32
+_POOL_ROWS = 256
 _ALONE = 4
 _STEPS = 4
 
@@ -41,6 +47,7 @@ class UnitCosts:
         alone: By prompt (``few_shot``, ``bare``), one row by itself.
         example: Training on one example once.
         tuning: What tuning takes beside its steps: loading and saving.
+        pool_row: Encoding one row of the pool (0 without one).
         tokens: Tokens of one raw input, of one row's answer, of one training example.
         memory_bytes: The most that was held.
     """
@@ -52,6 +59,7 @@ class UnitCosts:
     alone: dict[str, float]
     example: float
     tuning: float
+    pool_row: float
     tokens: dict[str, float]
     memory_bytes: int
 
@@ -72,7 +80,9 @@ def measure(task: Task, files: ModelFiles, rows: Sequence[str]) -> UnitCosts:
     shown = fitting_demonstrations(examples, engine.count_tokens, engine.context_length // 2)
     texts = (list(rows) or [e.input for e in examples] * _ROWS)[:_ROWS]
     predict.write_answers(alone, engine, prompts, shown, texts[:2], unkept, "warm-up")
-    raw, survive, kept, input_tokens = _synthesis(alone, engine, prompts)
+    raw, survive, kept, input_tokens = 0.0, 0.0, list[Example](), 0.0
+    if task.recipe != "low-data":
+        raw, survive, kept, input_tokens = _synthesis(alone, engine, prompts)
     answer, seconds_alone = _answers(alone, engine, prompts, shown, examples, texts)
     told = predict.write_answers(alone, engine, prompts, shown, texts[:8], unkept, "few_shot")
     answer_tokens = sum(engine.count_tokens(told)) / len(told)
@@ -80,6 +90,9 @@ def measure(task: Task, files: ModelFiles, rows: Sequence[str]) -> UnitCosts:
     tokenizer = bench.tokenizer
     bench.close()
     del engine
+    pool_row = 0.0
+    if task.pool is not None and task.recipe == "low-data":
+        pool_row, kept = _pool(alone, files)
     example, tuning, example_tokens = _training(alone, files, prompts, tokenizer, bare, [*kept, *examples])
     return UnitCosts(
         load=load,
@@ -89,6 +102,7 @@ def measure(task: Task, files: ModelFiles, rows: Sequence[str]) -> UnitCosts:
         alone=seconds_alone,
         example=example,
         tuning=tuning,
+        pool_row=pool_row,
         tokens={"input": input_tokens, "answer": answer_tokens, "example": example_tokens},
         memory_bytes=peak_memory(),
     )
@@ -115,6 +129,15 @@ def _synthesis(task: Task, engine: Engine, prompts: PromptFormat) -> tuple[float
     kept = [Example(c.input, c.output) for c in outputs.balance(small, judged) if c.kept]
     made = max(1, len(written))
     return seconds / made, len(kept) / made, kept, (engine.stats.generated_tokens - before) / made
+
+
+def _pool(task: Task, files: ModelFiles) -> tuple[float, list[Example]]:
+    """Return seconds of encoding one row of the pool, and some of its rows as they would be trained on."""
+    rows = [pair_of(row) for _, row in itertools.islice(read_rows(local(str(task.pool)), "train"), _POOL_ROWS)]
+    encoder = open_encoder(task, files, task.selection.encoder)
+    encoder.encode([row.input for row in rows[:8]])
+    _, seconds = _timed(lambda: encoder.encode([row.input for row in rows]))
+    return seconds / len(rows), [dataclasses.replace(row, instruction="") for row in rows]
 
 
 def _answers(

@@ -146,12 +146,12 @@ def gather(c: Context, pool: Pool, settings: SelectionSettings, seed: int, texts
     def codes() -> tuple[kcenter.Codes, kcenter.Codes]:
         if "codes" not in held:
             c.bench.close()
-            open_encoder = partial(_encoder, c.task, c.files, settings.encoder)
-            encoder = open_encoder()
+            opened = partial(open_encoder, c.task, c.files, settings.encoder)
+            encoder = opened()
             launch = c.task.launch
             encode = encode_here(encoder)
             if launch.workers > 1 or launch.ray_address is not None:
-                encode = encode_with_ray(open_encoder, launch.workers, launch.ray_address)
+                encode = encode_with_ray(opened, launch.workers, launch.ray_address)
             with c.reporter.track("encoding", pool.rows, "rows") as update:
                 found = encoded(pool, encode, folder, update)
             held["codes"] = found, kcenter.encode(encoder.encode(texts), largest=1.0)
@@ -202,7 +202,8 @@ def _target_texts(c: Context, settings: SelectionSettings) -> list[str]:
     return [f"{c.task.instruction}\n\n{text}" for text in (*(e.input for e in c.task.examples), *more)]
 
 
-def _encoder(task: Task, files: ModelFiles, name: str) -> Encoder:
+def open_encoder(task: Task, files: ModelFiles, name: str) -> Encoder:
+    """Return the encoder of a name as ``selection.encoder`` has it."""
     if name.startswith("static:"):
         return StaticEncoder(name.removeprefix("static:"))
     if name == "student":
