@@ -5,10 +5,10 @@ instruction; the targets are RTE, CB and ANLI r1-r3, judged by the likelihood of
 2305.09246). The tasks made from ANLI, CB and GLUE are left out of the pool, and so is every row whose input holds a
 test pair. What is done is kept in the folder: the same command goes on.
 
-    python benchmarks/low_data.py --data FOLDER --strategies k_center random --shares 0.005 --seeds 0 1 2
+    python benchmarks/low_data.py --data FOLDER --strategies k_center random --shares 0.005 --seeds 3
 
-The last line is a JSON object: mean accuracy over the five sets for every condition and seed, and paired intervals
-against the random choice of the same size.
+The last line is a JSON object: the mean accuracy over the five sets for every condition and seed, with intervals, and
+paired against as many rows at random. ``study.html`` in the folder draws it.
 """
 
 from __future__ import annotations
@@ -25,17 +25,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow
 import pyarrow.parquet
+from rich.console import Console
 
 from metier import storage
 from metier.evaluation.predict import score_labels
+from metier.evaluation.scored import Scored, added_up, ratio
 from metier.models.locate import resolve_model
-from metier.pipeline import selection, stages
+from metier.pipeline import selection
 from metier.pipeline.bench import Bench
 from metier.pipeline.context import Context
 from metier.pipeline.facts import machine
+from metier.pipeline.study import StudyPlan, study_cells
 from metier.progress import Reporter
 from metier.recipes import recipe_settings
-from metier.runs import Run, open_run
+from metier.report.study import study_sentences, study_table, write_study
+from metier.runs import Stage, open_run
 from metier.task import Task
 
 _TARGETS = ("rte", "cb", "anli_r1", "anli_r2", "anli_r3")
@@ -53,7 +57,6 @@ _WORDS = {
     "contradiction": "no",
     "not_entailment": "no",
 }
-_RESAMPLES = 5000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,124 +70,70 @@ class Target:
 
 
 def main() -> None:
-    """Run the study and print its table."""
+    """Run the study, and write its table and page."""
     arguments = _arguments()
     targets = [_target(arguments.data, name, arguments.limit) for name in _TARGETS]
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    pool_file = _write_pool(arguments.data, out, targets, arguments.pool_rows)
-    task = _task(arguments, pool_file)
+    task = _task(arguments, _write_pool(arguments.data, out, targets, arguments.pool_rows))
+    plan = StudyPlan(tuple(arguments.strategies), tuple(arguments.shares), arguments.seeds)
+    by_set: dict[str, dict[str, float]] = {}
     with open_run(out) as run:
         files = resolve_model(task.model)
         c = Context(task, files, run, Bench(task, files, out), Reporter(quiet=False))
         pool = selection.open_task_pool(c, [text for t in targets for text in t.inputs])
-        right: dict[str, dict[int, list[npt.NDArray[np.bool_]]]] = {}
-        facts: dict[str, dict[str, Any]] = {}
-        right["no tuning"] = {0: _judge(c, run, None, "", targets)}
-        for share in arguments.shares:
-            for strategy in arguments.strategies:
-                for seed in arguments.seeds:
-                    name = f"{strategy} {share:g}"
-                    again = _with(c, task, strategy, share, seed)
-                    chosen = selection.choose(again, pool)
-                    right.setdefault(name, {})[seed] = _train_and_judge(again, run, chosen, targets)
-                    facts[name] = {k: chosen.outcome[k] for k in ("rows", "tokens", "region_rows", "filled")}
-                    _report(right, facts, arguments)
-        for control in arguments.controls:
-            for seed in arguments.seeds:
-                again = _with(c, task, arguments.strategies[0], arguments.shares[0], seed)
-                rows = selection.choose_control(again, pool, control, selection.choose(again, pool))
-                right.setdefault(control, {})[seed] = _train_and_judge(again, run, rows, targets)
-                facts[control] = {k: rows.outcome[k] for k in ("rows", "tokens", "region_rows")}
-                _report(right, facts, arguments)
+        found = study_cells(c, pool, plan, lambda at, trained: _judge(at, trained, targets, by_set))
         c.bench.close()
-    print(json.dumps(_report(right, facts, arguments)))
+    write_study(found, "nli", out / "study.html")
+    Console().print(study_table(found))
+    for sentence in study_sentences(found):
+        print(sentence)
+    about = {"model": arguments.model, "limit": arguments.limit, "pool_rows": pool.rows, "seeds": arguments.seeds}
+    about |= {"machine": dataclasses.asdict(machine()), "by_set": by_set}
+    print(json.dumps({**about, "conditions": [dataclasses.asdict(o) for o in found]}))
 
 
-def _with(c: Context, task: Task, strategy: str, share: float, seed: int) -> Context:
-    settings = task.selection.model_copy(update={"strategy": strategy, "share": share})
-    return dataclasses.replace(c, task=task.model_copy(update={"selection": settings, "seed": seed}))
-
-
-def _train_and_judge(c: Context, run: Run, chosen: Any, targets: Sequence[Target]) -> list[npt.NDArray[np.bool_]]:
-    trained = stages.train(c, selection.chosen_pairs(chosen), chosen.outcome["digest"])
-    return _judge(c, run, trained.path / str(trained.outcome["result"]), trained.key, targets)
-
-
-def _judge(
-    c: Context, run: Run, tuned: Path | None, key: str, targets: Sequence[Target]
-) -> list[npt.NDArray[np.bool_]]:
-    """Return for every target which rows the model gets right, by the likeliest answer."""
-    stage = run.stage("nli", {"model": c.files.digest, "tuned": key, "rows": [[t.name, t.inputs] for t in targets]})
+def _judge(c: Context, trained: Stage | None, targets: Sequence[Target], by_set: dict[str, dict[str, float]]) -> Scored:
+    """Score a model by the likeliest answer on every target; the score is the mean over the targets."""
+    key = {"model": c.files.digest, "tuned": trained.key if trained else ""}
+    stage = c.run.stage("nli", {**key, "rows": [[t.name, t.inputs] for t in targets]})
     if not stage.done:
-        engine = c.bench.base() if tuned is None else c.bench.specialist(tuned)
+        engine = c.bench.specialist(trained.path / str(trained.outcome["result"])) if trained else c.bench.base()
         for target in targets:
-            task = c.task.model_copy(update={"labels": target.labels, "instruction": _instruction(target)})
+            asked = {"labels": target.labels, "instruction": _THREE if len(target.labels) == 3 else _TWO}
             with c.reporter.track(target.name, len(target.inputs)) as update:
-                found = score_labels(task, engine, c.bench.prompts, (), target.inputs, stage.shard, target.name, update)
-            storage.write_json(stage.path / f"{target.name}.json", list(found.likeliest))
+                given = score_labels(
+                    c.task.model_copy(update=asked),
+                    engine,
+                    c.bench.prompts,
+                    (),
+                    target.inputs,
+                    stage.shard,
+                    target.name,
+                    update,
+                )
+            storage.write_json(stage.path / f"{target.name}.json", list(given.likeliest))
         stage.finish({t.name: len(t.inputs) for t in targets})
-    return [np.array(storage.read_json(stage.path / f"{t.name}.json")) == np.array(t.answers) for t in targets]
+    right = [np.array(storage.read_json(stage.path / f"{t.name}.json")) == np.array(t.answers) for t in targets]
+    by_set[stage.key] = {t.name: round(100 * float(r.mean()), 2) for t, r in zip(targets, right, strict=True)}
+    return scored_over_sets(right)
 
 
-def _instruction(target: Target) -> str:
-    return _THREE if len(target.labels) == 3 else _TWO
+def scored_over_sets(right: Sequence[npt.NDArray[np.bool_]]) -> Scored:
+    """Return which rows of several sets are right as one score: the mean of the sets' accuracies."""
+    rows = sum(len(one) for one in right)
+    stats = np.zeros((rows, 2 * len(right)))
+    begin = 0
+    for k, one in enumerate(right):
+        stats[begin : begin + len(one), 2 * k] = one
+        stats[begin : begin + len(one), 2 * k + 1] = 1
+        begin += len(one)
 
+    def combine(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        mean: npt.NDArray[np.float64] = 100 * ratio(sums[..., 0::2], sums[..., 1::2]).mean(axis=-1)
+        return mean
 
-def _report(
-    right: dict[str, dict[int, list[npt.NDArray[np.bool_]]]], facts: dict[str, dict[str, Any]], arguments: Any
-) -> dict[str, Any]:
-    """Write the table and what it is made of, and return it."""
-    conditions = {}
-    for name, seeds in right.items():
-        by_set = {t: [100 * float(found[i].mean()) for found in seeds.values()] for i, t in enumerate(_TARGETS)}
-        means = [sum(100 * float(x.mean()) for x in found) / len(found) for found in seeds.values()]
-        conditions[name] = {
-            **facts.get(name, {}),
-            "mean_by_seed": [round(m, 2) for m in means],
-            "mean": round(float(np.mean(means)), 2),
-            "by_set": {t: round(float(np.mean(v)), 2) for t, v in by_set.items()},
-        }
-        rival = f"random {name.rpartition(' ')[2]}"
-        if rival in right and name != rival and name.rpartition(" ")[0]:
-            conditions[name]["over_random"] = _gain(seeds, right[rival])
-    about = {"model": arguments.model, "limit": arguments.limit, "pool_rows": arguments.pool_rows}
-    about |= {"machine": dataclasses.asdict(machine())}
-    found = {**about, "conditions": conditions}
-    storage.write_json(arguments.out / "low_data.json", found)
-    storage.write_text(arguments.out / "low_data.md", _markdown(conditions))
-    return found
-
-
-def _gain(
-    ours: dict[int, list[npt.NDArray[np.bool_]]], theirs: dict[int, list[npt.NDArray[np.bool_]]]
-) -> dict[str, float]:
-    """Return the gain of the mean over the sets, in points, with its 95% interval over test rows and seeds, paired."""
-    rng = np.random.default_rng(0)
-    seeds = sorted(set(ours) & set(theirs))
-    apart = [np.stack([ours[s][i].astype(float) - theirs[s][i] for s in seeds]) for i in range(len(_TARGETS))]
-    draws = np.zeros(_RESAMPLES)
-    for k in range(_RESAMPLES):
-        drawn = rng.integers(0, len(seeds), len(seeds))
-        draws[k] = np.mean([a[drawn][:, rng.integers(0, a.shape[1], a.shape[1])].mean() for a in apart])
-    low, high = np.quantile(draws, [0.025, 0.975])
-    value = np.mean([a.mean() for a in apart])
-    return {"value": round(100 * float(value), 2), "low": round(100 * low, 2), "high": round(100 * high, 2)}
-
-
-def _markdown(conditions: dict[str, Any]) -> str:
-    head = f"| condition | rows | tokens | {' | '.join(_TARGETS)} | mean | by seed | over random |"
-    lines = [head, "|---|---:|---:|" + "---:|" * len(_TARGETS) + "---:|---|---:|"]
-    for name, found in conditions.items():
-        sets = " | ".join(f"{found['by_set'][t]:.1f}" for t in _TARGETS)
-        seeds = ", ".join(f"{m:.1f}" for m in found["mean_by_seed"])
-        gain = found.get("over_random")
-        told = f"{gain['value']:+.1f} [{gain['low']:+.1f}, {gain['high']:+.1f}]" if gain else ""
-        lines.append(
-            f"| {name} | {found.get('rows', '')} | {found.get('tokens', '')} | {sets} | {found['mean']:.1f} | "
-            f"{seeds} | {told} |"
-        )
-    return "\n".join(lines) + "\n"
+    return added_up(stats, combine, rows=100 * np.concatenate(right).astype(float))
 
 
 def _target(data: Path, name: str, limit: int | None) -> Target:
@@ -254,7 +203,11 @@ def _task(arguments: argparse.Namespace, pool: Path) -> Task:
             "model": arguments.model,
             "recipe": "low-data",
             "pool": str(pool),
-            "selection": {"inputs": str(inputs), "control_rows": arguments.control_rows},
+            "selection": {
+                "inputs": str(inputs),
+                "controls": arguments.controls,
+                "control_rows": arguments.control_rows,
+            },
             **settings,
         }
     )
@@ -265,9 +218,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder with nli/, instruct/ and superni/")
     parser.add_argument("--out", type=Path, default=Path("runs/low-data"))
     parser.add_argument("--model", default="smollm2-135m-instruct")
-    parser.add_argument("--strategies", nargs="+", default=["k_center", "random"])
+    parser.add_argument("--strategies", nargs="+", default=["k_center"])
     parser.add_argument("--shares", nargs="+", type=float, default=[0.005])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--controls", nargs="*", default=["related"], choices=["related", "pool"])
     parser.add_argument("--control-rows", type=int, default=4000)
     parser.add_argument("--pool-rows", type=int, help="a random part of the pool; default: all of it")

@@ -50,13 +50,10 @@ def test_the_page_on_scale_holds_what_its_arithmetic_gives() -> None:
         assert table in page
 
 
-def test_low_data_gains_are_paired_and_have_their_interval() -> None:
+def test_the_score_over_several_sets_is_the_mean_of_theirs() -> None:
     import numpy as np
 
-    better = np.arange(100) % 4 != 0
-    worse = np.arange(100) % 2 == 0
     low_data = load("low_data")
-    ours, theirs = ({seed: [one] * 5 for seed in (0, 1)} for one in (better, worse))
-    gain = low_data._gain(ours, theirs)
-    assert gain["value"] == 25.0 and 15 < gain["low"] < 25 < gain["high"] < 35
-    assert low_data._gain(ours, ours) == {"value": 0.0, "low": 0.0, "high": 0.0}
+    found = low_data.scored_over_sets([np.array([True, False]), np.array([True] * 8)])
+    assert found.corpus == 75.0
+    assert list(found.rows) == [100, 0, *[100] * 8]

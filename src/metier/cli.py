@@ -251,6 +251,48 @@ def score(
 
 
 @app.command()
+def study(
+    task_file: TaskFile,
+    overrides: Overrides = None,
+    share: Annotated[list[float] | None, typer.Option("--share", help="A budget; once for each [0.005].")] = None,
+    strategy: Annotated[list[str] | None, typer.Option("--strategy", help="Once for each [k_center].")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds for every condition.")] = 3,
+    out: Out = None,
+    launch: Launch = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the study as a page too.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compare ways and budgets of selecting from the task's pool, with as many rows at random beside each."""
+    from typing import get_args
+
+    from rich.console import Console
+
+    from metier.pipeline.study import StudyPlan, run_study
+    from metier.progress import Reporter
+    from metier.remote import run_folder
+    from metier.report.study import study_sentences, study_table, write_study
+    from metier.task import StrategyName
+
+    wanted = strategy or ["k_center"]
+    known = get_args(StrategyName)
+    if wrong := next((name for name in wanted if name not in known), None):
+        raise UserError(f"--strategy: {wrong!r} is not known", hint=f"one of {', '.join(known)}")
+    if any(not 0 < part <= 1 for part in share or ()):
+        raise UserError("--share: it must be above 0 and at most 1", hint="0.005 is half a per cent")
+    task = _task(task_file, [*_launch_settings(launch), *(overrides or ())], None, None, False)
+    planned = StudyPlan(tuple(name for name in known if name in wanted), tuple(share or (0.005,)), seeds)
+    with run_folder(out or str(Path("runs") / f"{task.name}-study")) as folder:
+        found = run_study(task, folder, planned, Reporter(quiet=quiet))
+    console = Console()
+    console.print(study_table(found))
+    for sentence in study_sentences(found):
+        console.print(sentence, soft_wrap=True, markup=False)
+    if html is not None:
+        write_study(found, task.name, html)
+        console.print(f"page: {html}", soft_wrap=True, highlight=False)
+
+
+@app.command()
 def init(name: Annotated[str, typer.Argument(help="The new task's name.")]) -> None:
     """Write a commented task file to start from."""
     from metier.taskfile import write_template

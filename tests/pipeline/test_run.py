@@ -436,3 +436,28 @@ def test_synthetic_pairs_are_selected_from_too(tiny_model: Path, tmp_path: Path)
     facts = json.loads((tmp_path / "out" / "result.json").read_text())
     assert facts["kept_pairs"] == 1 < facts["funnel"][-2]["kept"]
     assert facts["funnel"][-1] == {"stage": "chosen", "kept": 1, "dropped": {}}
+
+
+def test_a_study_runs_its_cells_once_and_goes_on(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = make_task(tmp_path, tiny_model, LOW_DATA)
+    make_pool(tmp_path)
+    more = ["--share", "0.1", "--strategy", "k_center", "--seeds", "2", "--out", str(tmp_path / "out")]
+    assert run_cli(["study", str(task), "training.epochs=1", *more, "--html", str(tmp_path / "s.html")]) == 0
+    found = json.loads((tmp_path / "out" / "study.json").read_text())
+    names = [o["condition"]["name"] for o in found]
+    assert names == [
+        "no tuning",
+        "random, 10%",
+        "k_center, 10%",
+        "all that count as the task's",
+        "the whole pool",
+    ]
+    assert all(set(o["by_seed"]) == {"0", "1"} for o in found[1:]) and (tmp_path / "s.html").exists()
+    trained = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("training-*/manifest.json")}
+    more[1] = "0.2"
+    assert run_cli(["study", str(task), "training.epochs=1", *more, "--share", "0.1"]) == 0
+    assert {p: p.stat().st_mtime_ns for p in trained} == trained
+    assert run_cli(["study", str(task), "--strategy", "best"]) == 2
+    assert "'best' is not known" in capsys.readouterr().err

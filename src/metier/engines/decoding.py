@@ -102,14 +102,11 @@ class Decoder:
             step[live] += 1
             forward.stats.generated_tokens += rows.add(live.tolist(), tokens.tolist())
             ended = [i for i, row in enumerate(live.tolist()) if rows.ended[row]]
-            for i in ended:
-                row = int(live[i])
-                if not rows.told[row]:
-                    rows.told[row] = True
-                    left[int(owner[row])] -= 1
-                    if not left[int(owner[row])]:
-                        w = int(owner[row])
-                        yield waiting[w].key, rows.generation(int(first[w]), int(first[w + 1]))
+            for row in rows.newly_ended(live[ended].tolist()):
+                request = int(owner[row])
+                left[request] -= 1
+                if not left[request]:
+                    yield waiting[request].key, rows.generation(int(first[request]), int(first[request + 1]))
             if len(ended) == len(live):
                 state = None
                 continue

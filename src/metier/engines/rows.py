@@ -8,7 +8,7 @@ from metier.engines.base import Generation, GenerationRequest
 
 
 class Rows:
-    """The tokens of every row, which rows have ended, and of which of those the caller has said so."""
+    """The tokens of every row, which rows have ended, and which of those were told of."""
 
     def __init__(self, requests: list[GenerationRequest], end_tokens: frozenset[int], tokenizer: Any) -> None:
         self._requests = requests
@@ -17,7 +17,7 @@ class Rows:
         self._tokens: list[list[int]] = [[] for _ in requests]
         self._finished = [False] * len(requests)
         self.ended = [False] * len(requests)
-        self.told = [False] * len(requests)
+        self._told = [False] * len(requests)
 
     def add(self, rows: list[int], tokens: list[int]) -> int:
         """Append one token to each of the rows that have not ended, and return how many those were."""
@@ -35,6 +35,13 @@ class Rows:
             elif len(held) >= request.max_tokens or self._too_long(request, held):
                 self.ended[row] = True
         return going
+
+    def newly_ended(self, rows: list[int]) -> list[int]:
+        """Return which of some ended rows this has not returned before."""
+        fresh = [row for row in rows if not self._told[row]]
+        for row in fresh:
+            self._told[row] = True
+        return fresh
 
     def generation(self, first: int, last: int) -> Generation:
         """Return rows ``first`` to ``last`` (excluded) as one request's continuations."""

@@ -1,0 +1,163 @@
+"""A study of selection on a task: strategies x budgets x seeds beside controls, in one folder that can be continued.
+
+Every cell is a selection, a tuning and the answers on the test rows; stages are shared with `metier run` and with each
+other, so that nothing is done twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from metier import storage
+from metier.data import read_examples
+from metier.errors import UserError
+from metier.evaluation import predict
+from metier.evaluation.compare import score_texts
+from metier.evaluation.scored import Scored
+from metier.evaluation.study import BASE, Condition, Outcome, outcomes
+from metier.models.locate import resolve_model
+from metier.pipeline import selection, stages
+from metier.pipeline.bench import Bench
+from metier.pipeline.context import Context, specialist_demonstrations
+from metier.progress import Reporter
+from metier.records import Example
+from metier.runs import Stage, open_run
+from metier.selection.pool import Pool
+from metier.task import StrategyName, Task
+
+_RESAMPLES = 2000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StudyPlan:
+    """What a study runs.
+
+    Attributes:
+        strategies: Ways to choose rows; ``random`` is run whether it is named or not.
+        shares: Budgets, as shares of the pool.
+        seeds: How many seeds each, from the task's on.
+    """
+
+    strategies: tuple[StrategyName, ...]
+    shares: tuple[float, ...]
+    seeds: int
+
+
+def run_study(task: Task, folder: Path, plan: StudyPlan, reporter: Reporter) -> list[Outcome]:
+    """Run a study of a task on its own test file and return what every condition came to.
+
+    Raises:
+        UserError: The task has no pool or no test file, or a budget cannot be met.
+    """
+    if task.test is None:
+        raise UserError("study: the task has no test file", hint="test: FILE")
+    test = read_examples(task.test, labels=task.labels)
+    rows = list(test.examples)[: task.evaluation.limit]
+    with open_run(folder) as run:
+        files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
+        c = Context(task, files, run, Bench(task, files, folder), reporter)
+        pool = selection.open_task_pool(c, [row.input for row in test.examples])
+        found = study_cells(c, pool, plan, lambda at, trained: _score(at, rows, _answers(at, trained, rows)))
+        c.bench.close()
+    return found
+
+
+def study_cells(
+    c: Context, pool: Pool, plan: StudyPlan, judge: Callable[[Context, Stage | None], Scored]
+) -> list[Outcome]:
+    """Run every cell of a study in an open run folder.
+
+    Args:
+        c: The run's context.
+        pool: What is selected from.
+        plan: What to run.
+        judge: Scores what a training stage made (None: the base model) on the test rows, always the same ones.
+
+    Returns:
+        What every condition came to; ``study.json`` in the run folder holds it after each condition.
+    """
+    base = Condition(BASE, "")
+    scored: list[tuple[Condition, dict[int, Scored]]] = [(base, {c.task.seed: judge(c, None)})]
+    found: list[Outcome] = []
+    for planned, contexts in _cells(c, plan):
+        by_seed: dict[int, Scored] = {}
+        condition = planned
+        for again in contexts:
+            again.reporter.say(f"{planned.name}, seed {again.task.seed}")
+            chosen = _choose(again, pool, planned)
+            trained = stages.train(again, selection.chosen_pairs(chosen), chosen.outcome["digest"])
+            by_seed[again.task.seed] = judge(again, trained)
+            rows, tokens = int(chosen.outcome["rows"]), int(chosen.outcome["tokens"])
+            condition = dataclasses.replace(planned, rows=rows, tokens=tokens)
+        scored.append((condition, by_seed))
+        found = outcomes(scored, resamples=min(c.task.evaluation.resamples, _RESAMPLES), seed=c.task.seed)
+        storage.write_json(c.run.folder / "study.json", [dataclasses.asdict(o) for o in found])
+    return found
+
+
+def _cells(c: Context, plan: StudyPlan) -> list[tuple[Condition, list[Context]]]:
+    """Return every condition with a context for each of its seeds; the smallest budgets come first."""
+    cells = []
+    seeds = range(c.task.seed, c.task.seed + plan.seeds)
+    strategies = list(dict.fromkeys(("random", *plan.strategies)))
+    for share in sorted(plan.shares):
+        for strategy in strategies:
+            update = {"strategy": strategy, "share": share, "rows": None, "tokens": None}
+            contexts = [_with(c, update, seed) for seed in seeds]
+            cells.append((Condition(f"{strategy}, {100 * share:g}%", strategy, share), contexts))
+    for control in c.task.selection.controls:
+        if control != "random":
+            update = {"strategy": "random", "share": min(plan.shares), "rows": None, "tokens": None}
+            cells.append((Condition(_CONTROLS[control], control), [_with(c, update, seed) for seed in seeds]))
+    return cells
+
+
+_CONTROLS = {"related": "all that count as the task's", "pool": "the whole pool"}
+
+
+def _with(c: Context, update: Mapping[str, object], seed: int) -> Context:
+    chosen = c.task.selection.model_copy(update=update)
+    return dataclasses.replace(c, task=c.task.model_copy(update={"selection": chosen, "seed": seed}))
+
+
+def _choose(c: Context, pool: Pool, condition: Condition) -> Stage:
+    if condition.share is not None:
+        return selection.choose(c, pool)
+    return selection.choose_control(c, pool, condition.strategy, selection.choose(c, pool))
+
+
+def _answers(c: Context, trained: Stage | None, rows: Sequence[Example]) -> list[str]:
+    """Return a model's answers to the test rows, as the task says that tuned models answer."""
+    texts = [row.input for row in rows]
+    key: dict[str, Any] = {
+        "model": c.files.digest,
+        "trained": trained.key if trained else "",
+        "rows": storage.digest(texts),
+    }
+    key |= {"instruction": c.task.instruction, "labels": c.task.labels, "by": c.task.evaluation.answer_by}
+    stage = c.run.stage("answers", key)
+    if not stage.done:
+        tuned = trained.path / str(trained.outcome["result"]) if trained else None
+        engine = c.bench.specialist(tuned) if tuned else c.bench.base()
+        shown = specialist_demonstrations(c, engine)
+        with c.reporter.track("answers", len(texts)) as update:
+            if c.task.labels and c.task.evaluation.answer_by == "likelihood":
+                by_label = predict.score_labels(
+                    c.task, engine, c.bench.prompts, shown, texts, stage.shard, "rows", update
+                )
+                answers = list(by_label.likeliest)
+            else:
+                answers = predict.write_answers(
+                    c.task, engine, c.bench.prompts, shown, texts, stage.shard, "rows", update
+                )
+        storage.write_json(stage.path / "answers.json", answers)
+        stage.finish({"rows": len(texts)})
+    found: list[str] = storage.read_json(stage.path / "answers.json")
+    return found
+
+
+def _score(c: Context, rows: Sequence[Example], answers: Sequence[str]) -> Scored:
+    return score_texts(c.task, rows, answers)[c.task.main_metric]

@@ -1,0 +1,117 @@
+"""Shows a study of selection: the table, the curves of score against budget, and what it comes to in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from markupsafe import Markup, escape
+from rich.table import Table
+
+from metier import storage
+from metier.evaluation.study import Outcome, smallest_sufficient
+from metier.records import Interval
+from metier.report import words
+from metier.report.html import page
+from metier.report.svg import Dot, Line, dots, lines
+
+
+def study_table(found: Sequence[Outcome]) -> Table:
+    """Return the study as a table for the terminal."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("condition", "rows", "tokens", "score [95%]", "by seed", "over random", "over related"):
+        table.add_column(column, justify="left" if column in ("condition", "by seed") else "right")
+    for row in _rows(found):
+        table.add_row(*row)
+    return table
+
+
+def study_sentences(found: Sequence[Outcome]) -> list[str]:
+    """Return what the study comes to, in words made from its numbers."""
+    said = []
+    for strategy in dict.fromkeys(o.condition.strategy for o in found if o.condition.share is not None):
+        own = [o for o in found if o.condition.strategy == strategy and o.condition.share is not None]
+        if all(o.over_related is None for o in own):
+            continue
+        enough = smallest_sufficient(found, strategy)
+        if enough is None:
+            said.append(f"{strategy}: no budget reaches the score of all related rows.")
+        else:
+            said.append(
+                f"{strategy}: {100 * (enough.condition.share or 0):g}% ({enough.condition.rows} rows) is the smallest "
+                f"budget not shown to be worse than all related rows ({_signed(enough.over_related)})."
+            )
+    better = [o for o in found if o.over_random is not None and o.over_random.low > 0]
+    for o in better:
+        said.append(f"{o.condition.name} is better than as many rows at random: {_signed(o.over_random)}.")
+    if not better and any(o.over_random is not None for o in found):
+        said.append("No strategy was shown to be better than as many rows at random.")
+    return said
+
+
+def write_study(found: Sequence[Outcome], name: str, path: Path) -> None:
+    """Write the study as one page that stands alone."""
+    storage.write_text(
+        path,
+        page(
+            "study.html.j2",
+            name=name,
+            head=("condition", "rows", "tokens", "score [95%]", "by seed", "over random", "over related"),
+            rows=_rows(found),
+            sentences=study_sentences(found),
+            curves=_curves(found),
+            scores=_scores(found),
+        ),
+    )
+
+
+def _rows(found: Sequence[Outcome]) -> list[tuple[str, ...]]:
+    return [
+        (
+            o.condition.name,
+            f"{o.condition.rows:,}" if o.condition.rows else "",
+            f"{o.condition.tokens:,}" if o.condition.tokens else "",
+            f"{words.number(o.score.value)} [{words.number(o.score.low)}, {words.number(o.score.high)}]",
+            ", ".join(words.number(score) for score in o.by_seed.values()),
+            _signed(o.over_random),
+            _signed(o.over_related),
+        )
+        for o in found
+    ]
+
+
+def _signed(interval: Interval | None) -> str:
+    return words.interval_text(interval) if interval else ""
+
+
+def _curves(found: Sequence[Outcome]) -> Markup:
+    """Return score against budget (rows, on a scale of powers of ten), a line a strategy."""
+    import math
+
+    series = []
+    for strategy in dict.fromkeys(o.condition.strategy for o in found if o.condition.share is not None):
+        own = sorted(
+            (math.log10(o.condition.rows), o.score.value)
+            for o in found
+            if o.condition.strategy == strategy and o.condition.share is not None
+        )
+        series.append(Line(strategy, own, "plain" if strategy == "random" else "accent", dots=True))
+    if not series or max(len(line.points) for line in series) < 2:
+        return Markup("")
+    return lines("Score against budget", series, x_label="rows, as a power of ten")
+
+
+def _scores(found: Sequence[Outcome]) -> Markup:
+    rows = [
+        Dot(
+            str(escape(o.condition.name)),
+            f"{words.number(o.score.value)}",
+            o.score.value,
+            o.score.low,
+            o.score.high,
+            "plain" if o.condition.strategy in ("", "random") else "accent",
+        )
+        for o in found
+    ]
+    low, high = min(o.score.low for o in found), max(o.score.high for o in found)
+    return dots("Score of every condition, with its interval", rows, (low, max(high, low + 1)))
