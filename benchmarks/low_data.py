@@ -165,7 +165,7 @@ def _write_pool(data: Path, out: Path, targets: Sequence[Target], rows: int | No
     prompts, completions = [], []
     for r in pyarrow.parquet.read_table(data / "instruct" / "p3_sample.parquet").to_pylist():
         prompts.append(r["prompt"])
-        completions.append(r["completion"])
+        completions.append(r["completion"].removesuffix("<|endoftext|>"))  # every one of them ends so
     for r in pyarrow.parquet.read_table(data / "superni" / "instances.parquet").to_pylist():
         if r["task"] in tasks and r["input"].strip() not in tested and r["outputs"]:
             prompts.append(f"{tasks[r['task']]}\n\n{r['input']}")
