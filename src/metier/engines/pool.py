@@ -161,7 +161,8 @@ def connected(address: str | None, workers: int) -> Any:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
         try:
             if address is None:
-                ray.init(include_dashboard=False, num_cpus=max(workers, os.cpu_count() or 1), **options)
+                here = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}  # no port is open to others
+                ray.init(num_cpus=max(workers, os.cpu_count() or 1), **here, **options)
             else:
                 ray.init(address=address, **options)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:

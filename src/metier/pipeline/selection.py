@@ -160,8 +160,9 @@ def gather(c: Context, pool: Pool, settings: SelectionSettings, seed: int, texts
 
     def clusters() -> Clusters:
         if "clusters" not in held:
+            found = codes()[0]
             with c.reporter.track("clusters", pool.rows, "rows") as update:
-                held["clusters"] = cluster(codes()[0], settings.clusters, c.task.seed, update)
+                held["clusters"] = cluster(found, settings.clusters, c.task.seed, update)
         made: Clusters = held["clusters"]
         return made
 
