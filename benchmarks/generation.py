@@ -14,12 +14,13 @@ import argparse
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from metier.data import read_examples
 from metier.engines.base import Engine, EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
+from metier.engines.shards import unkept
 from metier.evaluation.predict import score_labels, write_answers
 from metier.models.locate import resolve_model
 from metier.pipeline.bench import Bench
@@ -112,11 +113,11 @@ def _synthesis(task: Task, engine: Engine, bench: Bench, name: str) -> dict[str,
     prompts = bench.prompts
     kept: list[Candidate]
     if task.synthesis.method == "backward":
-        written = inputs.filter_inputs(task, backward.write_pairs(task, engine, prompts, _unkept))
-        kept = [c for c in backward.agree(task, engine, prompts, written, _unkept) if c.kept]
+        written = inputs.filter_inputs(task, backward.write_pairs(task, engine, prompts, unkept))
+        kept = [c for c in backward.agree(task, engine, prompts, written, unkept) if c.kept]
     else:
-        written = inputs.filter_inputs(task, inputs.write_inputs(task, engine, prompts, _unkept))
-        answered = outputs.answer_inputs(task, engine, prompts, written, _unkept)
+        written = inputs.filter_inputs(task, inputs.write_inputs(task, engine, prompts, unkept))
+        answered = outputs.answer_inputs(task, engine, prompts, written, unkept)
         kept = [c for c in outputs.vote(task, answered) if c.kept]
     seconds = time.perf_counter() - start
     tokens = engine.stats.generated_tokens - before
@@ -132,11 +133,11 @@ def _labels(task: Task, engine: Engine, bench: Bench, rows: Sequence[Example], *
     texts = [row.input for row in rows]
     shown = [Example(e.input, e.output) for e in task.examples]
     start = time.perf_counter()
-    write_answers(task, engine, bench.prompts, shown, texts, _unkept, "few_shot")
+    write_answers(task, engine, bench.prompts, shown, texts, unkept, "few_shot")
     facts = {"labels_generated_a_second": round(len(rows) / (time.perf_counter() - start), 2)}
     if scores:
         start = time.perf_counter()
-        score_labels(task, engine, bench.prompts, shown, texts, _unkept, "label_scoring")
+        score_labels(task, engine, bench.prompts, shown, texts, unkept, "label_scoring")
         facts["labels_scored_a_second"] = round(len(rows) / (time.perf_counter() - start), 2)
     return facts
 
@@ -171,10 +172,6 @@ def _task(task: Task, recipe: str, count: int) -> Task:
 def _engine(task: Task, name: str) -> Any:
     kind = "llamacpp" if name == "llamacpp" else "transformers"
     return task.engine.model_copy(update={"kind": kind, "device": "cpu"})
-
-
-def _unkept(name: str, make: Callable[[], Any]) -> Any:
-    return make()
 
 
 def _arguments() -> argparse.Namespace:

@@ -92,7 +92,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Do everything: synthesize, train, evaluate, report. The same command continues where it stopped."""
-    task = _task(task_file, [*_launch_settings(launch), *(overrides or ())], seed, limit, smoke)
+    task = _task(task_file, overrides, seed, limit, smoke, launch)
     facts = _stages(task, out, smoke, budget, quiet, "report")
     if facts is None:
         raise MetierError("the run ended without a report")
@@ -113,7 +113,7 @@ def synthesize(
 ) -> None:
     """Let the model write and filter its own training data."""
     _stages(
-        _task(task_file, [*_launch_settings(launch), *(overrides or ())], seed, None, smoke),
+        _task(task_file, overrides, seed, None, smoke, launch),
         out,
         smoke,
         None,
@@ -147,7 +147,7 @@ def train(
 ) -> None:
     """Tune the model on that data (and on the task's train file, if it names one)."""
     _stages(
-        _task(task_file, [*_launch_settings(launch), *(overrides or ())], seed, None, smoke),
+        _task(task_file, overrides, seed, None, smoke, launch),
         out,
         smoke,
         None,
@@ -169,7 +169,7 @@ def evaluate(
 ) -> None:
     """Compare the specialist with the prompted model and the other baselines on the test rows."""
     _stages(
-        _task(task_file, [*_launch_settings(launch), *(overrides or ())], seed, limit, smoke),
+        _task(task_file, overrides, seed, limit, smoke, launch),
         out,
         smoke,
         None,
@@ -279,7 +279,7 @@ def study(
         raise UserError(f"--strategy: {wrong!r} is not known", hint=f"one of {', '.join(known)}")
     if any(not 0 < part <= 1 for part in share or ()):
         raise UserError("--share: it must be above 0 and at most 1", hint="0.005 is half a per cent")
-    task = _task(task_file, [*_launch_settings(launch), *(overrides or ())], None, None, False)
+    task = _task(task_file, overrides, None, None, False, launch)
     planned = StudyPlan(tuple(name for name in known if name in wanted), tuple(share or (0.005,)), seeds)
     with run_folder(out or str(Path("runs") / f"{task.name}-study")) as folder:
         found = run_study(task, folder, planned, Reporter(quiet=quiet))
@@ -458,10 +458,17 @@ def _launch_settings(values: list[str] | None) -> list[str]:
     return settings
 
 
-def _task(file: Path, overrides: list[str] | None, seed: int | None, limit: int | None, smoke: bool) -> Task:
+def _task(
+    file: Path,
+    overrides: list[str] | None,
+    seed: int | None,
+    limit: int | None,
+    smoke: bool,
+    launch: list[str] | None = None,
+) -> Task:
     from metier.taskfile import load_task
 
-    settings = [*(_SMOKE if smoke else ()), *(overrides or ())]
+    settings = [*(_SMOKE if smoke else ()), *_launch_settings(launch), *(overrides or ())]
     if seed is not None:
         settings.append(f"seed={seed}")
     if limit is not None:

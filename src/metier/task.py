@@ -257,6 +257,16 @@ class LaunchSettings(_Settings):
         None, description="A running Ray cluster: auto, HOST:PORT or ray://HOST:PORT; default: one on this machine."
     )
 
+    @property
+    def trains_in_processes(self) -> bool:
+        """Whether training happens in processes of its own."""
+        return self.processes > 1 or self.accelerate_config is not None
+
+    @property
+    def uses_ray(self) -> bool:
+        """Whether Ray actors write, answer and encode."""
+        return self.workers > 1 or self.ray_address is not None
+
 
 class Task(_Settings):
     """A task file: one job for one small model."""

@@ -122,7 +122,9 @@ def test_short_memory_halves_the_batch(tiny_model: Path, monkeypatch: pytest.Mon
     assert len(caught) == 1
 
 
-def test_prompts_that_wait_are_joined_on_without_changing_what_anyone_says(tiny_model: Path) -> None:
+def test_prompts_that_wait_are_joined_on_without_changing_what_anyone_says(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = engine(tiny_model, batch_rows=6)
     start = prompts_of(one)[0]
     asked = [
@@ -137,7 +139,12 @@ def test_prompts_that_wait_are_joined_on_without_changing_what_anyone_says(tiny_
     ]
     prefills = one._forward.prefill
     widths: list[int] = []
-    one._forward.prefill = lambda prefix, rests: widths.append(len(rests)) or prefills(prefix, rests)  # type: ignore
+
+    def counted(prefix: Any, rests: Any) -> Any:
+        widths.append(len(rests))
+        return prefills(prefix, rests)
+
+    monkeypatch.setattr(one._forward, "prefill", counted)
     together = one.generate(asked)
     assert 3 < len(widths) < len(asked)
     assert together == [engine(tiny_model).generate([a])[0] for a in asked]

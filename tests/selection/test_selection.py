@@ -65,7 +65,6 @@ def material(folder: Path, rows: int, budget: Budget, seed: int = 0, **more: Any
     clusters = cluster(codes, 4, 0)
     given: dict[str, Any] = {
         "pool": made,
-        "target": (Example("a", "b"),),
         "tokens": np.arange(rows) % 5 + 1,
         "budget": budget,
         "seed": seed,

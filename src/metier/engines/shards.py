@@ -8,6 +8,7 @@ result is put on file when its turn comes, and results come in order. Knows noth
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 from metier.engines.base import Engine, GenerationRequest, ScoringRequest
@@ -40,12 +41,17 @@ def in_shards(engine: Engine, shard: Shard, jobs: Sequence[tuple[str, Job]]) -> 
     """Yield the result of every named job, in order."""
     if not isinstance(engine, ManyWorkers):
         for name, job in jobs:
-            yield shard(name, lambda job=job: job(engine))  # type: ignore[misc]
+            yield shard(name, partial(job, engine))
         return
     known = shard if isinstance(shard, KnowsWhatIsDone) else None
     results = engine.each([job for name, job in jobs if known is None or not known.has(name)])
     for name, _ in jobs:
         yield shard(name, lambda: next(results))
+
+
+def unkept(name: str, make: Callable[[], Any]) -> Any:
+    """Stand for a stage's shards where results are not kept."""
+    return make()
 
 
 def texts_and_ends(asked: Sequence[GenerationRequest], engine: Engine) -> list[tuple[list[str], list[bool]]]:

@@ -123,6 +123,23 @@ def write_answers(
     return [prompts.read_answer(by_row.get(i, "")) for i in range(len(inputs))]
 
 
+def tuned_answers(
+    task: Task,
+    engine: Engine,
+    prompts: PromptFormat,
+    demonstrations: Sequence[Example],
+    inputs: Sequence[str],
+    shard: Shard,
+    name: str,
+    progress: Progress | None = None,
+) -> list[str]:
+    """Return a tuned model's answers as the task wants them: written, or (rank classification) the likeliest label."""
+    if task.labels and task.evaluation.answer_by == "likelihood":
+        scored = score_labels(task, engine, prompts, demonstrations, inputs, shard, name, progress)
+        return list(scored.likeliest)
+    return write_answers(task, engine, prompts, demonstrations, inputs, shard, name, progress)
+
+
 def score_labels(
     task: Task,
     engine: Engine,

@@ -8,11 +8,11 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from metier import storage
 from metier.data import ExampleFile
 from metier.engines.base import Engine
+from metier.engines.shards import unkept
 from metier.errors import MetierError
 from metier.evaluation import baselines as prompted
 from metier.evaluation import classic, predict
@@ -107,7 +107,7 @@ def _prompted(work: _Work, engine: Engine, wanted: set[str]) -> None:
         write("few_shot", work.shown)
         stage.measure_latency(
             "few_shot",
-            lambda text: predict.write_answers(task, engine, prompts, work.shown, [text], _unkept, "few_shot"),
+            lambda text: predict.write_answers(task, engine, prompts, work.shown, [text], unkept, "few_shot"),
             work.timed,
         )
     if "few_shot_best" in wanted:
@@ -211,8 +211,3 @@ def _encoder_learner(c: Context) -> Callable[[Sequence[Example]], classic.Classi
     files = resolve_model(c.task.evaluation.encoder)
     encoder = SentenceEncoder(files.path, device=c.task.engine.device)
     return lambda pairs: classic.train_encoder(pairs, encoder.encode, 4 * encoder.parameters)
-
-
-def _unkept(name: str, make: Callable[[], Any]) -> Any:
-    """Stands for a stage's shards where answers are only timed."""
-    return make()

@@ -81,7 +81,7 @@ class Bench:
         """
         kind = self._task.engine.kind
         launch = self._task.launch
-        if launch.workers > 1 or launch.ray_address is not None:
+        if launch.uses_ray:
             if kind == "openai":
                 raise UserError(
                     "launch.workers is for engines that run a model; a server is asked by engine.concurrency",

@@ -11,11 +11,13 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from metier.data import pair_of
 from metier.engines.base import Engine
+from metier.engines.shards import unkept
 from metier.evaluation import baselines, predict
 from metier.models.locate import ModelFiles
 from metier.pipeline.bench import Bench
@@ -108,11 +110,6 @@ def measure(task: Task, files: ModelFiles, rows: Sequence[str]) -> UnitCosts:
     )
 
 
-def unkept(name: str, make: Callable[[], Any]) -> Any:
-    """Stands for a stage's shards where results are not kept."""
-    return make()
-
-
 def _synthesis(task: Task, engine: Engine, prompts: PromptFormat) -> tuple[float, float, list[Example], float]:
     """Return seconds of one raw input, the share that survives, the pairs, and tokens written for an input."""
     count = min(_INPUTS, task.synthesis.inputs)
@@ -167,9 +164,8 @@ def _answers(
     seconds["bare"] = seconds["few_shot"] if bare else seconds["zero_shot"]
     if task.labels:
         for name, demonstrations in (("label_scoring", shown), ("bare_scoring", bare)):
-            seconds[name] = _timed(
-                lambda d=demonstrations: predict.score_labels(task, engine, prompts, d, texts, unkept, "rows")  # type: ignore[misc]
-            )[1]
+            score = partial(predict.score_labels, task, engine, prompts, demonstrations, texts, unkept, "rows")
+            seconds[name] = _timed(score)[1]
     few = texts[:_ALONE]
     by_itself = {
         name: sum(write(demonstrations, [text]) for text in few) / len(few)

@@ -28,7 +28,7 @@ from metier.selection.cluster import Clusters, cluster, region
 from metier.selection.encode import Encoder, SentenceEncoder, StaticEncoder
 from metier.selection.encodings import encode_here, encode_with_ray, encoded, vectors_of
 from metier.selection.material import Material
-from metier.selection.pool import Pool, open_pool, pool_of
+from metier.selection.pool import Pool, open_pool, pool_of, state_of
 from metier.selection.select import Selected, budget_of, select
 from metier.task import SelectionSettings, Task
 
@@ -44,10 +44,7 @@ def open_task_pool(c: Context, unwanted: Sequence[str]) -> Pool:
     source = c.task.pool
     if source is None:
         raise UserError("selection: the task names no pool", hint="pool: FILE (or a folder, a URL, a hub id)")
-    path = local(source)
-    files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
-    state = [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
-    folder = _cache() / f"pool-{storage.digest([source, state, sorted(unwanted)])[:20]}"
+    folder = _cache() / f"pool-{storage.digest([source, state_of(local(source)), sorted(unwanted)])[:20]}"
     with c.reporter.track("pool", None, "rows") as update:
         pool = open_pool(source, folder, update, unwanted=unwanted)
     told = ", ".join(f"{count} {reason}" for reason, count in pool.dropped.items())
@@ -150,7 +147,7 @@ def gather(c: Context, pool: Pool, settings: SelectionSettings, seed: int, texts
             encoder = opened()
             launch = c.task.launch
             encode = encode_here(encoder)
-            if launch.workers > 1 or launch.ray_address is not None:
+            if launch.uses_ray:
                 encode = encode_with_ray(opened, launch.workers, launch.ray_address)
             with c.reporter.track("encoding", pool.rows, "rows") as update:
                 found = encoded(pool, encode, folder, update)
@@ -166,10 +163,8 @@ def gather(c: Context, pool: Pool, settings: SelectionSettings, seed: int, texts
         made: Clusters = held["clusters"]
         return made
 
-    target = [Example(e.input, e.output) for e in c.task.examples]
     return Material(
         pool=pool,
-        target=target,
         tokens=_tokens(c, pool, folder.parent),
         budget=budget_of(settings, pool.rows),
         seed=seed,

@@ -15,6 +15,7 @@ from typing import Any
 from metier import storage
 from metier.data import ExampleFile
 from metier.engines.base import Engine
+from metier.engines.shards import unkept
 from metier.errors import NotEnoughData, UserError
 from metier.evaluation import compare, predict
 from metier.evaluation.leakage import Leak, find_leaks
@@ -96,7 +97,7 @@ def train(c: Context, pairs: Sequence[Example], source: str, *, name: str = "tra
         c.reporter.say(f"  {too_long} pairs are longer than {task.training.max_length} tokens and were left out")
     steps = -(-len(encoded) // task.training.batch_size) * task.training.epochs
     with c.reporter.track("steps", steps, "steps") as update:
-        several = launch.wanted(task.launch)
+        several = task.launch.trains_in_processes
         train_it = partial(launch.tune_in_processes, launch=task.launch) if several else tune.tune
         tuned = train_it(
             c.files.path,
@@ -240,10 +241,7 @@ def _answers_of(c: Context, stage: Stage, trained: Stage, texts: Sequence[str], 
     before = engine.stats.generated_tokens
     shown = specialist_demonstrations(c, engine)
     with c.reporter.track(name, len(texts)) as update:
-        if c.task.labels and c.task.evaluation.answer_by == "likelihood":
-            scored = predict.score_labels(c.task, engine, c.bench.prompts, shown, texts, stage.shard, name, update)
-            return list(scored.likeliest)
-        answers = predict.write_answers(c.task, engine, c.bench.prompts, shown, texts, stage.shard, name, update)
+        answers = predict.tuned_answers(c.task, engine, c.bench.prompts, shown, texts, stage.shard, name, update)
     stage.add_cost(tokens=engine.stats.generated_tokens - before)
     return answers
 
@@ -253,9 +251,7 @@ def _measure_specialist(c: Context, stage: Stage, trained: Stage, texts: Sequenc
     shown = specialist_demonstrations(c, engine)
 
     def answer(text: str) -> list[str]:
-        return predict.write_answers(
-            c.task, engine, c.bench.prompts, shown, [text], lambda name, make: make(), SPECIALIST
-        )
+        return predict.write_answers(c.task, engine, c.bench.prompts, shown, [text], unkept, SPECIALIST)
 
     stage.measure_latency(SPECIALIST, answer, texts[: c.task.evaluation.timed_rows])
 

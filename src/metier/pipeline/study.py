@@ -144,15 +144,7 @@ def _answers(c: Context, trained: Stage | None, rows: Sequence[Example]) -> list
         engine = c.bench.specialist(tuned) if tuned else c.bench.base()
         shown = specialist_demonstrations(c, engine)
         with c.reporter.track("answers", len(texts)) as update:
-            if c.task.labels and c.task.evaluation.answer_by == "likelihood":
-                by_label = predict.score_labels(
-                    c.task, engine, c.bench.prompts, shown, texts, stage.shard, "rows", update
-                )
-                answers = list(by_label.likeliest)
-            else:
-                answers = predict.write_answers(
-                    c.task, engine, c.bench.prompts, shown, texts, stage.shard, "rows", update
-                )
+            answers = predict.tuned_answers(c.task, engine, c.bench.prompts, shown, texts, stage.shard, "rows", update)
         storage.write_json(stage.path / "answers.json", answers)
         stage.finish({"rows": len(texts)})
     found: list[str] = storage.read_json(stage.path / "answers.json")

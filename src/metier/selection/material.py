@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from metier.engines.base import Engine
 from metier.prompts import PromptFormat
-from metier.records import Example
 from metier.selection.cluster import Clusters, Region
 from metier.selection.kcenter import Budget, Codes
 from metier.selection.pool import Pool
@@ -23,7 +22,6 @@ class Material:
 
     Attributes:
         pool: What is chosen from.
-        target: The task's examples.
         tokens: Of every row, prompt and answer, ``[rows]``: what it costs in a budget of tokens.
         budget: How much may be chosen.
         seed: Seeds what is drawn.
@@ -36,7 +34,6 @@ class Material:
     """
 
     pool: Pool
-    target: Sequence[Example]
     tokens: npt.NDArray[np.int64]
     budget: Budget
     seed: int

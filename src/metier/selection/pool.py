@@ -83,7 +83,7 @@ def pool_of(examples: Sequence[Example], folder: Path) -> Pool:
 def _source_rows(source: str) -> Iterator[Example | None]:
     """Yield a source's rows; None for one that has an empty side."""
     path = local(source)
-    before = _state(path)
+    before = state_of(path)
     wrong: list[str] = []
     for where, row in read_rows(path, "train"):
         try:
@@ -97,11 +97,12 @@ def _source_rows(source: str) -> Iterator[Example | None]:
                 yield None
     if wrong:
         raise UserError("\n".join(wrong), hint="mend or remove such rows, or name the columns as the error says")
-    if _state(path) != before:
+    if state_of(path) != before:
         raise UserError(f"{source}: changed while it was read", hint="run again when it is whole")
 
 
-def _state(path: Path) -> list[tuple[str, int, int]]:
+def state_of(path: Path) -> list[tuple[str, int, int]]:
+    """Return the name, size and time of every file of a source: another state, another content."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
     return [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
 

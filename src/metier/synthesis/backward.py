@@ -21,7 +21,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -40,6 +40,9 @@ _SAMPLES = 8  # inputs drawn from one prompt: the prompt is computed once, so th
 _SHARD = 64  # rows between two writes to disk
 _OTHERS = 3  # other inputs that an answer is compared under, in a free-text task
 _MOST_SHOWN = 8  # demonstrations in a backward prompt
+
+Forwards = Callable[[str], Prompt]
+"""From an input to the prompt that asks for its answer."""
 
 
 def write_pairs(
@@ -85,20 +88,21 @@ def agree(
     progress: Progress | None = None,
 ) -> list[Candidate]:
     """Return the candidates with those dropped that the model, read forwards, does not believe."""
-    candidates = _fitting(task, engine, prompts, candidates)
+    forwards = _forward(task, engine, prompts)
+    candidates = _fitting(task, engine, forwards, candidates)
     open_ones = [c for c in candidates if c.kept]
     if not open_ones:
         return list(candidates)
     if task.labels:
-        verdicts = _label_agreement(task, engine, prompts, open_ones, shard, progress)
+        verdicts = _label_agreement(task, engine, prompts, forwards, open_ones, shard, progress)
     else:
-        verdicts = _answer_agreement(task, engine, prompts, open_ones, shard, progress)
+        verdicts = _answer_agreement(task, engine, prompts, forwards, open_ones, shard, progress)
     return [verdicts.get(c.id, c) for c in candidates]
 
 
-def _fitting(task: Task, engine: Engine, prompts: PromptFormat, candidates: Sequence[Candidate]) -> list[Candidate]:
+def _fitting(task: Task, engine: Engine, forwards: Forwards, candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates with those dropped whose prompt and answer do not fit the model's context."""
-    sizes = engine.count_tokens([_forward(task, engine, prompts, c.input).text for c in candidates])
+    sizes = engine.count_tokens([forwards(c.input).text for c in candidates])
     answers = engine.count_tokens(sorted({*(c.output for c in candidates), *(task.labels or ())}))
     room = engine.context_length - max(answers, default=0) - 1
     return [
@@ -166,16 +170,18 @@ def _context(task: Task) -> str:
     return f"We are collecting examples for this task: {task.instruction}"
 
 
-def _forward(task: Task, engine: Engine, prompts: PromptFormat, text: str) -> Prompt:
+def _forward(task: Task, engine: Engine, prompts: PromptFormat) -> Forwards:
+    """Return what writes the few-shot prompt of an input; which demonstrations fit is counted once."""
     examples = [Example(e.input, e.output) for e in task.examples]
     shown = fitting_demonstrations(examples, engine.count_tokens, engine.context_length // 2)
-    return prompts.task(task.instruction, shown, text)
+    return partial(prompts.task, task.instruction, shown)
 
 
 def _label_agreement(
     task: Task,
     engine: Engine,
     prompts: PromptFormat,
+    forwards: Forwards,
     open_ones: list[Candidate],
     shard: Shard,
     progress: Progress | None,
@@ -186,12 +192,11 @@ def _label_agreement(
     for begin in range(0, len(open_ones), _SHARD):
         texts = tuple(c.input for c in open_ones[begin : begin + _SHARD])
         number = begin // _SHARD
-        forwards = [
-            ScoringRequest(_forward(task, engine, prompts, text), tuple(prompts.answer(label) for label in labels))
-            for text in texts
+        direct_asked = [
+            ScoringRequest(forwards(text), tuple(prompts.answer(label) for label in labels)) for text in texts
         ]
         backwards = [ScoringRequest(_input_prompt(task, prompts, label, number), texts) for label in labels]
-        jobs.append((f"agreement-{number:05d}", partial(_both_ways, forwards, backwards)))
+        jobs.append((f"agreement-{number:05d}", partial(_both_ways, direct_asked, backwards)))
     direct: list[list[float]] = []
     channel: list[list[float]] = []
     for made in in_shards(engine, shard, jobs):
@@ -234,6 +239,7 @@ def _answer_agreement(
     task: Task,
     engine: Engine,
     prompts: PromptFormat,
+    forwards: Forwards,
     open_ones: list[Candidate],
     shard: Shard,
     progress: Progress | None,
@@ -248,7 +254,7 @@ def _answer_agreement(
             rng = random.Random(seed_of(task.seed, "agreement", open_ones[i].id))
             rivals = rng.sample([j for j in range(count) if j != i], others)
             answer = (prompts.answer(open_ones[i].output),)
-            asked += [ScoringRequest(_forward(task, engine, prompts, open_ones[j].input), answer) for j in [i, *rivals]]
+            asked += [ScoringRequest(forwards(open_ones[j].input), answer) for j in [i, *rivals]]
         jobs.append((f"agreement-{begin // _SHARD:05d}", partial(logprob_per_token, asked)))
     gains: list[float] = []
     for made in in_shards(engine, shard, jobs):

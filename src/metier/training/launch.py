@@ -140,8 +140,3 @@ def describe(launch: LaunchSettings) -> str:
     if launch.accelerate_config is not None:
         return f", as {launch.accelerate_config} says"
     return f", in {launch.processes} processes" if launch.processes > 1 else ""
-
-
-def wanted(launch: LaunchSettings) -> bool:
-    """Whether training is to happen in processes of its own."""
-    return launch.processes > 1 or launch.accelerate_config is not None
