@@ -26,6 +26,7 @@ import numpy.typing as npt
 import pyarrow
 import pyarrow.parquet
 from rich.console import Console
+from transformers import AutoTokenizer
 
 from metier import storage
 from metier.evaluation.predict import score_labels
@@ -75,7 +76,7 @@ def main() -> None:
     targets = [_target(arguments.data, name, arguments.limit) for name in _TARGETS]
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    task = _task(arguments, _write_pool(arguments.data, out, targets, arguments.pool_rows))
+    task = _task(arguments, _write_pool(arguments, targets))
     plan = StudyPlan(tuple(arguments.strategies), tuple(arguments.shares), arguments.seeds)
     by_set: dict[str, dict[str, float]] = {}
     with open_run(out) as run:
@@ -89,6 +90,7 @@ def main() -> None:
     for sentence in study_sentences(found):
         print(sentence)
     about = {"model": arguments.model, "limit": arguments.limit, "pool_rows": pool.rows, "seeds": arguments.seeds}
+    about |= {"row_tokens": arguments.row_tokens, "epochs": arguments.epochs}
     about |= {"machine": dataclasses.asdict(machine()), "by_set": by_set}
     print(json.dumps({**about, "conditions": [dataclasses.asdict(o) for o in found]}))
 
@@ -149,11 +151,12 @@ def _asked(row: dict[str, Any]) -> str:
     return f"Premise: {row['premise']}\nHypothesis: {row['hypothesis']}"
 
 
-def _write_pool(data: Path, out: Path, targets: Sequence[Target], rows: int | None) -> Path:
-    """Write the pool once: prompts and completions, those left out that hold a test pair's hypothesis and premise."""
-    path = out / "pool.parquet"
+def _write_pool(arguments: argparse.Namespace, targets: Sequence[Target]) -> Path:
+    """Write the pool once: prompts and completions, without rows that hold a test pair's hypothesis, and long ones."""
+    path: Path = arguments.out / "pool.parquet"
     if path.exists():
         return path
+    data: Path = arguments.data
     said = [json.loads(line) for line in (data / "superni" / "definitions.jsonl").read_text().splitlines()]
     tasks = {
         d["task"]: d["definition"] if isinstance(d["definition"], str) else d["definition"][0]
@@ -172,8 +175,12 @@ def _write_pool(data: Path, out: Path, targets: Sequence[Target], rows: int | No
             completions.append(r["outputs"][0])
     hypotheses = {text.partition("\nHypothesis: ")[2] for t in targets for text in t.inputs}
     keep = [i for i, p in enumerate(prompts) if not any(line.strip() in hypotheses for line in p.splitlines())]
-    if rows is not None and rows < len(keep):
-        keep = sorted(random.Random(0).sample(keep, rows))
+    if arguments.row_tokens is not None:
+        tokenizer = AutoTokenizer.from_pretrained(resolve_model(arguments.model).path)
+        whole = tokenizer([f"{prompts[i]}\n{completions[i]}" for i in keep], add_special_tokens=False)["input_ids"]
+        keep = [i for i, ids in zip(keep, whole, strict=True) if len(ids) <= arguments.row_tokens]
+    if arguments.pool_rows is not None and arguments.pool_rows < len(keep):
+        keep = sorted(random.Random(0).sample(keep, arguments.pool_rows))
     table = {"prompt": [prompts[i] for i in keep], "completion": [completions[i] for i in keep]}
     pyarrow.parquet.write_table(pyarrow.table(table), path, compression="zstd")
     return path
@@ -193,7 +200,7 @@ def _task(arguments: argparse.Namespace, pool: Path) -> Task:
     inputs = arguments.out / "inputs.jsonl"
     storage.write_lines(inputs, [{"input": _asked(r)} for r in rng.sample(train, 100)])
     settings = recipe_settings("low-data", classification=True)
-    settings["training"] |= {"max_length": 1024}
+    settings["training"] |= {"max_length": 1024, "epochs": arguments.epochs}
     return Task.model_validate(
         {
             "name": "nli",
@@ -224,6 +231,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--controls", nargs="*", default=["related"], choices=["related", "pool"])
     parser.add_argument("--control-rows", type=int, default=4000)
     parser.add_argument("--pool-rows", type=int, help="a random part of the pool; default: all of it")
+    parser.add_argument("--row-tokens", type=int, help="leave out rows of more tokens; default: none")
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--limit", type=int, default=300, help="test rows of each set, at most")
     return parser.parse_args()
 
