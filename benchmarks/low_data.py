@@ -34,7 +34,7 @@ from metier.evaluation.scored import Scored, added_up, ratio
 from metier.models.locate import resolve_model
 from metier.pipeline import selection
 from metier.pipeline.bench import Bench
-from metier.pipeline.context import Context
+from metier.pipeline.context import Context, tuned_folder
 from metier.pipeline.facts import machine
 from metier.pipeline.study import StudyPlan, study_cells
 from metier.progress import Reporter
@@ -100,7 +100,7 @@ def _judge(c: Context, trained: Stage | None, targets: Sequence[Target], by_set:
     key = {"model": c.files.digest, "tuned": trained.key if trained else ""}
     stage = c.run.stage("nli", {**key, "rows": [[t.name, t.inputs] for t in targets]})
     if not stage.done:
-        engine = c.bench.specialist(trained.path / str(trained.outcome["result"])) if trained else c.bench.base()
+        engine = c.bench.specialist(tuned_folder(trained)) if trained else c.bench.base()
         for target in targets:
             asked = {"labels": target.labels, "instruction": _THREE if len(target.labels) == 3 else _TWO}
             with c.reporter.track(target.name, len(target.inputs)) as update:

@@ -46,41 +46,77 @@ class ExampleFile:
     sha256: str
 
 
-def read_examples(name: str | Path, *, labels: tuple[str, ...] | None, split: str = "test") -> ExampleFile:
+def read_examples(
+    name: str | Path,
+    *,
+    labels: tuple[str, ...] | None,
+    split: str = "test",
+    where: Mapping[str, Sequence[str]] | None = None,
+) -> ExampleFile:
     """Read labelled pairs.
 
     Args:
         name: A file or folder, a URL that fsspec opens, or a data set's hub id (owner/name).
         labels: The possible outputs; None: any text.
         split: Which split of a hub data set to read.
+        where: Rows to take: for a column, the values it may have; None: all rows.
 
     Raises:
         UserError: The file is not there, is of no known format, has no columns that are known, or rows that are
-            wrong; told with their lines.
+            wrong, told with their lines; or no row is as ``where`` says.
         MetierError: The hub does not give the data set.
     """
     path = local(name)
     pairs: list[Example] = []
     told: list[str] = []
     wrong = 0
-    for where, row in read_rows(path, split):
+    for place, row in read_rows(path, split):
+        if where and not _is_meant(row, where, place):
+            continue
         try:
             pairs.append(pair_of(row, labels))
         except ValueError as problem:
             wrong += 1
             if wrong <= _TOLD:
-                told.append(f"{where}: {problem}")
+                told.append(f"{place}: {problem}")
     if wrong:
         more = f"\n… and {wrong - _TOLD} more" if wrong > _TOLD else ""
         raise UserError(
             "\n".join(told) + more, hint=f"{wrong} {'row is' if wrong == 1 else 'rows are'} to be mended or removed"
         )
     if not pairs:
-        raise UserError(f"{path}: there are no rows in it")
+        asked = ", ".join(f"{column} {' or '.join(values)}" for column, values in (where or {}).items())
+        raise UserError(f"{path}: there are no rows in it" + (f" with {asked}" if asked else ""))
     unique = tuple(dict.fromkeys(pairs))
     outputs = collections.Counter(pair.input for pair in unique)
     digest = hashlib.sha256(json.dumps([[p.input, *p.references] for p in pairs]).encode()).hexdigest()
     return ExampleFile(unique, len(pairs) - len(unique), sum(n > 1 for n in outputs.values()), digest)
+
+
+def read_instructions(name: str | Path, *, where: Mapping[str, Sequence[str]] | None = None) -> list[Example]:
+    """Read generic instruction data: pairs that each say themselves what is to be done.
+
+    In Alpaca format the instruction and the input it is about are kept apart; in any other, the input is all there is.
+
+    Raises:
+        UserError: As `read_examples`; a row that is wrong is told with its line.
+    """
+    pairs = []
+    for place, row in read_rows(local(name), "train"):
+        if where and not _is_meant(row, where, place):
+            continue
+        try:
+            pair = pair_of(row)
+        except ValueError as problem:
+            raise UserError(f"{place}: {problem}") from problem
+        given = row.get("input")
+        if "instruction" in row and isinstance(given, str) and given.strip():
+            pairs.append(Example(given, pair.output, instruction=_text("instruction", (row["instruction"],))))
+        else:
+            pairs.append(Example(pair.input, pair.output, instruction=""))
+    if not pairs:
+        raise UserError(f"{name}: there are no rows in it")
+    return list(dict.fromkeys(pairs))
 
 
 def read_inputs(name: str | Path, *, split: str = "train") -> list[str]:
@@ -117,6 +153,15 @@ def pair_of(row: Mapping[str, Any], labels: tuple[str, ...] | None = None) -> Ex
     if label not in labels:
         raise ValueError(f"{answered}: {label!r} is not one of labels [{', '.join(labels)}]")
     return Example(pair.input, label)
+
+
+def _is_meant(row: Mapping[str, Any], where: Mapping[str, Sequence[str]], place: str) -> bool:
+    for column, values in where.items():
+        if column not in row:
+            raise UserError(f"{place}: there is no column {column!r} to take rows by ({', '.join(map(str, row))})")
+        if str(row[column]) not in values:
+            return False
+    return True
 
 
 def _references(row: Mapping[str, Any]) -> str | None:

@@ -63,12 +63,11 @@ def estimate(task: Task, costs: UnitCosts | None = None) -> Plan:
         task: What would run.
         costs: What was measured before; None: measure now (about half a minute for the smallest model).
     """
-    from metier.data import read_examples
     from metier.models.locate import resolve_model
     from metier.pipeline.calibrate import measure
+    from metier.taskfile import read_test, read_train
 
-    test = read_examples(task.test, labels=task.labels) if task.test else None
-    train = read_examples(task.train, labels=task.labels) if task.train else None
+    test, train = read_test(task), read_train(task)
     if costs is None:
         files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
         costs = measure(task, files, [row.input for row in test.examples] if test else [])

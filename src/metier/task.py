@@ -6,9 +6,9 @@ holds the named sets of settings that a file may start from.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 MetricName = Literal[
@@ -40,6 +40,7 @@ BaselineName = Literal[
     "tfidf",
     "encoder",
     "harper",
+    "replacements",
 ]
 BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)
 RecipeName = Literal["backward", "self-guide", "low-data"]
@@ -49,20 +50,31 @@ StrategyName = Literal[
 _FOR_LABELS = ("label_match", "macro_f1")
 
 
-class _Settings(BaseModel):
+def _one_or_several(value: Any) -> Any:
+    """Let a column's only value stand without a list."""
+    if not isinstance(value, dict):
+        return value
+    return {column: [wanted] if isinstance(wanted, str) else wanted for column, wanted in value.items()}
+
+
+Where = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_one_or_several)]
+"""Which rows of a file are meant: for a column, the values it may have."""
+
+
+class Settings(BaseModel):
     """Base of every part of a task file: unknown keys are refused, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Demonstration(_Settings):
+class Demonstration(Settings):
     """One hand-written pair that shows what is wanted."""
 
     input: str = Field(min_length=1, description="What the specialist will be given.")
     output: str = Field(min_length=1, description="What it should answer; one of labels, where there are any.")
 
 
-class PromptSettings(_Settings):
+class PromptSettings(Settings):
     """How a prompt is put together. One rendering serves synthesis, training, test and serving."""
 
     style: Literal["auto", "chat", "plain"] = Field(
@@ -76,7 +88,7 @@ class PromptSettings(_Settings):
     )
 
 
-class SynthesisSettings(_Settings):
+class SynthesisSettings(Settings):
     """How the model writes its own training data."""
 
     method: Literal["backward", "self-guide"] = Field(
@@ -117,7 +129,7 @@ class SynthesisSettings(_Settings):
     min_pairs: int = Field(24, ge=1, description="Stop before training when fewer pairs than this are left.")
 
 
-class TrainingSettings(_Settings):
+class TrainingSettings(Settings):
     """How the model is tuned."""
 
     method: Literal["lora", "full"] = "lora"
@@ -144,7 +156,7 @@ class TrainingSettings(_Settings):
     gradient_checkpointing: bool = Field(False, description="Less memory, about a third slower.")
 
 
-class SelectionSettings(_Settings):
+class SelectionSettings(Settings):
     """Which rows of a pool, or of the synthetic pairs, are trained on."""
 
     strategy: StrategyName = Field(
@@ -178,7 +190,7 @@ class SelectionSettings(_Settings):
     )
 
 
-class EvaluationSettings(_Settings):
+class EvaluationSettings(Settings):
     """What the specialist is compared with, and on how many rows."""
 
     limit: int | None = Field(None, ge=1, description="Test rows to use, drawn with the seed; default: all.")
@@ -207,7 +219,7 @@ class EvaluationSettings(_Settings):
     )
 
 
-class PriceSettings(_Settings):
+class PriceSettings(Settings):
     """What things cost where you are; only what is given here is reckoned with."""
 
     currency: str = Field("USD", min_length=1, max_length=8)
@@ -216,7 +228,7 @@ class PriceSettings(_Settings):
     api_output_million: float | None = Field(None, ge=0, description="The same for output tokens.")
 
 
-class EngineSettings(_Settings):
+class EngineSettings(Settings):
     """How a model is run."""
 
     kind: Literal["transformers", "vllm", "llamacpp", "openai"] = Field(
@@ -243,7 +255,7 @@ class EngineSettings(_Settings):
     trust_remote_code: bool = Field(False, description="Run code that comes with a hub model. It can do anything.")
 
 
-class LaunchSettings(_Settings):
+class LaunchSettings(Settings):
     """On how many processes and machines a run works. None of it changes what comes out."""
 
     processes: int = Field(1, ge=1, le=4096, description="Training processes, started through accelerate.")
@@ -268,11 +280,17 @@ class LaunchSettings(_Settings):
         return self.workers > 1 or self.ray_address is not None
 
 
-class Task(_Settings):
+class Task(Settings):
     """A task file: one job for one small model."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Names the run folder.")
     instruction: str = Field(min_length=1, description="What to do with an input, as you would tell a person.")
+    wordings: tuple[str, ...] = Field(
+        (), description="Other ways to say it: every training row is asked by the instruction or one of these."
+    )
+    unseen_wordings: tuple[str, ...] = Field(
+        (), description="Ways that are never trained on: the specialist is tested on them too."
+    )
     labels: tuple[str, ...] | None = Field(None, description="The possible answers; leave out for free text.")
     examples: tuple[Demonstration, ...] = Field(min_length=1, description="About three hand-written pairs.")
     metric: MetricName | None = Field(None, description="Default: exact_match with labels, rouge_l without.")
@@ -280,6 +298,10 @@ class Task(_Settings):
     recipe: RecipeName = "backward"
     test: str | None = Field(None, description="File of labelled rows the specialist is judged on.")
     train: str | None = Field(None, description="File of labelled rows to train on.")
+    test_where: Where | None = Field(
+        None, description="Rows of the test file to take, by columns: {split: test}, {task: [a, b]}. Default: all."
+    )
+    train_where: Where | None = Field(None, description="The same for the train file.")
     pool: str | None = Field(None, description="Big file of instruction data to select from (recipe low-data).")
     train_use: Literal["instead", "mixed"] = Field(
         "mixed", description="With train: mixed with synthetic data, or instead of any."
@@ -296,6 +318,14 @@ class Task(_Settings):
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     prices: PriceSettings = PriceSettings()
+
+    @model_validator(mode="after")
+    def _wordings_fit(self) -> Task:
+        if seen := set(self.unseen_wordings) & {self.instruction, *self.wordings}:
+            raise ValueError(f"unseen_wordings: {min(seen)[:60]!r} is trained on")
+        if self.wordings and self.prompt.specialist_demonstrations:
+            raise ValueError("wordings: with prompt.specialist_demonstrations there is one wording, the instruction")
+        return self
 
     @model_validator(mode="after")
     def _labels_fit(self) -> Task:

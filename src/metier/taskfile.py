@@ -6,26 +6,25 @@ labels like others); the schema turns into numbers what must be one.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from metier import storage
+from metier.data import ExampleFile, read_examples
 from metier.errors import UserError
 from metier.recipes import recipe_settings
 from metier.remote import is_url
 from metier.rowfiles import is_hub_id
+from metier.schemafile import explain, line_of, override
 from metier.task import RecipeName, Task
-from metier.yamltext import Key, key_name, parse, read_text
+from metier.yamltext import Key, parse, read_text
 
 _PATH_KEYS = ("test", "train", "pool", "model")
 _NESTED_PATHS = (("selection", "inputs"), ("launch", "accelerate_config"))
-_COMMAND_LINE = 0  # stands for a line where a setting is not from the file
 
 
 def load_task(path: Path, overrides: Sequence[str] = ()) -> Task:
@@ -47,13 +46,25 @@ def load_task(path: Path, overrides: Sequence[str] = ()) -> Task:
         raise UserError(
             f"{path}: a task file is a mapping (name: …, instruction: …), {what}", hint="metier init NAME writes one"
         )
-    for override in overrides:
-        _override(data, lines, override)
+    for setting in overrides:
+        override(Task, data, lines, setting, _null_is_text)
     try:
         task = Task.model_validate(_merged(_recipe(data), data))
     except ValidationError as error:
-        raise UserError(_explain(error, path, lines)) from error
+        raise UserError(explain(Task, error, path, lines)) from error
     return _with_paths(task, path, lines)
+
+
+def read_train(task: Task) -> ExampleFile | None:
+    """Return the rows of a task's train file; None where it names none. Raises as `data.read_examples`."""
+    if task.train is None:
+        return None
+    return read_examples(task.train, labels=task.labels, split="train", where=task.train_where)
+
+
+def read_test(task: Task) -> ExampleFile | None:
+    """Return the rows of a task's test file; None where it names none. Raises as `data.read_examples`."""
+    return None if task.test is None else read_examples(task.test, labels=task.labels, where=task.test_where)
 
 
 def resolve_path(task_file: Path, value: str) -> Path:
@@ -96,39 +107,6 @@ def _null_is_text(key: Key) -> bool:
     return len(key) > 1 and key[0] in ("labels", "examples")
 
 
-def _override(data: dict[str, Any], lines: dict[Key, int], override: str) -> None:
-    name, equals, text = override.partition("=")
-    parts = tuple(name.strip().split("."))
-    if not equals or not all(parts):
-        raise UserError(f"{override!r} is not a setting", hint="write KEY=VALUE, such as training.epochs=2")
-    _known(parts, override)
-    value, _ = parse(text, f"setting {name}", at=parts, keeps_null=_null_is_text)
-    place = data
-    for part in parts[:-1]:
-        if place.get(part) is None:
-            place[part] = {}
-        place = place[part]
-        if not isinstance(place, dict):
-            return  # the schema refuses what the file has there, and names its line
-    place[parts[-1]] = value
-    for inner in [key for key in lines if key[: len(parts)] == parts]:
-        del lines[inner]
-    lines[parts] = _COMMAND_LINE
-
-
-def _known(parts: Sequence[str], override: str) -> None:
-    model: type[BaseModel] | None = Task
-    for depth, part in enumerate(parts):
-        fields = model.model_fields if model is not None else {}
-        if part not in fields:
-            near = difflib.get_close_matches(part, fields, n=1)
-            path = ".".join(parts[: depth + 1])
-            hint = f"did you mean {'.'.join([*parts[:depth], near[0]])}?" if near else "metier schema lists them"
-            raise UserError(f"{override!r}: there is no setting {path}", hint=hint)
-        annotation = fields[part].annotation
-        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
-
-
 def _recipe(data: Mapping[str, Any]) -> dict[str, Any]:
     name = data.get("recipe") or Task.model_fields["recipe"].default
     # A wrong name is told by the schema, with its line.
@@ -151,72 +129,6 @@ def _nullable(key: str) -> bool:
     return type(None) in get_args(Task.model_fields[key].annotation)
 
 
-def _explain(error: ValidationError, path: Path, lines: Mapping[Key, int]) -> str:
-    problems = error.errors()
-    places = [tuple(problem["loc"]) for problem in problems]
-    told = []
-    for key, problem in zip(places, problems, strict=True):
-        if problem["type"] == "too_short" and any(other[:1] == key and len(other) > 1 for other in places):
-            continue  # the list only seems short because its items were refused
-        message = _in_words(problem, key)
-        named = re.match(r"([a-z_]+)(?:\[(\d+)\])?(?:\.([a-z_]+))?:", message)
-        if problem["type"] == "value_error" and named and not key:
-            key = tuple(int(part) if part.isdigit() else part for part in named.groups() if part is not None)
-            message = message[named.end() :].strip()
-        told.append(f"{path}{_line(key, lines)}: {key_name(key)}: {message}")
-    return "\n".join(told)
-
-
-def _in_words(problem: ErrorDetails, key: Key) -> str:
-    kind, value = problem["type"], problem["input"]
-    if kind == "value_error":
-        return problem["msg"].removeprefix("Value error, ")
-    if kind == "extra_forbidden":
-        return f"no such key{_near(key)}"
-    if key == ("examples",) and kind in ("missing", "too_short"):
-        return "there are none; one is needed, about three are good (- {input: …, output: …})"
-    if kind == "string_type" and isinstance(value, (dict, list)):
-        return "must be text; put it in quotes"
-    if value is None and kind.endswith("_type"):
-        return "is empty"
-    if kind in _WORDS:
-        return _WORDS[kind]
-    if kind == "literal_error" and isinstance(value, str):
-        return f"{value[:60]!r} is not known{_nearest(value, problem)}"
-    return f"{problem['msg']} (it is {value[:60]!r})" if isinstance(value, str) else problem["msg"]
-
-
-def _nearest(value: str, problem: ErrorDetails) -> str:
-    """Return what a value that is none of several was meant to be, or what there is."""
-    expected = re.findall(r"'([^']+)'", str(problem.get("ctx", {}).get("expected", "")))
-    near = difflib.get_close_matches(value, expected, n=1)
-    return f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(expected)}"
-
-
-def _near(key: Key) -> str:
-    model: Any = Task
-    for part in key[:-1]:
-        if isinstance(part, int):
-            continue
-        annotation = model.model_fields[part].annotation
-        inner = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)]
-        if not inner:
-            return ""
-        model = inner[0]
-    near = difflib.get_close_matches(str(key[-1]), model.model_fields, n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
-
-
-def _line(key: Key, lines: Mapping[Key, int]) -> str:
-    for length in range(len(key), -1, -1):
-        line = lines.get(key[:length])
-        if line:
-            return f":{line}"
-        if line == _COMMAND_LINE:
-            return " (set on the command line)"
-    return ""
-
-
 def _with_paths(task: Task, path: Path, lines: Mapping[Key, int]) -> Task:
     update: dict[str, str] = {}
     for key in _PATH_KEYS:
@@ -231,7 +143,7 @@ def _with_paths(task: Task, path: Path, lines: Mapping[Key, int]) -> Task:
                 update[key] = str(there)
         except (OSError, RuntimeError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
-            raise UserError(f"{path}{_line((key,), lines)}: {key}: {value[:60]!r} cannot be used ({why})") from error
+            raise UserError(f"{path}{line_of((key,), lines)}: {key}: {value[:60]!r} cannot be used ({why})") from error
     parts: dict[str, Any] = dict(update)
     for section, key in _NESTED_PATHS:
         settings = getattr(task, section)
@@ -249,16 +161,6 @@ def _is_path(key: str, value: str, there: Path) -> bool:
         return value.startswith((".", "/", "~")) or value.endswith(".gguf") or there.is_dir()
     return there.exists() or not is_hub_id(value)
 
-
-_WORDS = {
-    "missing": "is missing",
-    "string_type": "must be text",
-    "string_too_short": "is empty",
-    "string_unicode": "is not Unicode text (half of a surrogate pair)",
-    "string_pattern_mismatch": "may hold letters, digits, '.', '_' and '-', at most 64, a letter or digit first",
-    "tuple_type": "must be a list",
-    "model_type": "must be a mapping (key: value)",
-}
 
 _TEST_ROWS = (
     ("The invoice shows the old company address, please correct it.", "billing"),

@@ -31,8 +31,8 @@ def one(name: str, prediction: str, reference: str, labels: tuple[str, ...] | No
 
 
 REFERENCE = json.loads((Path(__file__).parent / "reference_values.json").read_text(encoding="utf-8"))
-# errant needs a model of its own; its arithmetic is edit_f05's.
-TEXT_METRICS = [name for name in METRICS if name not in ("errant", "macro_f1", "label_match")]
+# errant needs a model of its own; its arithmetic is edit_f05's. So does meaning, which has its own test.
+TEXT_METRICS = [name for name in METRICS if name not in ("errant", "macro_f1", "label_match", "meaning")]
 TEXT = st.text(alphabet="ab cé.,漢😀\n", max_size=24)
 ROWS = st.lists(st.tuples(TEXT, TEXT, st.lists(TEXT, min_size=1, max_size=3)), min_size=1, max_size=5)
 
@@ -129,7 +129,7 @@ def test_char_lcs_f1_of_known_texts() -> None:
 @given(rows=ROWS)
 def test_scores_are_in_their_range(name: str, rows: list[tuple[str, str, list[str]]]) -> None:
     result = scored(name, rows)
-    low, high = {"ibleu": (-20, 80), "length_ratio": (0, np.inf)}.get(name, (0, 100))
+    low, high = {"ibleu": (-20, 80), "length_ratio": (0, np.inf), "readability": (-22, np.inf)}.get(name, (0, 100))
     assert len(result.rows) == len(rows)
     assert np.isfinite(result.rows).all() and np.isfinite(result.corpus)
     assert (low - 1e-9 <= result.rows).all() and (result.rows <= high + 1e-9).all()
@@ -271,3 +271,41 @@ def test_wrong_calls_are_refused() -> None:
 def test_signatures_say_what_was_set() -> None:
     assert METRICS["sari"].signature(10).startswith("sari|refs:10|case:lc|tok:13a|sacrebleu:2.")
     assert METRICS["exact_match"].signature(1).startswith("exact_match|refs:1|norm:superni|metier:")
+
+
+@pytest.mark.parametrize(
+    ("source", "prediction", "references", "share"),
+    [
+        ("he go home now", "he goes home now", ["he goes home now"], 0),
+        ("he go home now", "he walks home now", ["he goes home now"], 0),  # another edit at a place that needs one
+        ("he go home now", "he go home soon", ["he goes home now"], 100),
+        ("he go home now", "he goes home soon", ["he goes home now"], 50),
+        ("he goes home", "he goes home", ["he went home"], 0),
+        ("he goes home", "she goes home", ["he goes home", "she went home"], 0),  # one reference is enough
+        ("he goes home", "", ["he goes home"], 100),
+    ],
+)
+def test_over_editing(source: str, prediction: str, references: list[str], share: float) -> None:
+    assert scored("over_editing", [(source, prediction, references)]).corpus == pytest.approx(share)
+
+
+def test_readability_is_textstats_own_grade() -> None:
+    import textstat
+
+    texts = [
+        "The committee nevertheless postponed its deliberations. It rained heavily all over the country.",
+        "Cats sit on the mat.",
+        "A castle was built in the 13th century! Who lives there now? Nobody knows.",
+    ]
+    rows = scored("readability", [("", text, [""]) for text in texts]).rows
+    assert rows == pytest.approx([textstat.automated_readability_index(text) for text in texts])
+
+
+@pytest.mark.model
+def test_meaning_is_kept_by_a_copy_and_lost_by_another_sentence(encoder: Path) -> None:
+    source = "A man is playing a guitar."
+    found = scored(
+        "meaning", [(source, p, [source]) for p in (source, "A man plays the guitar.", "Prices rose in May.")]
+    )
+    same, near, far = found.rows
+    assert same == pytest.approx(100, abs=0.1) and same > near > 80 and far < 40

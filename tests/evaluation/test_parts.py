@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from metier.errors import MetierError, UserError
 from metier.evaluation import classic, diagnostics
-from metier.evaluation.leakage import find_leaks
 from metier.evaluation.need import Measured, api_cost_per_million, need_in_words, need_rows
 from metier.evaluation.score_files import score_files
+from metier.leakage import find_leaks
 from metier.likeness import folded, jaccard, word_grams
 from metier.records import Example, Interval, SystemKind, SystemScore
 from metier.task import PriceSettings

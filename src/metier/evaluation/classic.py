@@ -20,7 +20,7 @@ class Classifier(Protocol):
     nbytes: int
 
     def answer(self, texts: Sequence[str]) -> list[str]:
-        """Return the label of each text."""
+        """Return the answer to each text."""
         ...
 
 

@@ -202,10 +202,10 @@ def metrics_of(task: Task) -> tuple[str, ...]:
     if task.labels:
         fitting = ["exact_match", "label_match", "macro_f1"]
     elif main in _CORRECTION:
-        fitting = ["gleu", "edit_f05", "exact_match", "copied_rate", "length_ratio"]
+        fitting = ["gleu", "edit_f05", "errant", "exact_match", "over_editing", "copied_rate", "length_ratio"]
     elif METRICS[main].needs == "sources":
-        fitting = ["sari", "rouge_l", "exact_match", "copied_rate", "length_ratio"]
-        fitting += ["self_similarity"] if main == "ibleu" else []
+        fitting = ["sari", "rouge_l", "exact_match", "over_editing", "copied_rate", "length_ratio"]
+        fitting += ["self_similarity", "meaning"] if main == "ibleu" else ["readability"]
     else:
         fitting = ["rouge_l", "char_lcs_f1", "exact_match"]
     return (main, *(name for name in fitting if name != main))
@@ -214,6 +214,11 @@ def metrics_of(task: Task) -> tuple[str, ...]:
 def is_correction(task: Task) -> bool:
     """Whether the task is to correct its input, as its metric says."""
     return task.main_metric in _CORRECTION
+
+
+def is_rewriting(task: Task) -> bool:
+    """Whether the answer is a form of the input, as the metric says."""
+    return METRICS[task.main_metric].needs == "sources"
 
 
 def _split(task: Task, scores: Mapping[str, Mapping[str, Scored]]) -> Split | None:

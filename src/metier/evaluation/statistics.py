@@ -122,7 +122,13 @@ def mean_over_tasks(
     drawn = np.random.default_rng(seed).integers(0, len(pairs), size=(len(pairs), resamples))
     means = np.take_along_axis(replicates, drawn, axis=0).mean(axis=0)
     value = float(np.mean([after.corpus - before.corpus for after, before in pairs]))
-    return Interval(value, *(float(x) for x in np.quantile(means, [0.025, 0.975])))
+    return percentile_interval(value, means)
+
+
+def percentile_interval(value: float, draws: Floats) -> Interval:
+    """Return a value with the interval that holds the middle 95% of its replicates."""
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Interval(value, float(low), float(high))
 
 
 def verdict(gain: Interval) -> Verdict:

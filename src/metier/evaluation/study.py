@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metier.evaluation.scored import Scored
+from metier.evaluation.statistics import percentile_interval
 from metier.records import Interval
 
 Floats = npt.NDArray[np.float64]
@@ -75,7 +76,7 @@ def outcomes(scored: Sequence[tuple[Condition, Mapping[int, Scored]]], *, resamp
         def over(rival: str | None, name: str = name) -> Interval | None:
             if rival is None or rival == name:
                 return None
-            return _interval(values[name] - values[rival], draws[name] - draws[rival])
+            return percentile_interval(values[name] - values[rival], draws[name] - draws[rival])
 
         at_random = names.get(("random", condition.share)) if condition.share is not None else None
         related = next((c.name for c, _ in scored if c.strategy == "related"), None) if condition.strategy else None
@@ -83,7 +84,7 @@ def outcomes(scored: Sequence[tuple[Condition, Mapping[int, Scored]]], *, resamp
             Outcome(
                 condition,
                 {s: one.corpus for s, one in by_seed.items()},
-                _interval(values[name], draws[name]),
+                percentile_interval(values[name], draws[name]),
                 over(at_random),
                 over(related),
             )
@@ -116,8 +117,3 @@ def _draws(by_seed: Mapping[int, Scored], resamples: int, seed: int) -> Floats:
     sums = sum(weights[:, [s]] * (counts @ one.stats) for s, one in enumerate(every))
     drawn: Floats = every[0].combine(np.asarray(sums))
     return drawn
-
-
-def _interval(value: float, draws: Floats) -> Interval:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Interval(value, float(low), float(high))

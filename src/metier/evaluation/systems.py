@@ -9,6 +9,7 @@ from metier.records import SystemKind
 
 SPECIALIST = "specialist"
 SPECIALIST_SCORING = "specialist_scoring"
+SPECIALIST_UNSEEN = "specialist_unseen"
 SPECIALIST_SCORING_CALIBRATED = "specialist_scoring_calibrated"
 
 _SYSTEMS: tuple[tuple[str, str, SystemKind], ...] = (
@@ -32,6 +33,8 @@ _SYSTEMS: tuple[tuple[str, str, SystemKind], ...] = (
     ("encoder_train", "encoder on train", "classic"),
     ("encoder_synthetic", "encoder on synthetic", "classic"),
     ("harper", "Harper (rules)", "classic"),
+    ("replacements", "replacements learnt from train", "classic"),
+    (SPECIALIST_UNSEEN, "specialist, unseen wordings", "specialist"),
     (SPECIALIST_SCORING, "specialist, label scoring", "specialist"),
     (SPECIALIST_SCORING_CALIBRATED, "specialist, calibrated", "specialist"),
     (SPECIALIST, "specialist", "specialist"),

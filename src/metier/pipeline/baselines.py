@@ -16,7 +16,8 @@ from metier.engines.shards import unkept
 from metier.errors import MetierError
 from metier.evaluation import baselines as prompted
 from metier.evaluation import classic, predict
-from metier.evaluation.compare import is_correction
+from metier.evaluation.compare import is_correction, is_rewriting
+from metier.evaluation.replacements import learn_replacements
 from metier.models.locate import resolve_model
 from metier.pipeline.context import Context, demonstrations, model_key
 from metier.records import Example
@@ -173,6 +174,11 @@ def _classic(work: _Work, wanted: set[str]) -> None:
         for name, pairs in sets.items():
             if pairs:
                 _learn_and_answer(work, f"{family}_{name}", learn, pairs)
+    if "replacements" in wanted and is_rewriting(task):
+        if work.data.labelled:
+            _learn_and_answer(work, "replacements", learn_replacements, work.data.labelled)
+        else:
+            work.missing["replacements"] = "there are no labelled pairs to learn from"
     if "harper" in wanted and is_correction(task):
         try:
             correct = classic.harper_corrector()

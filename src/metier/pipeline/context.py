@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import random
+from pathlib import Path
 from typing import Any
 
+from metier import storage
+from metier.data import ExampleFile
 from metier.engines.base import Engine
 from metier.models.locate import ModelFiles
 from metier.pipeline.bench import Bench
 from metier.progress import Reporter
 from metier.prompts import fitting_demonstrations
 from metier.records import Example
-from metier.runs import Run
+from metier.runs import Run, Stage
 from metier.task import Task
 
 # Engine settings that change how fast an answer comes, not the answer.
@@ -52,3 +56,18 @@ def model_key(c: Context) -> dict[str, Any]:
         "engine": task.engine.model_dump(mode="json", exclude=_NO_MATTER),
         "seed": task.seed,
     }
+
+
+def tuned_folder(trained: Stage) -> Path:
+    """Return where a training stage put the adapter, or the whole model."""
+    return trained.path / str(trained.outcome["result"])
+
+
+def test_rows(task: Task, test: ExampleFile) -> list[Example]:
+    """Return the rows to test on: all, or ``evaluation.limit`` drawn by the seed (files are often sorted by label)."""
+    rows = list(test.examples)
+    limit = task.evaluation.limit
+    if limit is None or limit >= len(rows):
+        return rows
+    chosen = sorted(random.Random(storage.seed_of(task.seed, "test-rows")).sample(range(len(rows)), limit))
+    return [rows[i] for i in chosen]

@@ -19,7 +19,7 @@ from metier.engines.base import Prompt
 from metier.evaluation import diagnostics, need
 from metier.evaluation.compare import metrics_of
 from metier.evaluation.systems import SPECIALIST, SPECIALIST_SCORING, SPECIALIST_SCORING_CALIBRATED
-from metier.pipeline.context import Context
+from metier.pipeline.context import Context, tuned_folder
 from metier.records import Candidate, Example, Interval, LossPoint, SystemScore
 from metier.report.facts import (
     BeforeAfter,
@@ -277,7 +277,7 @@ def _need(
     tuning = {SPECIALIST: writing + float(training.cost.get("seconds", 0.0))}
     sizes = {}
     model = sum(f.stat().st_size for f in c.files.path.glob("*.safetensors"))
-    tuned = training.path / str(training.outcome["result"])
+    tuned = tuned_folder(training)
     own = sum(f.stat().st_size for f in tuned.glob("*.safetensors"))
     for s in systems:
         if s.kind == "classic":

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 from collections.abc import Sequence
 from pathlib import Path
 
 from metier import storage
-from metier.data import ExampleFile, read_examples
+from metier.data import ExampleFile
 from metier.errors import UserError
 from metier.evaluation.compare import check_metric
-from metier.evaluation.leakage import Leak
 from metier.evaluation.predict import answer_length
+from metier.leakage import Leak
 from metier.models.locate import resolve_model
 from metier.pipeline import facts, selection, stages
 from metier.pipeline.baselines import TrainingData, baselines
 from metier.pipeline.bench import Bench
-from metier.pipeline.context import Context, specialist_demonstrations
+from metier.pipeline.context import Context, specialist_demonstrations, test_rows, tuned_folder
 from metier.progress import Reporter
 from metier.records import Example
 from metier.report.card import write_card
@@ -26,6 +25,8 @@ from metier.report.html import write_report
 from metier.runs import Stage, open_run
 from metier.selection.pool import Pool
 from metier.task import Task
+from metier.taskfile import read_test, read_train
+from metier.wordings import in_wordings
 
 STAGES = ("synthesize", "select", "train", "evaluate", "report")
 
@@ -47,8 +48,7 @@ def run_task(task: Task, folder: Path, reporter: Reporter, *, until: str = "repo
         NotEnoughData: Synthesis left too few pairs to train on.
         MetierError: A stage failed; what was done is kept.
     """
-    train = read_examples(task.train, labels=task.labels) if task.train else None
-    test = read_examples(task.test, labels=task.labels) if task.test else None
+    train, test = read_train(task), read_test(task)
     if task.train is None and task.train_use == "instead":
         raise UserError("train_use: instead, but there is no train file", hint="name one with train:, or use mixed")
     if test is not None:
@@ -64,7 +64,7 @@ def _run_stages(c: Context, train: ExampleFile | None, test: ExampleFile | None,
     warnings = _warnings(c.task, train, test)
     for warning in warnings:
         c.reporter.say(f"warning: {warning}")
-    rows = _test_rows(c.task, test) if test else []
+    rows = test_rows(c.task, test) if test else []
     pool = chosen = None
     if c.task.recipe == "low-data":
         pool = selection.open_task_pool(c, [row.input for row in test.examples] if test else [])
@@ -77,7 +77,7 @@ def _run_stages(c: Context, train: ExampleFile | None, test: ExampleFile | None,
         chosen = selection.choose(c, pool)
         pairs += selection.chosen_pairs(chosen)
     elif selection.is_asked_for(c.task):
-        pairs, chosen = selection.select_synthetic(c, pairs)
+        pairs, chosen = selection.select_pairs(c, pairs)
     if until == "select":
         return None
     leaks = stages.leaks_into(c.task, pairs, rows)
@@ -85,7 +85,8 @@ def _run_stages(c: Context, train: ExampleFile | None, test: ExampleFile | None,
         pairs, leaks, told = _without_leaks(c.task, pairs, leaks)
         warnings.append(told)
         c.reporter.say(f"warning: {told}")
-    source = storage.digest([[p.input, p.output] for p in pairs])
+    asked = in_wordings(c.task, pairs, c.task.seed)
+    source = storage.digest([[p.input, p.output, p.instruction] for p in asked])
     labelled = set(train.examples) if train else set()
     data = TrainingData(
         examples=tuple(Example(e.input, e.output) for e in c.task.examples),
@@ -101,7 +102,7 @@ def _run_stages(c: Context, train: ExampleFile | None, test: ExampleFile | None,
             f"test: {too_long} rows do not fit the model's context with the examples: not asked, counted wrong"
         )
         c.reporter.say(f"warning: {warnings[-1]}")
-    training = stages.train(c, pairs, source)
+    training = stages.train(c, asked, source)
     if until == "train":
         return None
     evaluation = on_examples = None
@@ -117,7 +118,7 @@ def _run_stages(c: Context, train: ExampleFile | None, test: ExampleFile | None,
             trained=training,
             on_examples=on_examples,
             controls=controls,
-            more_seeds=_more_seeds(c, pairs, source),
+            more_seeds=_more_seeds(c, asked, source),
             leaks=leaks,
         )
     synthetic = stages.check_on_synthetic(c, pairs, training) if synthesis else None
@@ -139,7 +140,7 @@ def _report(
     pairs: Sequence[Example],
     warnings: Sequence[str],
 ) -> RunFacts:
-    tuned = training.path / str(training.outcome["result"])
+    tuned = tuned_folder(training)
     engine = c.bench.specialist(tuned)
     shown = specialist_demonstrations(c, engine)
     gathered = facts.gather(
@@ -217,16 +218,6 @@ def _more_seeds(c: Context, pairs: Sequence[Example], source: str) -> dict[int, 
         again = dataclasses.replace(c, task=c.task.model_copy(update={"seed": seed}))
         out[seed] = stages.train(again, pairs, source)
     return out
-
-
-def _test_rows(task: Task, test: ExampleFile) -> list[Example]:
-    """Return the rows to test on: all, or ``evaluation.limit`` drawn by the seed (files are often sorted by label)."""
-    rows = list(test.examples)
-    limit = task.evaluation.limit
-    if limit is None or limit >= len(rows):
-        return rows
-    chosen = sorted(random.Random(storage.seed_of(task.seed, "test-rows")).sample(range(len(rows)), limit))
-    return [rows[i] for i in chosen]
 
 
 def _warnings(task: Task, train: ExampleFile | None, test: ExampleFile | None) -> list[str]:

@@ -122,8 +122,8 @@ def chosen_pairs(stage: Stage) -> list[Example]:
     ]
 
 
-def select_synthetic(c: Context, pairs: Sequence[Example]) -> tuple[list[Example], Stage]:
-    """Return the part of a run's pairs that its ``selection:`` chooses, and the stage.
+def select_pairs(c: Context, pairs: Sequence[Example]) -> tuple[list[Example], Stage]:
+    """Return the part of some pairs (synthetic or labelled) that the task's ``selection:`` chooses, and the stage.
 
     Raises:
         UserError: The budget is not given, or cannot be met.

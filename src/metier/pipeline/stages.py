@@ -18,9 +18,14 @@ from metier.engines.base import Engine
 from metier.engines.shards import unkept
 from metier.errors import NotEnoughData, UserError
 from metier.evaluation import compare, predict
-from metier.evaluation.leakage import Leak, find_leaks
-from metier.evaluation.systems import SPECIALIST, SPECIALIST_SCORING, SPECIALIST_SCORING_CALIBRATED
-from metier.pipeline.context import Context, demonstrations, model_key, specialist_demonstrations
+from metier.evaluation.systems import (
+    SPECIALIST,
+    SPECIALIST_SCORING,
+    SPECIALIST_SCORING_CALIBRATED,
+    SPECIALIST_UNSEEN,
+)
+from metier.leakage import Leak, find_leaks
+from metier.pipeline.context import Context, demonstrations, model_key, specialist_demonstrations, tuned_folder
 from metier.records import Candidate, Example
 from metier.runs import Stage
 from metier.synthesis import backward, inputs, outputs
@@ -55,7 +60,9 @@ def synthesize(c: Context) -> Stage:
     return stage
 
 
-def train(c: Context, pairs: Sequence[Example], source: str, *, name: str = "training") -> Stage:
+def train(
+    c: Context, pairs: Sequence[Example], source: str, *, name: str = "training", start: Stage | None = None
+) -> Stage:
     """Tune the model on the pairs (``adapter/`` or ``model/``, ``loss.json``).
 
     Args:
@@ -63,6 +70,7 @@ def train(c: Context, pairs: Sequence[Example], source: str, *, name: str = "tra
         pairs: Synthetic and labelled pairs, without the demonstrations.
         source: Hash of where they came from.
         name: What the stage is called.
+        start: An earlier training stage whose result is tuned on; None: the base model is.
     """
     from metier.training import launch, tune
     from metier.training.examples import encode_examples, rendered
@@ -70,6 +78,8 @@ def train(c: Context, pairs: Sequence[Example], source: str, *, name: str = "tra
     task = c.task
     key = {**model_key(c), "training": task.training.model_dump(mode="json"), "pairs": source}
     key["prompt"] = task.prompt.model_dump(mode="json")
+    if start is not None:
+        key["start"] = start.key
     stage = c.run.stage(name, key)
     if stage.done:
         c.reporter.say(f"{name}: done before")
@@ -107,6 +117,7 @@ def train(c: Context, pairs: Sequence[Example], source: str, *, name: str = "tra
             task.engine,
             folder=stage.path,
             seed=task.seed,
+            start=tuned_folder(start) if start else None,
             progress=stage.ticking(update),
         )
     stage.add_cost(tokens=tuned.trained_tokens)
@@ -164,6 +175,7 @@ def evaluate(
     key |= {"on_examples": on_examples.key if on_examples else "", "leaks": str(len(leaks))}
     key |= {f"seed {seed}": stage.key for seed, stage in more_seeds.items()}
     key |= {system: stage.key for system, stage in controls.items()} | {"by": c.task.evaluation.answer_by}
+    key |= {"unseen": storage.digest(c.task.unseen_wordings)}
     stage = c.run.stage("evaluation", key)
     if stage.done:
         c.reporter.say("evaluation: done before")
@@ -177,6 +189,8 @@ def evaluate(
         tuned[system] = _answers_of(c, stage, at, texts, system)
     seeds = {seed: _answers_of(c, stage, at, texts, f"specialist_seed{seed}") for seed, at in more_seeds.items()}
     tuned[SPECIALIST] = _answers_of(c, stage, trained, texts, SPECIALIST)
+    if c.task.unseen_wordings:
+        tuned[SPECIALIST_UNSEEN] = _answers_in_unseen_wordings(c, stage, trained, texts)
     _measure_specialist(c, stage, trained, texts)
     if c.task.labels:
         _score_specialist(c, stage, trained, texts, tuned)
@@ -237,7 +251,7 @@ def split_holdout(task: Task, pairs: Sequence[Example]) -> tuple[list[Example], 
 
 def _answers_of(c: Context, stage: Stage, trained: Stage, texts: Sequence[str], name: str) -> list[str]:
     """Return a tuned model's answers."""
-    engine = c.bench.specialist(trained.path / str(trained.outcome["result"]))
+    engine = c.bench.specialist(tuned_folder(trained))
     before = engine.stats.generated_tokens
     shown = specialist_demonstrations(c, engine)
     with c.reporter.track(name, len(texts)) as update:
@@ -246,8 +260,19 @@ def _answers_of(c: Context, stage: Stage, trained: Stage, texts: Sequence[str], 
     return answers
 
 
+def _answers_in_unseen_wordings(c: Context, stage: Stage, trained: Stage, texts: Sequence[str]) -> list[str]:
+    """Return a tuned model's answers when it is asked as it never was in training, the wordings taking turns."""
+    answers = [""] * len(texts)
+    several = len(c.task.unseen_wordings)
+    for k, wording in enumerate(c.task.unseen_wordings):
+        again = dataclasses.replace(c, task=c.task.model_copy(update={"instruction": wording}))
+        if texts[k::several]:
+            answers[k::several] = _answers_of(again, stage, trained, texts[k::several], f"{SPECIALIST_UNSEEN}{k}")
+    return answers
+
+
 def _measure_specialist(c: Context, stage: Stage, trained: Stage, texts: Sequence[str]) -> None:
-    engine = c.bench.specialist(trained.path / str(trained.outcome["result"]))
+    engine = c.bench.specialist(tuned_folder(trained))
     shown = specialist_demonstrations(c, engine)
 
     def answer(text: str) -> list[str]:
@@ -260,7 +285,7 @@ def _score_specialist(
     c: Context, stage: Stage, trained: Stage, texts: Sequence[str], tuned: dict[str, list[str]]
 ) -> None:
     """Add the specialist's label scoring, and put on file how sure it was of each row (``confidence.json``)."""
-    engine = c.bench.specialist(trained.path / str(trained.outcome["result"]))
+    engine = c.bench.specialist(tuned_folder(trained))
     shown = specialist_demonstrations(c, engine)
     with c.reporter.track("label scoring", len(texts)) as update:
         scored = predict.score_labels(

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from metier import storage
-from metier.data import read_examples
 from metier.errors import UserError
 from metier.evaluation import predict
 from metier.evaluation.compare import score_texts
@@ -21,12 +20,13 @@ from metier.evaluation.study import BASE, Condition, Outcome, outcomes
 from metier.models.locate import resolve_model
 from metier.pipeline import selection, stages
 from metier.pipeline.bench import Bench
-from metier.pipeline.context import Context, specialist_demonstrations
+from metier.pipeline.context import Context, specialist_demonstrations, tuned_folder
 from metier.progress import Reporter
 from metier.records import Example
 from metier.runs import Stage, open_run
 from metier.selection.pool import Pool
 from metier.task import StrategyName, Task
+from metier.taskfile import read_test
 
 _RESAMPLES = 2000
 
@@ -52,9 +52,9 @@ def run_study(task: Task, folder: Path, plan: StudyPlan, reporter: Reporter) -> 
     Raises:
         UserError: The task has no pool or no test file, or a budget cannot be met.
     """
-    if task.test is None:
+    test = read_test(task)
+    if test is None:
         raise UserError("study: the task has no test file", hint="test: FILE")
-    test = read_examples(task.test, labels=task.labels)
     rows = list(test.examples)[: task.evaluation.limit]
     with open_run(folder) as run:
         files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
@@ -140,7 +140,7 @@ def _answers(c: Context, trained: Stage | None, rows: Sequence[Example]) -> list
     key |= {"instruction": c.task.instruction, "labels": c.task.labels, "by": c.task.evaluation.answer_by}
     stage = c.run.stage("answers", key)
     if not stage.done:
-        tuned = trained.path / str(trained.outcome["result"]) if trained else None
+        tuned = tuned_folder(trained) if trained else None
         engine = c.bench.specialist(tuned) if tuned else c.bench.base()
         shown = specialist_demonstrations(c, engine)
         with c.reporter.track("answers", len(texts)) as update:

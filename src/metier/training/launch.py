@@ -43,6 +43,7 @@ def tune_in_processes(
     launch: LaunchSettings,
     folder: Path,
     seed: int,
+    start: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tuned:
     """Tune a model in several processes; arguments and result as in `tune.tune`.
@@ -53,7 +54,7 @@ def tune_in_processes(
     """
     job = folder / JOB
     shutil.rmtree(job, ignore_errors=True)
-    write_job(job, model, train, holdout, settings, engine, seed)
+    write_job(job, model, train, holdout, settings, engine, seed, start)
     command, environment = _command(launch, pick_device(engine.device))
     last: collections.deque[str] = collections.deque(maxlen=_TOLD)
     with _started([*command, "-m", "metier.training.worker", str(job)], environment) as process:

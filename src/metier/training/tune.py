@@ -23,6 +23,7 @@ from metier.task import EngineSettings, TrainingSettings
 from metier.training.examples import EncodedExample
 from metier.training.trainer import LengthGrouped, answer_trainer_class
 
+_ADAPTER = "adapter_config.json"
 JOB = "job"  # folder, inside that of the stage, through which processes are told what to do
 
 
@@ -67,6 +68,7 @@ def tune(
     *,
     folder: Path,
     seed: int,
+    start: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tuned:
     """Tune a model and return what was kept.
@@ -80,6 +82,7 @@ def tune(
         folder: Where checkpoints go, and the result (``adapter/`` or ``model/``). A folder in which tuning was
             interrupted is continued from its last whole checkpoint.
         seed: Seeds the adapter, the order and dropout.
+        start: What an earlier tuning left, to be tuned on: an adapter of this model, or a whole model.
         progress: Called with (optimiser steps done, 0).
 
     Raises:
@@ -88,7 +91,7 @@ def tune(
     """
     import transformers
     from accelerate import PartialState
-    from peft import LoraConfig
+    from peft import LoraConfig, PeftModel
     from torch.utils.tensorboard import SummaryWriter
     from transformers.integrations import TensorBoardCallback
     from trl import SFTConfig
@@ -106,8 +109,9 @@ def tune(
     lora = settings.method == "lora"
     # Full tuning needs float32 master weights: in bfloat16 a step of 5e-5 is rounded away. LoRA's own weights are
     # float32 whatever the base is in.
+    adapter = start if start is not None and (start / _ADAPTER).exists() else None
     loaded, tokenizer = load_causal(
-        model,
+        model if start is None or adapter else start,
         dtype=engine.dtype if lora else "float32",
         device=device,
         trust_remote_code=engine.trust_remote_code,
@@ -154,6 +158,8 @@ def tune(
         data_seed=seed,
     )
     transformers.set_seed(seed)
+    if adapter:
+        loaded = PeftModel.from_pretrained(loaded, str(adapter), is_trainable=True)
     keeper = _keeper(checkpoints, epochs, progress)
     trainer = _quietly(
         answer_trainer_class(),
@@ -171,7 +177,7 @@ def tune(
             target_modules="all-linear",
             task_type="CAUSAL_LM",
         )
-        if lora
+        if lora and not adapter
         else None,
         callbacks=[
             keeper,
@@ -203,7 +209,7 @@ def _put_in_place(kept: Path, result: Path, tokenizer: Any) -> None:
     with storage.explained(result):
         shutil.copytree(kept, partial)
         tokenizer.save_pretrained(str(partial))
-    _sort_targets(partial / "adapter_config.json")
+    _sort_targets(partial / _ADAPTER)
     storage.replace_folder(partial, result)
 
 

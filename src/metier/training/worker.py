@@ -29,12 +29,15 @@ def write_job(
     settings: TrainingSettings,
     engine: EngineSettings,
     seed: int,
+    start: Path | None,
 ) -> None:
     """Put on file what `tune.tune` is to be called with."""
     for name, examples in (("train", train), ("holdout", holdout)):
         storage.write_lines(job / f"{name}.jsonl", [dataclasses.asdict(e) for e in examples])
     asked = {"settings": settings.model_dump(mode="json"), "engine": engine.model_dump(mode="json")}
-    storage.write_json(job / "job.json", {"model": str(model), "seed": seed, **asked})
+    storage.write_json(
+        job / "job.json", {"model": str(model), "seed": seed, "start": str(start) if start else None, **asked}
+    )
 
 
 def main() -> None:
@@ -61,6 +64,7 @@ def _work(job: Path) -> None:
         EngineSettings.model_validate(asked["engine"]),
         folder=job.parent,
         seed=asked["seed"],
+        start=Path(asked["start"]) if asked["start"] else None,
         progress=_say if first else None,
     )
     if first:

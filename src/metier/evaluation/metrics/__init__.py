@@ -20,6 +20,8 @@ from metier.evaluation.metrics import (
     gleu,
     label_match,
     macro_f1,
+    meaning,
+    readability,
     rouge,
     sari,
 )
@@ -114,6 +116,9 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 settings=_13A,
                 library="sacrebleu",
             ),
+            Metric("over_editing", edits.over_editing, "sources", judges=False, settings=_13A, library="sacrebleu"),
+            Metric("readability", readability.score, judges=False, settings="ari"),
+            Metric("meaning", meaning.score, "sources", judges=False, settings="all-minilm-l6-v2"),
             Metric("length_ratio", extent.length_ratio, "sources", judges=False),
             Metric("copied_rate", extent.copied_rate, "sources", judges=False),
         )

@@ -6,6 +6,9 @@ recall, as is usual in correction (Ng et al. 2014); of several references each r
 it, as M2 and ERRANT do. Nothing to do and nothing done is a precision and recall of 1. ``edit_match`` is the share of
 rows whose edits are exactly a reference's. Range 0 to 100, higher is better.
 
+``over_editing`` is the share of a system's edits that touch no span that any reference edits, lower is better; a system
+that does nothing has none.
+
 ERRANT (`errant.py`) draws edits' borders by parts of speech and so counts them otherwise: the two do not compare.
 """
 
@@ -41,6 +44,22 @@ def edit_match(texts: Texts) -> Scored:
     )
 
 
+def over_editing(texts: Texts) -> Scored:
+    """Return, per 100 of a system's edits, those at places that no reference changes.
+
+    Raises:
+        MetierError: There are no sources.
+    """
+    if texts.sources is None:
+        raise MetierError("sources are needed to find edits")
+    stats = []
+    for source, prediction, references in zip(texts.sources, texts.predictions, texts.references, strict=True):
+        done = edits_between(source, prediction)
+        wanted = set().union(*(edits_between(source, reference) for reference in references))
+        stats.append((sum(not any(_touch(edit, other) for other in wanted) for edit in done), len(done)))
+    return added_up(np.array(stats, dtype=np.float64), _share)
+
+
 def f05_of(texts: Texts, find: Callable[[str, str], Edits]) -> Scored:
     """Return F0.5 over the edits that a function finds between two texts.
 
@@ -72,6 +91,15 @@ def _best(done: Edits, wanted: Sequence[Edits]) -> tuple[int, int, int]:
     """Return (right, done, wanted) by the reference that scores best; of equals the one with most found."""
     choices = [(len(done & edits), len(done), len(edits)) for edits in wanted]
     return max(choices, key=lambda counts: (float(_f05(np.array(counts, dtype=np.float64))), counts))
+
+
+def _touch(one: tuple[int, int, str], other: tuple[int, int, str]) -> bool:
+    """Whether two edits' spans overlap or meet; an insertion has a span of no words."""
+    return one[0] <= other[1] and other[0] <= one[1]
+
+
+def _share(sums: Floats) -> Floats:
+    return 100.0 * ratio(sums[..., 0], sums[..., 1])
 
 
 def _f05(sums: Floats) -> Floats:

@@ -1,0 +1,135 @@
+"""What commands have in common: their arguments and options, and how these become a task or a scenario."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from metier.errors import UserError
+
+if TYPE_CHECKING:
+    from metier.scenario import WholeScenario
+    from metier.task import Task
+
+TaskFile = Annotated[
+    Path, typer.Argument(help="The task file, or a scenario.", metavar="TASK.yaml", show_default=False)
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="Settings that override the file's: training.epochs=2 …", metavar="[KEY=VALUE]…"),
+]
+Out = Annotated[
+    str | None, typer.Option("--out", help="Run folder, or its URL: s3://bucket/runs/NAME (default: runs/NAME).")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Overrides the file's seed.")]
+Limit = Annotated[int | None, typer.Option("--limit", help="At most so many test rows, drawn by the seed.")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="The whole way on a handful of rows, to see that it works.")]
+Budget = Annotated[str | None, typer.Option("--budget", help="Fit the run to a time: 90s, 10m, 2h.")]
+Launch = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--launch",
+        help="accelerate:N trains in N processes (or accelerate:FILE, ddp, fsdp2); ray:N writes and answers with N "
+        "workers (or ray:ADDRESS of a cluster). May be given twice.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+
+_SMOKE = (
+    "synthesis.inputs=16",
+    "synthesis.prompts_per_round=8",
+    "synthesis.input_max_tokens=48",
+    "synthesis.output_samples=3",
+    "synthesis.output_max_tokens=48",
+    "synthesis.near_duplicates=null",
+    "synthesis.balance=false",
+    "synthesis.min_pairs=1",
+    "training.epochs=1",
+    "training.holdout_share=0",
+    "evaluation.limit=8",
+    "evaluation.max_tokens=24",
+    "evaluation.timed_rows=2",
+    "evaluation.demonstration_tokens=256",
+)
+_SMOKE_SCENARIO = (
+    "rows=28",
+    "training.epochs=1",
+    "training.holdout_share=0",
+    "evaluation.limit=4",
+    "evaluation.max_tokens=24",
+    "evaluation.timed_rows=2",
+)
+
+
+def task_of(
+    file: Path,
+    overrides: list[str] | None,
+    seed: int | None,
+    limit: int | None,
+    smoke: bool,
+    launch: list[str] | None = None,
+) -> Task:
+    """Return the task of a command's arguments.
+
+    Raises:
+        UserError: They are wrong, or name a scenario, which this command is not for.
+    """
+    from metier.scenariofile import scenario_file
+    from metier.taskfile import load_task
+
+    if scenario_file(file) is not None:
+        raise UserError(
+            f"{file} is a scenario, and this command is for one task", hint="metier run and metier study do"
+        )
+    return load_task(file, _settings(_SMOKE if smoke else (), overrides, seed, limit, launch))
+
+
+def scenario_of(
+    file: Path,
+    overrides: list[str] | None,
+    seed: int | None = None,
+    limit: int | None = None,
+    smoke: bool = False,
+    launch: list[str] | None = None,
+) -> WholeScenario | None:
+    """Return the scenario that a command's arguments mean; None where the first of them is a task file."""
+    from metier.scenariofile import load_scenario, scenario_file
+
+    mixture = scenario_file(file)
+    if mixture is None:
+        return None
+    return load_scenario(mixture, _settings(_SMOKE_SCENARIO if smoke else (), overrides, seed, limit, launch))
+
+
+def quieten_libraries() -> None:
+    """Keep libraries' own bars and notes out of the progress lines; call it before any of them is imported."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _settings(
+    first: tuple[str, ...], overrides: list[str] | None, seed: int | None, limit: int | None, launch: list[str] | None
+) -> list[str]:
+    settings = [*first, *_launch_settings(launch), *(overrides or ())]
+    if seed is not None:
+        settings.append(f"seed={seed}")
+    if limit is not None:
+        settings.append(f"evaluation.limit={limit}")
+    return settings
+
+
+def _launch_settings(values: list[str] | None) -> list[str]:
+    """Return what --launch asks for as settings of the task file's ``launch`` section."""
+    settings = []
+    for value in values or ():
+        kind, _, what = value.partition(":")
+        keys = {"accelerate": ("processes", "accelerate_config"), "ray": ("workers", "ray_address")}.get(kind)
+        if keys is None or not what:
+            raise UserError(f"--launch: {value!r} is not known", hint="write accelerate:2, accelerate:fsdp2 or ray:4")
+        settings.append(f"launch.{keys[0] if what.isdigit() else keys[1]}={what}")
+    return settings

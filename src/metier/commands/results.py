@@ -1,0 +1,173 @@
+"""Commands about what was made: runs side by side, any outputs scored, and studies of what makes the difference."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from metier.commands.options import (
+    Json,
+    Launch,
+    Limit,
+    Out,
+    Overrides,
+    Quiet,
+    Seed,
+    TaskFile,
+    quieten_libraries,
+    scenario_of,
+    task_of,
+)
+from metier.errors import UserError
+
+if TYPE_CHECKING:
+    from metier.scenario import WholeScenario
+
+
+def compare(
+    runs: Annotated[
+        list[str], typer.Argument(help="Folders of finished runs, or their URLs.", metavar="RUN…", show_default=False)
+    ],
+    html: Annotated[Path | None, typer.Option("--html", help="Write the comparison as a page too.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Set finished runs side by side: paired on rows where they share them, and over tasks."""
+    from rich.console import Console
+
+    from metier.evaluation.compare_runs import compare_runs
+    from metier.pipeline.load_run import load_runs
+    from metier.remote import local
+    from metier.report.compared import compared_json, compared_sentences, compared_tables, write_compared
+
+    compared = compare_runs(load_runs([local(run) for run in runs]))
+    console = Console(stderr=as_json)
+    for table in compared_tables(compared):
+        console.print(table)
+    for sentence in compared_sentences(compared):
+        console.print(sentence, soft_wrap=True, markup=False)
+    if html is not None:
+        write_compared(compared, html)
+        console.print(f"page: {html}", soft_wrap=True, highlight=False)
+    if as_json:
+        print(json.dumps(compared_json(compared), ensure_ascii=False))
+
+
+def score(
+    prediction: Annotated[str, typer.Option("--prediction", help="The outputs: one text a line, or TABLE[:COLUMN].")],
+    reference: Annotated[list[str], typer.Option("--reference", help="Right outputs; once for each reference file.")],
+    metric: Annotated[list[str], typer.Option("--metric", help="Name of a metric; may be given several times.")],
+    source: Annotated[str | None, typer.Option("--source", help="The inputs, for metrics that need them.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", help="A possible output; once for each.")] = None,
+    more: Annotated[
+        list[str] | None, typer.Argument(help="Further reference files.", metavar="[REFERENCE]…", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score any system's outputs: text files (one text a line), JSON Lines, CSV or Parquet columns."""
+    from metier.evaluation.score_files import score_files
+    from metier.report.words import number
+
+    labels = tuple(label) if label else None
+    scores = score_files(metric, prediction, [*reference, *(more or ())], source=source, labels=labels)
+    for found in scores:
+        span = f" [{number(found.interval.low)}, {number(found.interval.high)}]" if found.interval else ""
+        note = "" if found.interval else " (one row: no interval)"
+        print(f"{found.metric}: {found.score:.2f}{span}{note}  {found.signature}", file=sys.stderr if as_json else None)
+    if as_json:
+        print(json.dumps([{k: v for k, v in dataclasses.asdict(s).items() if k != "by_row"} for s in scores]))
+
+
+def study(
+    task_file: TaskFile,
+    overrides: Overrides = None,
+    share: Annotated[list[float] | None, typer.Option("--share", help="A budget; once for each [0.005].")] = None,
+    strategy: Annotated[list[str] | None, typer.Option("--strategy", help="Once for each [k_center].")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds for every condition.")] = 3,
+    of: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--of",
+            help="What to vary in a scenario, once for each: data, left_out, tuning, models, sizes, adapters, "
+            "wordings, labels.",
+        ),
+    ] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", help="A further model, for --of models.")] = None,
+    rows: Annotated[list[int] | None, typer.Option("--rows", help="Rows a task, for --of sizes.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="Of a scenario, only this task; once for each.")
+    ] = None,
+    out: Out = None,
+    seed: Seed = None,
+    limit: Limit = None,
+    launch: Launch = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the study as a page too.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compare ways of making a specialist: of selecting from a task's pool, or of training a scenario's model.
+
+    For a task: strategies and budgets, with as many rows at random beside each. For a scenario: what --of names.
+    """
+    scenario = scenario_of(task_file, overrides, seed, limit, False, launch)
+    if scenario is not None:
+        _study_scenario(scenario.only(task) if task else scenario, of or [], model or [], rows or [], out, html, quiet)
+        return
+    quieten_libraries()
+    from typing import get_args
+
+    from rich.console import Console
+
+    from metier.pipeline.study import StudyPlan, run_study
+    from metier.progress import Reporter
+    from metier.remote import run_folder
+    from metier.report.study import study_sentences, study_table, write_study
+    from metier.task import StrategyName
+
+    wanted = strategy or ["k_center"]
+    known = get_args(StrategyName)
+    if wrong := next((name for name in wanted if name not in known), None):
+        raise UserError(f"--strategy: {wrong!r} is not known", hint=f"one of {', '.join(known)}")
+    if any(not 0 < part <= 1 for part in share or ()):
+        raise UserError("--share: it must be above 0 and at most 1", hint="0.005 is half a per cent")
+    given = task_of(task_file, overrides, seed, limit, False, launch)
+    planned = StudyPlan(tuple(name for name in known if name in wanted), tuple(share or (0.005,)), seeds)
+    with run_folder(out or str(Path("runs") / f"{given.name}-study")) as folder:
+        found = run_study(given, folder, planned, Reporter(quiet=quiet))
+    console = Console()
+    console.print(study_table(found))
+    for sentence in study_sentences(found):
+        console.print(sentence, soft_wrap=True, markup=False)
+    if html is not None:
+        write_study(found, given.name, html)
+        console.print(f"page: {html}", soft_wrap=True, highlight=False)
+
+
+def _study_scenario(
+    scenario: WholeScenario,
+    of: list[str],
+    models: list[str],
+    rows: list[int],
+    out: str | None,
+    html: Path | None,
+    quiet: bool,
+) -> None:
+    quieten_libraries()
+    from rich.console import Console
+
+    from metier.pipeline.scenario_study import run_scenario_study
+    from metier.progress import Reporter
+    from metier.remote import run_folder
+    from metier.report.scenario import variants_table, write_variants
+
+    console = Console()
+    with run_folder(out or str(Path("runs") / f"{scenario.settings.name}-study-{scenario.digest[:8]}")) as folder:
+        for study_name, against, found in run_scenario_study(scenario, folder, Reporter(quiet=quiet), of, models, rows):
+            console.print(f"{study_name} (differences are from: {against})", markup=False)
+            console.print(variants_table(found))
+            page = folder / f"study-{study_name}.html" if html is None else html.with_stem(f"{html.stem}-{study_name}")
+            write_variants(found, f"{scenario.settings.name}: {study_name}", against, page)
+            console.print(f"page: {page}", soft_wrap=True, highlight=False)

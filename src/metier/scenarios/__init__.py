@@ -1,0 +1,1 @@
+"""Ready scenarios: folders of task files and a mixture."""
