@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from metier.data import read_examples
+from metier.data import read_examples, read_instructions
 from metier.errors import UserError
 from metier.records import Example
 
@@ -127,3 +127,37 @@ def test_a_line_of_a_hundred_megabytes_is_refused_without_being_held(tmp_path: P
         assert tracemalloc.get_traced_memory()[1] < 40_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_generic_instructions_keep_what_is_asked_apart_and_count_empty_rows(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [
+        {"instruction": "Add.", "input": "1 and 2", "output": "3"},
+        {"instruction": "Say hello.", "input": "", "output": "hello"},
+        {"instruction": "Say nothing.", "input": "", "output": " "},
+        {"instruction": "Say hello.", "input": "", "output": "hello"},
+        {"prompt": "What is up?", "completion": "All is."},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_instructions(path) == (
+        [
+            Example("1 and 2", "3", instruction="Add."),
+            Example("Say hello.", "hello", instruction=""),
+            Example("What is up?", "All is.", instruction=""),
+        ],
+        1,
+    )
+    path.write_text(json.dumps({"instruction": "Say 3.", "output": [3]}) + "\n")
+    with pytest.raises(UserError, match="rows.jsonl:1: output is not text"):
+        read_instructions(path)
+
+
+def test_rows_are_taken_by_their_columns(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("input,output,task,split\na,b,one,train\nc,d,one,test\ne,f,two,test\ng,h,one,dev\n")
+    taken = read_examples(path, labels=None, where={"task": ("one",), "split": ("train", "dev")})
+    assert [e.input for e in taken.examples] == ["a", "g"]
+    with pytest.raises(UserError, match="no rows in it with task three"):
+        read_examples(path, labels=None, where={"task": ("three",)})
+    with pytest.raises(UserError, match="no column 'kind'"):
+        read_examples(path, labels=None, where={"kind": ("x",)})

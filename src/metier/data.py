@@ -93,20 +93,32 @@ def read_examples(
     return ExampleFile(unique, len(pairs) - len(unique), sum(n > 1 for n in outputs.values()), digest)
 
 
-def read_instructions(name: str | Path, *, where: Mapping[str, Sequence[str]] | None = None) -> list[Example]:
+class EmptyText(ValueError):
+    """A row's input or output says nothing."""
+
+
+def read_instructions(
+    name: str | Path, *, where: Mapping[str, Sequence[str]] | None = None
+) -> tuple[list[Example], int]:
     """Read generic instruction data: pairs that each say themselves what is to be done.
 
     In Alpaca format the instruction and the input it is about are kept apart; in any other, the input is all there is.
 
+    Returns:
+        The pairs, and how many rows had an empty side and were left out: big collections have such.
+
     Raises:
-        UserError: As `read_examples`; a row that is wrong is told with its line.
+        UserError: As `read_examples`; a row that is wrong otherwise is told with its line.
     """
-    pairs = []
+    pairs, empty = [], 0
     for place, row in read_rows(local(name), "train"):
         if where and not _is_meant(row, where, place):
             continue
         try:
             pair = pair_of(row)
+        except EmptyText:
+            empty += 1
+            continue
         except ValueError as problem:
             raise UserError(f"{place}: {problem}") from problem
         given = row.get("input")
@@ -116,7 +128,7 @@ def read_instructions(name: str | Path, *, where: Mapping[str, Sequence[str]] | 
             pairs.append(Example(pair.input, pair.output, instruction=""))
     if not pairs:
         raise UserError(f"{name}: there are no rows in it")
-    return list(dict.fromkeys(pairs))
+    return list(dict.fromkeys(pairs)), empty
 
 
 def read_inputs(name: str | Path, *, split: str = "train") -> list[str]:
@@ -216,5 +228,5 @@ def _text(column: str, pieces: Sequence[Any]) -> str:
         if text.strip():
             texts.append(text)
     if not texts:
-        raise ValueError(f"{column} is empty")
+        raise EmptyText(f"{column} is empty")
     return "\n\n".join(texts)

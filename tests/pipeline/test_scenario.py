@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from metier.cli import run_cli
+from tests.pipeline.test_run import contents
 
 TASK = """\
 name: {name}
@@ -146,6 +147,30 @@ def test_tuned_on_weights_differ_from_those_they_began_with_and_from_those_of_th
     assert 0 < near < far  # it went on from there, and went
 
 
+def test_a_scenario_repeats_to_the_byte(done: Path, tmp_path: Path) -> None:
+    assert run_cli(["run", str(done), "--out", str(tmp_path), "--quiet"]) == 0
+    first, again = contents(done / "out"), contents(tmp_path)
+    assert first.keys() == again.keys() and [name for name in first if first[name] != again[name]] == []
+
+
+@pytest.mark.model
+def test_rows_are_chosen_and_written_for_a_task(smollm2: Path, tmp_path: Path) -> None:
+    folder = make(tmp_path / "s", smollm2)
+    for name in ("mend", "shorten"):
+        settings = "synthesis: {input_max_tokens: 32}\nselection: {encoder: student}\n"
+        (folder / f"{name}.yaml").write_text((folder / f"{name}.yaml").read_text() + settings)
+    arguments = ["tasks.mend.synthetic=24", "tasks.mend.select_synthetic=0.5", "tasks.mend.rows=4"]
+    arguments += ["tasks.shorten.select=0.25", "evaluation.limit=1", "evaluation.baselines=[few_shot]"]
+    assert run_cli(["run", str(folder), *arguments, "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    (mixture,) = (tmp_path / "out").glob("mixture-*/make-up.json")
+    made = json.loads(mixture.read_text())["tasks"]
+    (written,) = (tmp_path / "out" / "tasks" / "mend").glob("synthesis-*/manifest.json")
+    kept = json.loads(written.read_text())["outcome"]["kept"]
+    assert kept >= 3 and made["shorten"]["rows"] == 4
+    # k-centre's budget is a share of the pairs, rounded; none of those is a test row here.
+    assert 4 < made["mend"]["rows"] <= 4 + round(kept * 0.5)
+
+
 def test_full_tuning_of_a_scenario(done: Path, tmp_path: Path) -> None:
     arguments = ["training.method=full", "evaluation.limit=2", "--out", str(tmp_path), "--quiet"]
     assert run_cli(["run", str(done), *arguments]) == 0
@@ -187,7 +212,8 @@ def test_a_task_without_rows_is_named(tiny_model: Path, tmp_path: Path, capsys: 
     text = (folder / "rows.jsonl").read_text().splitlines()
     (folder / "rows.jsonl").write_text("\n".join(line for line in text if '"mend"' not in line))
     assert run_cli(["run", str(folder), "--out", str(tmp_path / "out"), "--quiet"]) == 2
-    assert "there are no rows in it with task mend and split train" in capsys.readouterr().err.replace(" or ", " and ")
+    told = capsys.readouterr().err
+    assert "task mend: " in told and "there are no rows in it with task mend, split train" in told
 
 
 def test_a_stage_command_says_that_a_scenario_is_none_of_its(done: Path, capsys: pytest.CaptureFixture[str]) -> None:

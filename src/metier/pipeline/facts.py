@@ -32,6 +32,7 @@ from metier.report.facts import (
     StageCost,
 )
 from metier.runs import Stage
+from metier.task import Task
 
 _ORDER = (
     "cut_off",
@@ -110,7 +111,7 @@ def gather(
         seed=task.seed,
         metier_version=metier.__version__,
         machine=machine(),
-        test_source=Path(task.test).name if task.test and evaluation else None,
+        test_source=_test_source(task) if evaluation else None,
         test_rows=test_rows,
         funnel=(*_funnel(candidates), *_selection_steps(selection)),
         kept_pairs=len(pairs),
@@ -155,6 +156,10 @@ def machine() -> MachineFacts:
         accelerator=accelerator,
         versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
     )
+
+
+def _test_source(task: Task) -> str:
+    return Path(task.test).name if task.test else "rows held out from training"
 
 
 def _cpu_name() -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from metier import storage
 from metier.data import ExampleFile, read_instructions
+from metier.errors import UserError
 from metier.mixture import Part, make_up, mix, packing, split_by_source
 from metier.pipeline import selection, stages
 from metier.pipeline.context import Context
@@ -37,7 +38,10 @@ def read_task_data(scenario: WholeScenario) -> dict[str, TaskData]:
     """
     found = {}
     for name, task in scenario.tasks.items():
-        train, test = read_train(task), read_test(task)
+        try:
+            train, test = read_train(task), read_test(task)
+        except UserError as error:
+            raise UserError(f"task {name}: {error.message}", hint=error.hint) from error
         pairs = train.examples if train else ()
         if test is None and len(pairs) > 1:
             kept, held_out = split_by_source(pairs, scenario.settings.test_share, task.seed)
@@ -74,7 +78,9 @@ def write_mixture(c: Context, scenario: WholeScenario, data: Mapping[str, TaskDa
     }
     generic: Sequence[Example] = ()
     if settings.generic is not None:
-        generic = read_instructions(settings.generic.data, where=settings.generic.where)
+        generic, empty = read_instructions(settings.generic.data, where=settings.generic.where)
+        if empty:
+            c.reporter.say(f"  generic data: {empty} rows with an empty side are left out")
         key["generic"] = storage.digest([[p.instruction, p.input, p.output] for p in generic])
     stage = c.run.stage("mixture", key)
     if stage.done:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from metier import storage
-from metier.data import pair_of
+from metier.data import EmptyText, pair_of
 from metier.errors import UserError
 from metier.records import Example
 from metier.remote import local
@@ -88,13 +88,12 @@ def _source_rows(source: str) -> Iterator[Example | None]:
     for where, row in read_rows(path, "train"):
         try:
             yield pair_of(row)
+        except EmptyText:
+            yield None
         except ValueError as problem:
-            if not str(problem).endswith("is empty"):
-                wrong.append(f"{where}: {problem}")
-                if len(wrong) == _TOLD:
-                    break
-            else:
-                yield None
+            wrong.append(f"{where}: {problem}")
+            if len(wrong) == _TOLD:
+                break
     if wrong:
         raise UserError("\n".join(wrong), hint="mend or remove such rows, or name the columns as the error says")
     if state_of(path) != before:
