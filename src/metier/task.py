@@ -172,6 +172,7 @@ class SelectionSettings(Settings):
         description="Sentence encoder (catalogue name or folder), student (the task's own model), or "
         "static:FOLDER_OR_ID (model2vec, for millions of rows; extra: static).",
     )
+    clustering: Literal["sklearn", "faiss"] = Field("sklearn", description="Whose K-means (extra: faiss).")
     clusters: int | None = Field(None, ge=1, description="Default: the root of the pool's rows, at most 1,000.")
     related_share: float | None = Field(
         None,

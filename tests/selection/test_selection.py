@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from metier import rowfiles, storage
 from metier.engines.transformers import TransformersEngine
-from metier.errors import UserError
+from metier.errors import MetierError, UserError
 from metier.prompts import PromptFormat
 from metier.records import Example
 from metier.selection import kcenter, pool
 from metier.selection.cluster import Clusters, cluster, region
+from metier.selection.encode import StaticEncoder
 from metier.selection.encodings import encode_here, encode_with_ray, encoded, vectors_of
 from metier.selection.kcenter import Budget
 from metier.selection.material import Material
@@ -168,11 +169,37 @@ def test_a_region_without_rows_takes_the_nearest_that_has_some() -> None:
     assert region(empty, target, None).rows.tolist() == [2]
 
 
-def test_identical_rows_and_more_clusters_than_rows() -> None:
+@pytest.mark.parametrize("library", ["sklearn", "faiss"])
+def test_clusters_are_found_again_whichever_library_finds_them(library: Any) -> None:
+    codes = kcenter.encode(vectors(range(400)), largest=1.0)
+    found, again = (cluster(codes, 4, 0, library=library) for _ in range(2))
+    groups = [set(found.of[np.arange(400) % 4 == k].tolist()) for k in range(4)]
+    assert all(len(group) == 1 for group in groups) and len(set.union(*groups)) == 4
+    assert (found.of == again.of).all() and found.centres.shape == (4, 8)
+
+
+@pytest.mark.parametrize("library", ["sklearn", "faiss"])
+def test_identical_rows_and_more_clusters_than_rows(library: Any) -> None:
     same = kcenter.encode(np.repeat(vectors([3]), 2000, axis=0), largest=1.0)
-    assert set(cluster(same, 5, 0).of.tolist()) <= set(range(5))
+    assert set(cluster(same, 5, 0, library=library).of.tolist()) <= set(range(5))
     with pytest.raises(UserError, match="selection.clusters=9, but the pool has 3 rows"):
-        cluster(same[:3], 9, 0)
+        cluster(same[:3], 9, 0, library=library)
+
+
+def test_static_embeddings_are_looked_up_and_brought_to_length_one(tmp_path: Path) -> None:
+    from model2vec import StaticModel
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = {"[UNK]": 0, "cat": 1, "dog": 2, "tax": 3}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    table = np.array([[0, 0, 0], [3, 1, 0], [2, 1, 0], [0, 0, 5]], np.float32)
+    StaticModel(table, tokenizer, normalize=False).save_pretrained(str(tmp_path / "static"))
+    found = StaticEncoder(str(tmp_path / "static")).encode(["cat", "dog cat", "tax", "unheard"])
+    assert np.linalg.norm(found, axis=1) == pytest.approx([1, 1, 1, 0], abs=1e-5)
+    assert found[0] @ found[1] > 0.95 > 0.05 > abs(found[0] @ found[2])
+    with pytest.raises(MetierError, match="no static embeddings"):
+        StaticEncoder(str(tmp_path / "nothing"))
 
 
 @settings(deadline=None, max_examples=25)

@@ -107,7 +107,8 @@ def choose_control(c: Context, pool: Pool, control: str, like: Stage) -> Stage:
         budget = kcenter.Budget(min(len(everything), settings.control_rows))
     order = np.random.default_rng(seed).permutation(everything).tolist()
     chosen = dataclasses.replace(material, budget=budget).within_budget(order)
-    found = Selected(tuple(chosen), int(material.tokens[chosen].sum()), len(everything), 0)
+    region_rows = None if control == "random" else len(everything)
+    found = Selected(tuple(chosen), int(material.tokens[chosen].sum()), region_rows, 0)
     _write(stage, pool, found)
     if len(everything) > len(chosen) and control != "random":
         c.reporter.say(f"  {control}: {len(chosen)} of {len(everything)} rows (selection.control_rows)")
@@ -159,7 +160,7 @@ def gather(c: Context, pool: Pool, settings: SelectionSettings, seed: int, texts
         if "clusters" not in held:
             found = codes()[0]
             with c.reporter.track("clusters", pool.rows, "rows") as update:
-                held["clusters"] = cluster(found, settings.clusters, c.task.seed, update)
+                held["clusters"] = cluster(found, settings.clusters, c.task.seed, update, library=settings.clustering)
         made: Clusters = held["clusters"]
         return made
 
