@@ -139,6 +139,13 @@ class TrainingSettings(Settings):
     )
     batch_size: int = Field(8, ge=1, description="Examples in one optimiser step.")
     max_length: int = Field(2000, ge=8, description="Tokens; a longer example is dropped and counted, never cut.")
+    edit_weight: float = Field(
+        1.0,
+        ge=1,
+        le=100,
+        description="Rewriting: how much more a token of the answer counts where it differs from the input. About 3 "
+        "keeps a model from learning mostly to copy.",
+    )
     warmup_share: float = Field(0.05, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
     lora_rank: int = Field(16, ge=1)

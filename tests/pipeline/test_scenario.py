@@ -171,6 +171,14 @@ def test_rows_are_chosen_and_written_for_a_task(smollm2: Path, tmp_path: Path) -
     assert 4 < made["mend"]["rows"] <= 4 + round(kept * 0.5)
 
 
+def test_weighing_edits_trains_other_weights(done: Path, tmp_path: Path) -> None:
+    shutil.copytree(done / "out", tmp_path / "out")
+    arguments = ["training.edit_weight=3", "--out", str(tmp_path / "out"), "--quiet"]
+    assert run_cli(["run", str(done), *arguments]) == 0
+    adapters = [path.read_bytes() for path in (tmp_path / "out").glob("training-*/adapter/adapter_model.safetensors")]
+    assert len(adapters) == 2 and adapters[0] != adapters[1]
+
+
 def test_full_tuning_of_a_scenario(done: Path, tmp_path: Path) -> None:
     arguments = ["training.method=full", "evaluation.limit=2", "--out", str(tmp_path), "--quiet"]
     assert run_cli(["run", str(done), *arguments]) == 0

@@ -34,7 +34,13 @@ def test_batches_hold_examples_of_like_length_in_a_random_order() -> None:
     assert means != sorted(means)
 
 
-def _losses(folder: Path, ids: list[list[int]], labels: list[list[int]], share: bool) -> tuple[float, list[Any]]:
+def _losses(
+    folder: Path,
+    ids: list[list[int]],
+    labels: list[list[int]],
+    share: bool,
+    weights: list[list[float]] | None = None,
+) -> tuple[float, list[Any]]:
     """Return the loss of one batch and its gradients, from the trainer's own function."""
     from transformers import AutoModelForCausalLM
 
@@ -46,6 +52,8 @@ def _losses(folder: Path, ids: list[list[int]], labels: list[list[int]], share: 
         "labels": torch.tensor([row + [-100] * (width - len(row)) for row in labels]),
         "attention_mask": torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids]),
     }
+    if weights:
+        batch["weights"] = torch.tensor(weights)
     cls = trainer.answer_trainer_class()
     held: Any = object.__new__(cls)
     held.args = type("Args", (), {"gradient_checkpointing": not share})
@@ -80,3 +88,24 @@ def test_rows_that_are_all_alike_and_rows_without_an_answer_are_no_trouble(tiny_
     nothing, gradients = _losses(tiny_model, [[0, 0]], [[-100, -100]], True)
     assert alike == pytest.approx(alone, abs=1e-5) and filled == pytest.approx(alone, abs=1e-5)
     assert nothing == 0 and all(g is None or float(g.abs().max()) == 0 for g in gradients)
+
+
+def test_weights_are_padded_with_the_batch_and_only_where_there_are_some() -> None:
+    def collate(examples: list[dict[str, Any]]) -> dict[str, Any]:
+        assert all(set(example) == {"labels"} for example in examples)
+        width = max(len(example["labels"]) for example in examples)
+        return {"labels": torch.tensor([e["labels"] + [-100] * (width - len(e["labels"])) for e in examples])}
+
+    with_weights = trainer._WithWeights(collate)
+    batch = with_weights([{"labels": [1, 2, 3], "weights": [1.0, 3.0, 1.0]}, {"labels": [4], "weights": [3.0]}])
+    assert batch["weights"].tolist() == [[1, 3, 1], [3, 1, 1]]
+    assert "weights" not in with_weights([{"labels": [1]}])
+
+
+def test_a_weight_of_three_counts_a_token_three_times(tiny_model: Path) -> None:
+    ids = [[5, 6, 7, 8, 9], [5, 6, 7, 10, 11]]
+    labels = [[-100, -100, 7, 8, 9], [-100, -100, 7, 10, 11]]
+    plain, _ = _losses(tiny_model, ids, labels, share=False)
+    weighed, _ = _losses(tiny_model, ids, labels, share=False, weights=[[1.0] * 3 + [3.0, 1.0]] * 2)
+    alone, _ = _losses(tiny_model, ids, [[-100] * 3 + [row[3], -100] for row in ids], share=False)
+    assert weighed * 6 == pytest.approx(plain * 6 + 2 * alone * 2, rel=1e-5)

@@ -92,7 +92,10 @@ def train(
     train_pairs, holdout_pairs = split_holdout(task, pairs)
 
     def encode(some: Sequence[Example]) -> Any:
-        return encode_examples(some, task.instruction, shown, c.bench.prompts, tokenizer, task.training.max_length)
+        settings = task.training
+        return encode_examples(
+            some, task.instruction, shown, c.bench.prompts, tokenizer, settings.max_length, settings.edit_weight
+        )
 
     encoded, too_long = encode(train_pairs)
     holdout = encode(holdout_pairs)[0] if holdout_pairs else []

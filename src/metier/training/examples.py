@@ -12,6 +12,7 @@ from typing import Any
 from metier.errors import MetierError
 from metier.prompts import PromptFormat
 from metier.records import Example
+from metier.training.edits import changed_spans, weights
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -21,10 +22,12 @@ class EncodedExample:
     Attributes:
         input_ids: Prompt, answer, end token.
         labels: The same with -100 on every token that is not trained on (the prompt).
+        weights: How much each token counts; empty where all count alike.
     """
 
     input_ids: tuple[int, ...]
     labels: tuple[int, ...]
+    weights: tuple[float, ...] = ()
 
     @property
     def trained_tokens(self) -> int:
@@ -39,11 +42,13 @@ def encode_examples(
     prompts: PromptFormat,
     tokenizer: Any,
     max_length: int,
+    edit_weight: float = 1.0,
 ) -> tuple[list[EncodedExample], int]:
     """Return the examples as tokens, and how many were left out for being longer than ``max_length``.
 
     A pair with an instruction of its own is asked by that, without the task's demonstrations. Prompt and answer are
-    tokenised apart, as they meet at test time: the model continues the prompt's own tokens.
+    tokenised apart, as they meet at test time: the model continues the prompt's own tokens. With ``edit_weight`` above
+    1, tokens of an answer that differ from its input count so much more.
 
     Raises:
         MetierError: No example is left, or an example has no token to train on.
@@ -53,7 +58,8 @@ def encode_examples(
         own = pair.instruction is not None
         asked = prompts.task(pair.instruction or "" if own else instruction, () if own else demonstrations, pair.input)
         prompt = tokenizer(asked.text, add_special_tokens=False)
-        answer = tokenizer(prompts.answer(pair.output), add_special_tokens=False)
+        text = prompts.answer(pair.output)
+        answer = tokenizer(text, add_special_tokens=False, return_offsets_mapping=edit_weight > 1)
         prompt_ids = list(prompt["input_ids"])
         answer_ids = [*answer["input_ids"], tokenizer.eos_token_id]
         if len(prompt_ids) + len(answer_ids) > max_length:
@@ -61,7 +67,12 @@ def encode_examples(
             continue
         if len(answer_ids) < 2:
             raise MetierError(f"the answer {pair.output!r} has no token to train on")
-        encoded.append(EncodedExample((*prompt_ids, *answer_ids), (*[-100] * len(prompt_ids), *answer_ids)))
+        counts: tuple[float, ...] = ()
+        if edit_weight > 1:
+            places = [*answer["offset_mapping"], (len(text), len(text) + 1)]
+            weighed = weights(changed_spans(pair.input, text), places, edit_weight)
+            counts = (*[1.0] * len(prompt_ids), *weighed)
+        encoded.append(EncodedExample((*prompt_ids, *answer_ids), (*[-100] * len(prompt_ids), *answer_ids), counts))
     if not encoded:
         raise MetierError(
             f"none of the {len(pairs)} training pairs fits training.max_length={max_length} tokens",

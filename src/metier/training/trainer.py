@@ -72,6 +72,7 @@ def answer_trainer_class() -> type[Any]:
             self._order = order
             self._held_out = held_out
             super().__init__(**arguments)
+            self.data_collator: Any = _WithWeights(self.data_collator)
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
             return self._order
@@ -79,7 +80,7 @@ def answer_trainer_class() -> type[Any]:
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
-            """Return the mean loss of the answers' tokens; in evaluation, of the examples' means.
+            """Return the mean (weighed) loss of the answers' tokens; in evaluation, of the examples' means.
 
             An example counts once in evaluation, so the hold-out loss does not depend on how it was batched.
             """
@@ -104,6 +105,8 @@ def answer_trainer_class() -> type[Any]:
                 labels[:, 1:][trained[:, 1:]],
                 reduction="none",
             )
+            if "weights" in inputs:
+                losses = losses * inputs["weights"][trained]
             if not model.training:
                 rows = trained.nonzero()[:, 0]
                 loss = (losses / trained.sum(dim=1)[rows]).sum() / len(labels)
@@ -120,6 +123,25 @@ def answer_trainer_class() -> type[Any]:
             return bool(self.args.gradient_checkpointing or self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
     return AnswerTrainer
+
+
+class _WithWeights:
+    """A collator that pads examples' weights too, where they have some."""
+
+    def __init__(self, collate: Any) -> None:
+        self._collate = collate
+
+    def __call__(self, examples: Sequence[dict[str, Any]]) -> Any:
+        import torch
+
+        given = [example.get("weights") or [] for example in examples]
+        batch = self._collate([{k: v for k, v in example.items() if k != "weights"} for example in examples])
+        if any(given):
+            padded = torch.ones(batch["labels"].shape)
+            for row, own in enumerate(given):
+                padded[row, : len(own)] = torch.tensor(own)
+            batch["weights"] = padded
+        return batch
 
 
 def _common_beginning(ids: Any, mask: Any, predicting: Any) -> int:

@@ -147,6 +147,7 @@ def tune(
         dataloader_pin_memory=device.startswith("cuda"),
         eval_strategy="epoch" if holdout else "no",
         prediction_loss_only=True,
+        remove_unused_columns=False,
         save_strategy="steps",
         save_steps=settings.checkpoint_steps,
         save_total_limit=2,
@@ -240,9 +241,13 @@ def discard_checkpoints(folder: Path) -> None:
 def _dataset(examples: Sequence[EncodedExample]) -> Any:
     from datasets import Dataset
 
-    return Dataset.from_dict(
-        {"input_ids": [list(e.input_ids) for e in examples], "labels": [list(e.labels) for e in examples]}
-    )
+    columns: dict[str, list[Any]] = {
+        "input_ids": [list(e.input_ids) for e in examples],
+        "labels": [list(e.labels) for e in examples],
+    }
+    if any(e.weights for e in examples):
+        columns["weights"] = [list(e.weights) or [1.0] * len(e.labels) for e in examples]
+    return Dataset.from_dict(columns)
 
 
 def _quietly(make: Callable[..., Any], **arguments: Any) -> Any:

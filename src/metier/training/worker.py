@@ -72,7 +72,9 @@ def _work(job: Path) -> None:
 
 
 def _examples(path: Path) -> list[EncodedExample]:
-    return [EncodedExample(tuple(r["input_ids"]), tuple(r["labels"])) for r in storage.read_lines(path)]
+    return [
+        EncodedExample(tuple(r["input_ids"]), tuple(r["labels"]), tuple(r["weights"])) for r in storage.read_lines(path)
+    ]
 
 
 def _say(steps: int, tokens: int) -> None:
