@@ -136,7 +136,7 @@ def mix(
             told = ", ".join(f"{n} {reason}" for reason, n in why.items()) or "none were given"
             raise UserError(
                 f"task {part.task.name}: it has no training data ({told})",
-                hint="name its rows (data: or the task's train:), let the model write some (synthetic: 200), or leave "
+                hint="name its rows (data: or the task's train:), let the model write some (synthetic=200), or leave "
                 "the task out",
             )
         available.append(pairs)

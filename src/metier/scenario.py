@@ -46,7 +46,9 @@ class ScenarioTask(Settings):
         le=1,
         description="Share of its labelled rows to take, chosen as the task's selection says (k-centre).",
     )
-    synthetic: int = Field(0, ge=0, description="Inputs the model writes itself, beside the labelled rows.")
+    synthetic: int | None = Field(
+        None, ge=0, description="Inputs the model writes itself, beside the labelled rows. Default: the scenario's."
+    )
     select_synthetic: float | None = Field(
         None, gt=0, le=1, description="Share of the synthetic pairs to take, chosen in the same way."
     )
@@ -72,6 +74,7 @@ class Scenario(Settings):
         "train_where and test_where which rows are its own.",
     )
     tasks: dict[str, ScenarioTask] = Field(description="The tasks by name.")
+    synthetic: int = Field(0, ge=0, description="Inputs the model writes itself for each task without labelled rows.")
     rows: int | None = Field(None, ge=1, description="Rows of the tasks together, at most.")
     tokens: int | None = Field(None, ge=1, description="Tokens of the mixture, at most.")
     temperature: float = Field(
@@ -98,7 +101,7 @@ class Scenario(Settings):
         if self.prompt.specialist_demonstrations:
             raise ValueError("prompt.specialist_demonstrations: a model of many tasks is asked without examples")
         for name, task in self.tasks.items():
-            if task.select_synthetic is not None and not task.synthetic:
+            if task.select_synthetic is not None and not (task.synthetic or self.synthetic):
                 raise ValueError(f"tasks.{name}.select_synthetic: there are no such pairs, as synthetic is 0")
         return self
 

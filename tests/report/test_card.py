@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metier.records import Interval
-from metier.report.card import _code, _fenced, write_card
+from metier.report.card import write_card
 from metier.report.facts import ModelFacts, PromptTemplate, RunFacts
+from metier.report.markdown import code, fenced
 
 from .conftest import Make
 
@@ -110,8 +111,8 @@ def test_text_of_others_stays_in_its_place(make: Make, tmp_path: Path) -> None:
 
 @given(st.text(alphabet="`ab \n", max_size=30))
 def test_no_backticks_break_out(text: str) -> None:
-    fence = _fenced(text, "text").split("text\n", 1)[0]
+    fence = fenced(text, "text").split("text\n", 1)[0]
     assert fence not in text
-    ticks = re.match("`+", _code(text))
+    ticks = re.match("`+", code(text))
     assert ticks is not None
     assert ticks.group() not in re.findall("`+", " ".join(text.split()))

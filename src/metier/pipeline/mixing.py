@@ -14,7 +14,7 @@ from metier.pipeline import selection, stages
 from metier.pipeline.context import Context
 from metier.records import Example
 from metier.runs import Run, Stage
-from metier.scenario import WholeScenario
+from metier.scenario import Scenario, WholeScenario
 from metier.task import Task
 from metier.taskfile import read_test, read_train
 
@@ -66,9 +66,11 @@ def write_mixture(c: Context, scenario: WholeScenario, data: Mapping[str, TaskDa
         NotEnoughData: A task's synthesis left too few pairs.
     """
     settings = scenario.settings
-    written = {name: _synthetic(c, scenario, name) for name in data if settings.tasks[name].synthetic}
+    written = {name: _synthetic(c, scenario, name, n) for name, d in data.items() if (n := _asked(settings, d))}
     key: dict[str, Any] = {
-        "settings": settings.model_dump(mode="json", include={"tasks", "rows", "tokens", "temperature", "generic"}),
+        "settings": settings.model_dump(
+            mode="json", include={"tasks", "synthetic", "rows", "tokens", "temperature", "generic"}
+        ),
         "tasks": {name: _key(d) for name, d in data.items()},
         "written": {name: storage.digest([[p.input, p.output] for p in pairs]) for name, pairs in written.items()},
         "model": c.files.digest,
@@ -143,13 +145,21 @@ def labelled_pairs(stage: Stage, data: TaskData) -> list[Example]:
     return [p for p in own if (p.input, p.output) in known]
 
 
-def _synthetic(c: Context, scenario: WholeScenario, name: str) -> list[Example]:
+def _asked(settings: Scenario, data: TaskData) -> int:
+    """Return how many inputs the model is to write for a task."""
+    own = settings.tasks[data.task.name].synthetic
+    if own is not None:
+        return own
+    return 0 if data.train else settings.synthetic
+
+
+def _synthetic(c: Context, scenario: WholeScenario, name: str, several: int) -> list[Example]:
     """Let the model write pairs for a task, and choose among them where the scenario says so."""
     entry, task = scenario.settings.tasks[name], scenario.tasks[name]
     written = task.synthesis.model_copy(
         update={
-            "inputs": entry.synthetic,
-            "min_pairs": min(task.synthesis.min_pairs, _LEAST_WRITTEN, max(1, entry.synthetic // 8)),
+            "inputs": several,
+            "min_pairs": min(task.synthesis.min_pairs, _LEAST_WRITTEN, max(1, several // 8)),
         }
     )
     stage = stages.synthesize(at_task(c, task.model_copy(update={"synthesis": written})))

@@ -7,10 +7,11 @@ Every task has a run folder of its own inside the scenario's (``tasks/NAME``), w
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from metier import storage
+from metier.data import ExampleFile
 from metier.evaluation.compare import check_metric
 from metier.evaluation.predict import answer_length
 from metier.evaluation.scenario import ScenarioOutcome, TaskAnswers, compare_tasks
@@ -26,6 +27,7 @@ from metier.report.card import write_card
 from metier.report.facts import RunFacts
 from metier.report.html import write_report
 from metier.report.scenario import ScenarioFacts, write_scenario
+from metier.report.scenario_card import write_scenario_card
 from metier.runs import Stage, open_run
 from metier.scenario import WholeScenario
 from metier.task import Task
@@ -61,11 +63,11 @@ def run_scenario(scenario: WholeScenario, folder: Path, reporter: Reporter) -> S
         c = Context(first, files, run, Bench(first, files, folder), reporter)
         mixture = write_mixture(c, scenario, data)
         # The baselines come before training: the base model is in memory, and a wrong test file shows early.
-        base = {name: _baselines(c, d, mixture) for name, d in data.items() if d.test}
+        base = {name: _baselines(c, d, d.test, mixture) for name, d in data.items() if d.test}
         trained = train_models(c, scenario, mixture)
         found = {name: _task_facts(c, d, mixture, base.get(name), trained[name]) for name, d in data.items()}
         outcome = compare_tasks(
-            [_answers(c, d, found[name]) for name, d in data.items() if d.test],
+            [_answers(c, d.task, d.test, found[name]) for name, d in data.items() if d.test],
             resamples=scenario.settings.evaluation.resamples,
             seed=scenario.settings.seed,
         )
@@ -106,8 +108,7 @@ def _train_alone(c: Context, mixture: Stage, name: str, start: Stage | None) -> 
     return stages.train(c, pairs, source, name=f"training-{name}", start=start)
 
 
-def _baselines(c: Context, d: TaskData, mixture: Stage) -> Stage:
-    assert d.test is not None
+def _baselines(c: Context, d: TaskData, test: ExampleFile, mixture: Stage) -> Stage:
     own = at_task(c, d.task)
     c.reporter.say(f"task {d.task.name}")
     labelled = labelled_pairs(mixture, d)
@@ -119,7 +120,7 @@ def _baselines(c: Context, d: TaskData, mixture: Stage) -> Stage:
         synthetic=tuple(Example(p.input, p.output) for p in own_rows if (p.input, p.output) not in known),
         source=storage.digest([[p.input, p.output] for p in own_rows]),
     )
-    return baselines(own, test_rows(d.task, d.test), d.test, data)
+    return baselines(own, test_rows(d.task, test), test, data)
 
 
 def _task_facts(c: Context, d: TaskData, mixture: Stage, base: Stage | None, trained: Stage) -> RunFacts:
@@ -157,14 +158,13 @@ def _task_facts(c: Context, d: TaskData, mixture: Stage, base: Stage | None, tra
     return found
 
 
-def _answers(c: Context, d: TaskData, found: RunFacts) -> TaskAnswers:
+def _answers(c: Context, task: Task, test: ExampleFile, found: RunFacts) -> TaskAnswers:
     """Return what every system answered on a task, from the evaluation's own files."""
-    assert d.test is not None and found.evaluation_folder is not None
-    path = at_task(c, d.task).run.folder / found.evaluation_folder
+    path = at_task(c, task).run.folder / str(found.evaluation_folder)
     answers: dict[str, list[str]] = {}
     for record in storage.read_lines(path / "predictions.jsonl"):
         answers.setdefault(record["system"], []).append(record["prediction"])
-    return TaskAnswers(d.task.name, d.task.main_metric, d.task.labels, tuple(test_rows(d.task, d.test)), answers)
+    return TaskAnswers(task.name, task.main_metric, task.labels, tuple(test_rows(task, test)), answers)
 
 
 def _gather(
@@ -204,7 +204,11 @@ def _mark(
         folders.setdefault(tuned_folder(stage), []).append(name)
     verdicts = {task.name: task.holds for task in gathered.outcome.tasks}
     for folder, names in folders.items():
-        write_card(_for_card(gathered, [found[n] for n in names]), folder, c.files.card_name)
+        told = [found[name] for name in names]
+        if len(told) == 1:
+            write_card(told[0], folder, c.files.card_name)
+        else:
+            write_scenario_card(gathered, told, folder, c.files.card_name)
         storage.write_json(
             folder / "metier.json",
             {
@@ -219,18 +223,3 @@ def _mark(
                 },
             },
         )
-
-
-def _for_card(gathered: ScenarioFacts, found: Sequence[RunFacts]) -> RunFacts:
-    """Return the facts a model card is made of: those of the only task, or of the first, named for the scenario."""
-    only = found[0]
-    if len(found) == 1:
-        return only
-    told = "; ".join(f"{f.name}: {f.instruction}" for f in found)
-    return dataclasses.replace(
-        only,
-        name=gathered.name,
-        instruction=told,
-        kept_pairs=sum(f.kept_pairs for f in found),
-        warnings=(*only.warnings, f"the table is of task {only.name}; report.html has all {len(found)} tasks"),
-    )

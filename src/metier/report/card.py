@@ -1,23 +1,18 @@
 """Writes the model card beside the weights, in the hub's format. Knows nothing of how scores came to be.
 
-The header is YAML that the hub reads; the text below it is Markdown, with everything a user or a file said
-put into code spans and fences, so that it can neither end its place nor become markup.
+What it says is here; how it is written so that no text becomes markup is in ``markdown.py``.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from metier import storage
 from metier.report import words
 from metier.report.facts import RunFacts
+from metier.report.markdown import base_header, base_name, card
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_LICENCE_ID = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 _HUB_METRICS = {"rouge_l": "rouge"}  # the hub's identifier where it is not ours
 
 
@@ -35,34 +30,36 @@ def write_card(facts: RunFacts, adapter_folder: Path, base_model: str) -> Path:
         MetierError: The disk is full, or the write failed otherwise.
     """
     path = adapter_folder / "README.md"
-    header = yaml.safe_dump(_cleaned(_header(facts, base_model)), sort_keys=False, allow_unicode=True, width=10_000)
-    storage.write_text(path, f"---\n{header}---\n\n{_body(facts, base_model)}")
+    storage.write_text(
+        path,
+        card(
+            _header(facts, base_model),
+            "card.md.j2",
+            facts=facts,
+            adapter=facts.tuning == "lora",
+            verdict=words.verdict_sentence(facts),
+            caveats=words.caveats(facts),
+            made=_made(facts),
+            base=base_name(base_model),
+            snippet=snippet(facts),
+        ),
+    )
     return path
 
 
 def _header(facts: RunFacts, base_model: str) -> dict[str, Any]:
-    lora = facts.tuning == "lora"
-    header: dict[str, Any] = {
-        "library_name": "peft" if lora else "transformers",
-        "pipeline_tag": "text-generation",
-    }
-    if _HUB_ID.fullmatch(base_model):
-        header["base_model"] = base_model
-    licence = facts.model.licence
-    if licence and _LICENCE_ID.fullmatch(licence.lower()):
-        header["license"] = licence.lower()
-    elif licence:
-        header |= {"license": "other", "license_name": licence}
-    header["tags"] = ["metier", "synthetic-data", facts.recipe, *(["lora"] if lora else [])]
+    tags = ["synthetic-data", facts.recipe]
+    header = base_header(base_model, facts.model.licence, adapter=facts.tuning == "lora", tags=tags)
     if facts.datasets:
         header["datasets"] = list(facts.datasets)
-    if results := _results(facts):
+    if results := hub_results(facts):
         header["metrics"] = [_HUB_METRICS.get(m, m) for m in facts.metrics]
         header["model-index"] = [{"name": facts.name, "results": results}]
     return header
 
 
-def _results(facts: RunFacts) -> list[dict[str, Any]]:
+def hub_results(facts: RunFacts) -> list[dict[str, Any]]:
+    """Return a run's scores in the form of the hub's ``model-index``; nothing without a test."""
     ours = next((s for s in facts.systems if s.system == "specialist"), None)
     if ours is None or facts.test_source is None:
         return []
@@ -79,37 +76,6 @@ def _results(facts: RunFacts) -> list[dict[str, Any]]:
     return [{"task": task, "dataset": {"name": facts.test_source, "type": facts.name}, "metrics": metrics}]
 
 
-def _body(facts: RunFacts, base_model: str) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("metier.report", "."),
-        autoescape=False,  # Markdown, not HTML: `code`, `cell` and `fenced` keep text in its place
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters.update(code=_code, cell=_cell, number=words.number, metric=words.metric_title)
-    return words.clean(
-        environment.get_template("card.md.j2").render(
-            facts=facts,
-            adapter=facts.tuning == "lora",
-            verdict=words.verdict_sentence(facts),
-            caveats=words.caveats(facts),
-            interval_text=words.interval_text,
-            made=_made(facts),
-            base=_base_name(base_model),
-            snippet=_snippet(facts),
-            fenced=_fenced,
-        )
-    )
-
-
-def _base_name(base_model: str) -> str:
-    return base_model if _HUB_ID.fullmatch(base_model) else re.split(r"[/\\]", base_model.rstrip("/\\"))[-1]
-
-
 def _made(facts: RunFacts) -> str:
     trained = f"It was trained on {words.count(facts.kept_pairs, 'pair')}."
     if not facts.funnel:
@@ -122,7 +88,8 @@ def _made(facts: RunFacts) -> str:
     )
 
 
-def _snippet(facts: RunFacts) -> str:
+def snippet(facts: RunFacts) -> str:
+    """Return Python that asks a run's specialist, with the prompt it was trained on."""
     kind = "AutoPeftModelForCausalLM" if facts.tuning == "lora" else "AutoModelForCausalLM"
     library = "peft" if facts.tuning == "lora" else "transformers"
     prompt = facts.prompt
@@ -147,30 +114,3 @@ def _snippet(facts: RunFacts) -> str:
             "print(answer.strip())",
         ]
     )
-
-
-def _fenced(text: str, language: str) -> str:
-    """Return a fence longer than any run of backticks in the text."""
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence}{language}\n{text}\n{fence}"
-
-
-def _code(text: str) -> str:
-    """Return a code span of one line that holds any text, also inside a table."""
-    line = " ".join(text.split()).replace("|", "\\|")
-    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
-    space = " " if line.startswith("`") or line.endswith("`") else ""
-    return f"{ticks}{space}{line}{space}{ticks}"
-
-
-def _cell(text: str) -> str:
-    """Return text for a table's cell: one line, in which nothing is markup."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
-
-
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _cleaned(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_cleaned(item) for item in value]
-    return words.clean(value) if isinstance(value, str) else value

@@ -94,6 +94,8 @@ def scenario_table(facts: ScenarioFacts) -> Table:
 def scenario_sentences(facts: ScenarioFacts) -> list[str]:
     """Return what the scenario comes to, in words made from its numbers."""
     tasks = facts.outcome.tasks
+    if not tasks:
+        return ["No task has test rows: whether the model is better than its base cannot be known."]
     held = [task.name for task in tasks if task.holds]
     said = [
         f"{len(held)} of {words.count(len(tasks), 'task')}: surely better than both the prompted model and the "

@@ -1,0 +1,45 @@
+"""Writes the model card of a model that was tuned for several tasks. Knows nothing of how scores came to be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from metier import storage
+from metier.report.card import hub_results, snippet
+from metier.report.facts import RunFacts
+from metier.report.markdown import base_header, base_name, card
+from metier.report.scenario import ScenarioFacts, scenario_sentences, verdicts
+
+
+def write_scenario_card(facts: ScenarioFacts, tasks: Sequence[RunFacts], folder: Path, base_model: str) -> Path:
+    """Write ``README.md`` into the folder of the weights and return its path.
+
+    Args:
+        facts: What the scenario came to.
+        tasks: The facts of each task that these weights are for.
+        folder: The folder of the weights.
+        base_model: The base model's hub id; of a path only the last part is named.
+
+    Raises:
+        UserError: The folder may not be written to.
+        MetierError: The disk is full, or the write failed otherwise.
+    """
+    header = base_header(base_model, tasks[0].model.licence, adapter=facts.tuning == "lora", tags=["multi-task"])
+    if results := [result for task in tasks for result in hub_results(task)]:
+        header["model-index"] = [{"name": facts.name, "results": results}]
+    path = folder / "README.md"
+    storage.write_text(
+        path,
+        card(
+            header,
+            "scenario_card.md.j2",
+            facts=facts,
+            tasks=tasks,
+            sentences=scenario_sentences(facts),
+            verdicts=verdicts(facts),
+            base=base_name(base_model),
+            snippet=snippet(tasks[0]),
+        ),
+    )
+    return path
