@@ -365,6 +365,18 @@ def test_a_wrong_rewrite_command_is_explained(
     assert told in capsys.readouterr().err
 
 
+def test_a_task_with_labels_rewrites_nothing(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(done / "out", tmp_path / "out")
+    path = tmp_path / "out" / "tasks" / "mend" / "task.json"
+    held = json.loads(path.read_text()) | {"labels": ["the parcel came late", "I was charged twice"], "metric": None}
+    path.write_text(json.dumps(held))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"It go.")))
+    assert run_cli(["rewrite", "--task", "mend", "--run", str(tmp_path / "out")]) == 2
+    assert "it rewrites nothing" in capsys.readouterr().err
+
+
 def test_without_a_run_the_newest_is_found(
     done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

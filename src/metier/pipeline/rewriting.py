@@ -53,6 +53,8 @@ def find_specialist(name: str, run: Path | None) -> Specialist:
             if name in tasks and mark.parent.parent.suffix != ".partial":
                 inside = folder / "tasks" / name / "task.json"
                 task = _task(inside if inside.exists() else folder / "task.json")
+                if task.labels:
+                    raise UserError(f"{name} answers with labels ({', '.join(task.labels)}): it rewrites nothing")
                 return Specialist(task, mark.parent, tasks[name].get("recommended") == "specialist")
     where = str(run) if run else f"{_RUNS}/"
     raise UserError(
