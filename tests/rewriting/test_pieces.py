@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metier.rewriting.guard import why_not
 from metier.rewriting.pieces import pieces, sentences
 
 DOCUMENT = """\
@@ -111,3 +114,13 @@ def test_ten_thousand_words_in_one_line_are_one_piece_and_quick() -> None:
 @pytest.mark.parametrize("text", ["", "\n\n", "😀 😀\n", "1234 5678\n", "----\n", "| a | b |\n|---|---|\n| c | d |\n"])
 def test_where_there_is_no_prose_nothing_is_offered(text: str) -> None:
     assert prose(text) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["`" * 20_000, "` `` " * 5000, "[" * 20_000, "a. " * 20_000, ">" * 3000 + " a b", "<a " * 8000]
+)
+def test_texts_made_to_be_slow_are_not(text: str) -> None:
+    start = time.perf_counter()
+    assert "".join(piece.text for piece in pieces(text)) == text
+    why_not(text, text)
+    assert time.perf_counter() - start < 20  # the plain expressions took minutes where this takes a second

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
+CODE = re.compile(r"(?<!`)(`{1,8})(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 LINK = re.compile(
-    r"!?\[[^\]\n]*\](?:\([^)\n]*\)|\[[^\]\n]*\])|<[^<>\s][^<>\n]*>|\$[^$\n]+\$|https?://\S+|\b\S+@\S+\.\w+"
+    r"!?\[[^\]\n]{0,500}\](?:\([^)\n]{0,2000}\)|\[[^\]\n]{0,500}\])|<[^<>\s][^<>\n]*>|\$[^$\n]+\$|https?://\S+|\b\S+@\S+\.\w+"
 )
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*%?")
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
