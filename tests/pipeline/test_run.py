@@ -342,8 +342,9 @@ def test_many_workers_and_processes_make_the_records_of_one(left_alone: Path, tm
     assert len(before_training) > 5
     for name in before_training:
         assert_alike(json_of(one[name]), json_of(many[name]), name)
+    (trained,) = (tmp_path / "out").glob("training-*/loss.json")
     losses = [
-        [p["train"] or p["holdout"] for p in json.loads(next(run.glob("training-*/loss.json")).read_text())]
+        [p["train"] or p["holdout"] for p in json.loads((run / trained.parent.name / "loss.json").read_text())]
         for run in (left_alone / "out", tmp_path / "out")
     ]
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)
