@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metier.prompts import PromptFormat
+from metier.prompts import PromptFormat, Style
 from metier.records import Example
 from metier.training.edits import changed_spans, weights
 from metier.training.examples import encode_examples
@@ -39,11 +39,11 @@ def test_a_token_that_touches_a_change_has_the_weight() -> None:
 
 
 @pytest.mark.parametrize("style", ["chat", "plain"])
-def test_encoded_examples_weigh_the_words_that_change(tiny_model: Path, style: str) -> None:
+def test_encoded_examples_weigh_the_words_that_change(tiny_model: Path, style: Style) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(tiny_model))
-    prompts = PromptFormat(tokenizer, style)  # type: ignore[arg-type]
+    prompts = PromptFormat(tokenizer, style)
     pairs = [Example("he go home", "he goes home"), Example("same", "same")]
     (first, second), _ = encode_examples(pairs, "Mend it.", (), prompts, tokenizer, 512, 3.0)
     heavy = [i for i, w in zip(first.input_ids, first.weights, strict=True) if w == 3.0]

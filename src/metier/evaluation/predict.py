@@ -140,6 +140,23 @@ def tuned_answers(
     return write_answers(task, engine, prompts, demonstrations, inputs, shard, name, progress)
 
 
+def in_turns(
+    wordings: Sequence[str], inputs: Sequence[str], ask: Callable[[int, str, Sequence[str]], Sequence[str]]
+) -> list[str]:
+    """Return the answers to all inputs where each is asked in one of several wordings, which take turns.
+
+    Args:
+        wordings: The instruction, said in several ways.
+        inputs: What to answer.
+        ask: From a wording, its place and the inputs whose turn it is, to their answers.
+    """
+    answers = [""] * len(inputs)
+    for k, wording in enumerate(wordings):
+        if part := inputs[k :: len(wordings)]:
+            answers[k :: len(wordings)] = ask(k, wording, part)
+    return answers
+
+
 def score_labels(
     task: Task,
     engine: Engine,

@@ -10,7 +10,7 @@ from typing import Any
 from metier import storage
 from metier.data import ExampleFile
 from metier.engines.base import Engine
-from metier.models.locate import ModelFiles
+from metier.models.locate import ModelFiles, resolve_model
 from metier.pipeline.bench import Bench
 from metier.progress import Reporter
 from metier.prompts import fitting_demonstrations
@@ -31,6 +31,17 @@ class Context:
     run: Run
     bench: Bench
     reporter: Reporter
+
+
+def open_context(task: Task, run: Run, reporter: Reporter) -> Context:
+    """Return the context of a run that is open: the task's model is found, and opened when it is first asked.
+
+    Raises:
+        UserError: There is no such model.
+        MetierError: It cannot be brought here.
+    """
+    files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
+    return Context(task, files, run, Bench(task, files, run.folder), reporter)
 
 
 def demonstrations(task: Task, engine: Engine) -> tuple[Example, ...]:

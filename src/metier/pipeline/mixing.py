@@ -138,13 +138,6 @@ def mixture_pairs(stage: Stage, task: str | None = None) -> list[Example]:
     ]
 
 
-def labelled_pairs(stage: Stage, data: TaskData) -> list[Example]:
-    """Return the rows of a task that are in the mixture and came from its labelled data."""
-    known = {(p.input, p.output) for p in data.train}
-    own = [Example(p.input, p.output) for p in mixture_pairs(stage, data.task.name)]
-    return [p for p in own if (p.input, p.output) in known]
-
-
 def _asked(settings: Scenario, data: TaskData) -> int:
     """Return how many inputs the model is to write for a task."""
     own = settings.tasks[data.task.name].synthetic

@@ -64,7 +64,7 @@ def find_specialist(name: str, run: Path | None) -> Specialist:
 
 
 def rewrite_text(
-    specialist: Specialist, text: str, by: str, reporter: Reporter, bench: Bench | None = None
+    specialist: Specialist, text: str, by: str, reporter: Reporter, bench: Bench
 ) -> tuple[str, list[Rewritten]]:
     """Return a text rewritten, and what became of each of its sentences.
 
@@ -73,13 +73,12 @@ def rewrite_text(
         text: Plain text or Markdown.
         by: ``sentence`` or ``paragraph``.
         reporter: Where progress goes.
-        bench: Holds the model between several texts; None: it is opened for this one.
+        bench: What opens the model, and holds it between several texts.
     """
     parts = pieces(text, by=by)
     prose = [part.text for part in parts if part.prose]
     if not prose:
         return text, []
-    bench = bench or open_bench(specialist)
     engine = bench.specialist(specialist.tuned)
     with reporter.track(specialist.task.name, len(set(prose)), f"{by}s") as update:
         made = rewrite(prose, specialist.task.instruction, engine, bench.prompts, update)

@@ -12,11 +12,9 @@ from metier.errors import UserError
 from metier.evaluation.compare import check_metric
 from metier.evaluation.predict import answer_length
 from metier.leakage import Leak
-from metier.models.locate import resolve_model
 from metier.pipeline import facts, selection, stages
 from metier.pipeline.baselines import TrainingData, baselines
-from metier.pipeline.bench import Bench
-from metier.pipeline.context import Context, specialist_demonstrations, test_rows, tuned_folder
+from metier.pipeline.context import Context, open_context, specialist_demonstrations, test_rows, tuned_folder
 from metier.progress import Reporter
 from metier.records import Example
 from metier.report.card import write_card
@@ -55,9 +53,7 @@ def run_task(task: Task, folder: Path, reporter: Reporter, *, until: str = "repo
         check_metric(task)
     with open_run(folder) as run:
         storage.write_json(folder / "task.json", task.model_dump(mode="json"))
-        files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
-        c = Context(task, files, run, Bench(task, files, folder), reporter)
-        return _run_stages(c, train, test, until)
+        return _run_stages(open_context(task, run, reporter), train, test, until)
 
 
 def _run_stages(c: Context, train: ExampleFile | None, test: ExampleFile | None, until: str) -> RunFacts | None:

@@ -15,12 +15,11 @@ from metier.data import ExampleFile
 from metier.evaluation.compare import check_metric
 from metier.evaluation.predict import answer_length
 from metier.evaluation.scenario import ScenarioOutcome, TaskAnswers, compare_tasks
-from metier.models.locate import resolve_model
 from metier.pipeline import facts, stages
 from metier.pipeline.baselines import TrainingData, baselines
-from metier.pipeline.bench import Bench
-from metier.pipeline.context import Context, test_rows, tuned_folder
-from metier.pipeline.mixing import TaskData, at_task, labelled_pairs, mixture_pairs, read_task_data, write_mixture
+from metier.pipeline.context import Context, open_context, test_rows, tuned_folder
+from metier.pipeline.load_run import load_run
+from metier.pipeline.mixing import TaskData, at_task, mixture_pairs, read_task_data, write_mixture
 from metier.progress import Reporter
 from metier.records import Example
 from metier.report.card import write_card
@@ -58,16 +57,14 @@ def run_scenario(scenario: WholeScenario, folder: Path, reporter: Reporter) -> S
             check_metric(d.task)
     with open_run(folder) as run:
         storage.write_json(folder / "scenario.json", scenario.settings.model_dump(mode="json"))
-        files = resolve_model(scenario.settings.model, trust_remote_code=scenario.settings.engine.trust_remote_code)
-        first = carrier(scenario)
-        c = Context(first, files, run, Bench(first, files, folder), reporter)
+        c = open_context(carrier(scenario), run, reporter)
         mixture = write_mixture(c, scenario, data)
         # The baselines come before training: the base model is in memory, and a wrong test file shows early.
         base = {name: _baselines(c, d, d.test, mixture) for name, d in data.items() if d.test}
         trained = train_models(c, scenario, mixture)
         found = {name: _task_facts(c, d, mixture, base.get(name), trained[name]) for name, d in data.items()}
         outcome = compare_tasks(
-            [_answers(c, d.task, d.test, found[name]) for name, d in data.items() if d.test],
+            [_answers(at_task(c, d.task).run.folder) for d in data.values() if d.test],
             resamples=scenario.settings.evaluation.resamples,
             seed=scenario.settings.seed,
         )
@@ -111,14 +108,13 @@ def _train_alone(c: Context, mixture: Stage, name: str, start: Stage | None) -> 
 def _baselines(c: Context, d: TaskData, test: ExampleFile, mixture: Stage) -> Stage:
     own = at_task(c, d.task)
     c.reporter.say(f"task {d.task.name}")
-    labelled = labelled_pairs(mixture, d)
-    known = {(p.input, p.output) for p in labelled}
-    own_rows = mixture_pairs(mixture, d.task.name)
+    rows = [Example(p.input, p.output) for p in mixture_pairs(mixture, d.task.name)]
+    known = {(p.input, p.output) for p in d.train}
     data = TrainingData(
         examples=tuple(Example(e.input, e.output) for e in d.task.examples),
-        labelled=tuple(labelled),
-        synthetic=tuple(Example(p.input, p.output) for p in own_rows if (p.input, p.output) not in known),
-        source=storage.digest([[p.input, p.output] for p in own_rows]),
+        labelled=tuple(p for p in rows if (p.input, p.output) in known),
+        synthetic=tuple(p for p in rows if (p.input, p.output) not in known),
+        source=storage.digest([[p.input, p.output] for p in rows]),
     )
     return baselines(own, test_rows(d.task, test), test, data)
 
@@ -158,13 +154,11 @@ def _task_facts(c: Context, d: TaskData, mixture: Stage, base: Stage | None, tra
     return found
 
 
-def _answers(c: Context, task: Task, test: ExampleFile, found: RunFacts) -> TaskAnswers:
-    """Return what every system answered on a task, from the evaluation's own files."""
-    path = at_task(c, task).run.folder / str(found.evaluation_folder)
-    answers: dict[str, list[str]] = {}
-    for record in storage.read_lines(path / "predictions.jsonl"):
-        answers.setdefault(record["system"], []).append(record["prediction"])
-    return TaskAnswers(task.name, task.main_metric, task.labels, tuple(test_rows(task, test)), answers)
+def _answers(folder: Path) -> TaskAnswers:
+    """Return what every system answered on a task, from the task's own run folder."""
+    done = load_run(folder)
+    rows = tuple(Example(i, r[0], r[1:]) for i, r in zip(done.inputs, done.references, strict=True))
+    return TaskAnswers(done.task, done.metric, done.labels, rows, done.answers)
 
 
 def _gather(

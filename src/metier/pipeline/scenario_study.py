@@ -19,10 +19,8 @@ from metier.evaluation import predict
 from metier.evaluation.scenario import TaskAnswers, VariantOutcome, compare_variants, score_task
 from metier.evaluation.scored import Scored
 from metier.mixture import GENERIC
-from metier.models.locate import resolve_model
 from metier.pipeline import stages
-from metier.pipeline.bench import Bench
-from metier.pipeline.context import Context, test_rows, tuned_folder
+from metier.pipeline.context import Context, demonstrations, open_context, test_rows, tuned_folder
 from metier.pipeline.mixing import TaskData, mixture_pairs, read_task_data, write_mixture
 from metier.pipeline.scenario import carrier, train_models
 from metier.progress import Reporter
@@ -139,9 +137,8 @@ def _models(scenario: WholeScenario, options: _Options) -> list[Variant]:
 
 
 def _sizes(scenario: WholeScenario, options: _Options) -> list[Variant]:
-    entries = scenario.settings.tasks
-    found = [Variant("all rows", _of_rows(scenario, dict.fromkeys(entries)))]
-    found += [Variant(f"{n} rows a task", _of_rows(scenario, dict.fromkeys(entries, n))) for n in sorted(options.rows)]
+    found = [Variant("all rows", _for_each(scenario, rows=None))]
+    found += [Variant(f"{n} rows a task", _for_each(scenario, rows=n)) for n in sorted(options.rows)]
     return [*found, Variant(BASE, scenario, trains=False)]
 
 
@@ -168,11 +165,12 @@ def _wordings(scenario: WholeScenario, options: _Options) -> list[Variant]:
 
 def _labels(scenario: WholeScenario, options: _Options) -> list[Variant]:
     """Few labelled pairs a task, alone and with pairs that the model writes, all of them or those LTD chooses."""
-    few = _of_rows(scenario, dict.fromkeys(scenario.settings.tasks, _FEW))
+    few = _for_each(scenario, rows=_FEW)
+    written = _for_each(few, synthetic=_WRITTEN, select_synthetic=None)
     return [
         Variant(f"{_FEW} labels", few),
-        Variant(f"{_FEW} labels and synthetic", _with_synthetic(few, None)),
-        Variant(f"{_FEW} labels and selected synthetic", _with_synthetic(few, _CHOSEN)),
+        Variant(f"{_FEW} labels and synthetic", written),
+        Variant(f"{_FEW} labels and selected synthetic", _for_each(written, select_synthetic=_CHOSEN)),
         Variant("all labels", scenario),
         Variant(BASE, scenario, trains=False),
     ]
@@ -194,9 +192,7 @@ STUDIES: Mapping[str, Callable[[WholeScenario, _Options], list[Variant]]] = {
 def _run_variant(variant: Variant, run: Run, reporter: Reporter) -> tuple[dict[str, Scored], dict[str, float]]:
     """Return a variant's score on every task, and what was trained."""
     scenario = variant.scenario
-    files = resolve_model(scenario.settings.model, trust_remote_code=scenario.settings.engine.trust_remote_code)
-    first = carrier(scenario)
-    c = Context(first, files, run, Bench(first, files, run.folder), reporter)
+    c = open_context(carrier(scenario), run, reporter)
     data = read_task_data(scenario)
     trained: Mapping[str, Stage | None] = dict.fromkeys(data)
     facts: dict[str, float] = {}
@@ -243,15 +239,15 @@ def _answers(c: Context, d: TaskData, rows: Sequence[Example], trained: Stage | 
     if not stage.done:
         engine = c.bench.specialist(tuned_folder(trained)) if trained else c.bench.base()
         # The base model is shown the examples: without them it hardly knows what is wanted.
-        shown = () if trained else [Example(e.input, e.output) for e in d.task.examples]
-        answers = [""] * len(texts)
+        shown = () if trained else demonstrations(d.task, engine)
         with c.reporter.track(d.task.name, len(texts)) as update:
-            for k, wording in enumerate(wordings):
+
+            def ask(k: int, wording: str, part: Sequence[str]) -> list[str]:
                 asked = d.task.model_copy(update={"instruction": wording})
-                part = texts[k :: len(wordings)]
-                answers[k :: len(wordings)] = predict.tuned_answers(
-                    asked, engine, c.bench.prompts, shown, part, stage.shard, f"rows{k}", update
-                )
+                prompts, shard = c.bench.prompts, stage.shard
+                return predict.tuned_answers(asked, engine, prompts, shown, part, shard, f"rows{k}", update)
+
+            answers = predict.in_turns(wordings, texts, ask)
         storage.write_json(stage.path / "answers.json", answers)
         stage.finish({"rows": len(texts)})
     found: list[str] = storage.read_json(stage.path / "answers.json")
@@ -272,14 +268,7 @@ def _without(scenario: WholeScenario, name: str) -> WholeScenario:
     return WholeScenario(settings, scenario.tasks)
 
 
-def _of_rows(scenario: WholeScenario, rows: Mapping[str, int | None]) -> WholeScenario:
-    tasks = {name: entry.model_copy(update={"rows": rows[name]}) for name, entry in scenario.settings.tasks.items()}
-    return _changed(scenario, tasks=tasks)
-
-
-def _with_synthetic(scenario: WholeScenario, select: float | None) -> WholeScenario:
-    tasks = {
-        name: entry.model_copy(update={"synthetic": _WRITTEN, "select_synthetic": select})
-        for name, entry in scenario.settings.tasks.items()
-    }
+def _for_each(scenario: WholeScenario, **update: object) -> WholeScenario:
+    """Return the scenario with other settings of each task's part in the mixture."""
+    tasks = {name: entry.model_copy(update=update) for name, entry in scenario.settings.tasks.items()}
     return _changed(scenario, tasks=tasks)

@@ -265,13 +265,12 @@ def _answers_of(c: Context, stage: Stage, trained: Stage, texts: Sequence[str], 
 
 def _answers_in_unseen_wordings(c: Context, stage: Stage, trained: Stage, texts: Sequence[str]) -> list[str]:
     """Return a tuned model's answers when it is asked as it never was in training, the wordings taking turns."""
-    answers = [""] * len(texts)
-    several = len(c.task.unseen_wordings)
-    for k, wording in enumerate(c.task.unseen_wordings):
+
+    def ask(k: int, wording: str, part: Sequence[str]) -> list[str]:
         again = dataclasses.replace(c, task=c.task.model_copy(update={"instruction": wording}))
-        if texts[k::several]:
-            answers[k::several] = _answers_of(again, stage, trained, texts[k::several], f"{SPECIALIST_UNSEEN}{k}")
-    return answers
+        return _answers_of(again, stage, trained, part, f"{SPECIALIST_UNSEEN}{k}")
+
+    return predict.in_turns(c.task.unseen_wordings, texts, ask)
 
 
 def _measure_specialist(c: Context, stage: Stage, trained: Stage, texts: Sequence[str]) -> None:
