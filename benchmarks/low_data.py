@@ -33,8 +33,7 @@ from metier.evaluation.predict import score_labels
 from metier.evaluation.scored import Scored, added_up, ratio
 from metier.models.locate import resolve_model
 from metier.pipeline import selection
-from metier.pipeline.bench import Bench
-from metier.pipeline.context import Context, tuned_folder
+from metier.pipeline.context import Context, open_context, tuned_folder
 from metier.pipeline.facts import machine
 from metier.pipeline.study import StudyPlan, study_cells
 from metier.progress import Reporter
@@ -80,8 +79,7 @@ def main() -> None:
     plan = StudyPlan(tuple(arguments.strategies), tuple(arguments.shares), arguments.seeds)
     by_set: dict[str, dict[str, float]] = {}
     with open_run(out) as run:
-        files = resolve_model(task.model)
-        c = Context(task, files, run, Bench(task, files, out), Reporter(quiet=False))
+        c = open_context(task, run, Reporter(quiet=False))
         pool = selection.open_task_pool(c, [text for t in targets for text in t.inputs])
         found = study_cells(c, pool, plan, lambda at, trained: _judge(at, trained, targets, by_set))
         c.bench.close()
@@ -114,10 +112,16 @@ def _judge(c: Context, trained: Stage | None, targets: Sequence[Target], by_set:
                     target.name,
                     update,
                 )
-            storage.write_json(stage.path / f"{target.name}.json", list(given.likeliest))
+            found = {"likeliest": given.likeliest, "calibrated": given.calibrated}
+            storage.write_json(stage.path / f"{target.name}.json", found)
         stage.finish({t.name: len(t.inputs) for t in targets})
-    right = [np.array(storage.read_json(stage.path / f"{t.name}.json")) == np.array(t.answers) for t in targets]
-    by_set[stage.key] = {t.name: round(100 * float(r.mean()), 2) for t, r in zip(targets, right, strict=True)}
+    answers = [storage.read_json(stage.path / f"{t.name}.json") for t in targets]
+    right = [np.array(a["likeliest"]) == np.array(t.answers) for a, t in zip(answers, targets, strict=True)]
+    corrected = [np.array(a["calibrated"]) == np.array(t.answers) for a, t in zip(answers, targets, strict=True)]
+    by_set[stage.key] = {
+        **{t.name: round(100 * float(r.mean()), 2) for t, r in zip(targets, right, strict=True)},
+        "calibrated mean": round(100 * float(np.mean([r.mean() for r in corrected])), 2),
+    }
     return scored_over_sets(right)
 
 

@@ -45,7 +45,16 @@ BaselineName = Literal[
 BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)
 RecipeName = Literal["backward", "self-guide", "low-data"]
 StrategyName = Literal[
-    "k_center", "random", "stratified", "nearest", "facility_location", "length", "perplexity", "ifd", "less"
+    "k_center",
+    "random",
+    "stratified",
+    "nearest",
+    "nearest_mean",
+    "facility_location",
+    "length",
+    "perplexity",
+    "ifd",
+    "less",
 ]
 _FOR_LABELS = ("label_match", "macro_f1")
 
@@ -181,12 +190,17 @@ class SelectionSettings(Settings):
     )
     clustering: Literal["sklearn", "faiss"] = Field("sklearn", description="Whose K-means (extra: faiss).")
     clusters: int | None = Field(None, ge=1, description="Default: the root of the pool's rows, at most 1,000.")
+    related: Literal["share", "clusters"] = Field(
+        "share",
+        description="What counts as the task's part of the pool. share: clusters whose rows are most like the task's "
+        "texts on average, up to related_share. clusters: those that any of the texts falls into (LTD), which finds "
+        "the texts' topics rather than the task if the encoder hears topics.",
+    )
     related_share: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Share of the pool that counts as the task's, nearest clusters first. Default: the clusters that "
-        "the examples fall into.",
+        description="related: share: of the pool. Default: 0.05, or the budget's share if that is more.",
     )
     inputs: str | None = Field(None, description="File of unlabelled inputs of the task, to know its region better by.")
     controls: tuple[Literal["random", "related", "pool"], ...] = Field(
@@ -196,6 +210,12 @@ class SelectionSettings(Settings):
     control_rows: int = Field(
         4000, ge=1, description="Controls of more rows are cut to so many, at random, and the report says so."
     )
+
+    @model_validator(mode="after")
+    def _related_fits(self) -> SelectionSettings:
+        if self.related == "clusters" and self.related_share is not None:
+            raise ValueError("related_share: related: clusters takes whole clusters, however many rows they hold")
+        return self
 
 
 class EvaluationSettings(Settings):

@@ -67,3 +67,24 @@ def test_the_page_holds_every_condition_and_a_curve(tmp_path: Path) -> None:
     assert "a &lt;task&gt;" in page and page.count("<svg") == 2
     assert all(o.condition.name in page for o in found())
     assert study_table(found()).row_count == 6
+
+
+def test_more_wordings_are_set_beside_one_of_the_same_rows() -> None:
+    several = outcomes(
+        [
+            (Condition("random, 50%, 1 wording", "random", 0.5, 10, 100, 1), {0: right(0.4, 1)}),
+            (Condition("k_center, 50%, 1 wording", "k_center", 0.5, 10, 100, 1), {0: right(0.4, 2)}),
+            (Condition("random, 50%, 9 wordings", "random", 0.5, 10, 100, 9), {0: right(0.4, 3)}),
+            (Condition("k_center, 50%, 9 wordings", "k_center", 0.5, 10, 100, 9), {0: right(0.7, 4)}),
+        ],
+        resamples=200,
+        seed=0,
+    )
+    one, many = several[1], several[3]
+    assert one.over_one is None and one.over_random is not None
+    assert many.over_one is not None and many.over_one.value == pytest.approx(many.score.value - one.score.value)
+    assert many.over_random is not None
+    assert many.over_random.value == pytest.approx(many.score.value - several[2].score.value)
+    said = study_sentences(several)
+    assert any(line.startswith("k_center, 50%, 9 wordings: +") and line.endswith("over one wording.") for line in said)
+    assert "More wordings were not shown to be better than one." in study_sentences(several[:3])

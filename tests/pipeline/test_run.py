@@ -460,5 +460,36 @@ def test_a_study_runs_its_cells_once_and_goes_on(
     more[1] = "0.2"
     assert run_cli(["study", str(task), "training.epochs=1", *more, "--share", "0.1"]) == 0
     assert {p: p.stat().st_mtime_ns for p in trained} == trained
+    assert run_cli(["study", str(task), *more, "--wordings", "1"]) == 2
+    assert "a pool's rows have their own instructions" in capsys.readouterr().err
     assert run_cli(["study", str(task), "--strategy", "best"]) == 2
     assert "'best' is not known" in capsys.readouterr().err
+
+
+def test_a_study_of_labelled_rows_says_how_many_do_and_in_how_many_wordings(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = make_task(tmp_path, tiny_model, "wordings: [Say which team, Team please.]\n")
+    more = ["--share", "0.5", "--seeds", "1", "--out", str(tmp_path / "out"), "training.epochs=1"]
+    assert run_cli(["study", str(task), *more]) == 2
+    assert "nothing to select from" in capsys.readouterr().err
+    rows = [{"input": f"line {i} is down", "output": ("delivery", "billing")[i % 2]} for i in range(12)]
+    tested = [json.loads(line) for line in (tmp_path / "test.jsonl").read_text().splitlines()]
+    (tmp_path / "train.jsonl").write_text("\n".join(json.dumps(row) for row in [*rows, *tested]))
+    more.append("train=train.jsonl")
+    assert run_cli(["study", str(task), *more, "--wordings", "4"]) == 2
+    assert "4 wordings, but the task has 3" in capsys.readouterr().err
+    assert run_cli(["study", str(task), *more, "--wordings", "3", "--wordings", "1"]) == 0
+    found = {o["condition"]["name"]: o for o in json.loads((tmp_path / "out" / "study.json").read_text())}
+    assert list(found) == [
+        "no tuning",
+        "random, 50%, 1 wording",
+        "random, 50%, 3 wordings",
+        "k_center, 50%, 1 wording",
+        "k_center, 50%, 3 wordings",
+    ]
+    assert {o["condition"]["rows"] for o in found.values()} == {0, 6}  # half of 12: no test row is among them
+    assert found["k_center, 50%, 3 wordings"]["over_one"] is not None
+    prompts = [json.loads(p.read_text())["prompt"] for p in (tmp_path / "out").glob("training-*/rendered.json")]
+    asked = ("Name the team.", "Say which team", "Team please.")
+    assert len(prompts) == 4 and all(any(wording in prompt for wording in asked) for prompt in prompts)

@@ -20,7 +20,7 @@ from metier.errors import MetierError, UserError
 from metier.prompts import PromptFormat
 from metier.records import Example
 from metier.selection import kcenter, pool
-from metier.selection.cluster import Clusters, cluster, region
+from metier.selection.cluster import Clusters, cluster, region_fallen_into, region_of_share
 from metier.selection.encode import StaticEncoder
 from metier.selection.encodings import encode_here, encode_with_ray, encoded, vectors_of
 from metier.selection.kcenter import Budget
@@ -60,7 +60,7 @@ def vectors(numbers: Sequence[int]) -> npt.NDArray[np.float32]:
 
 
 def material(folder: Path, rows: int, budget: Budget, seed: int = 0, **more: Any) -> Material:
-    made = pool_of([Example(f"row {i}", "x" * (i % 7 + 1)) for i in range(rows)], folder)
+    made = pool_of([Example(f"row {i}", "x" * (i % 7 + 1)) for i in range(rows)], folder, "")
     codes = kcenter.encode(vectors(range(rows)), largest=1.0)
     target = kcenter.encode(vectors([1, 5]), largest=1.0)
     clusters = cluster(codes, 4, 0)
@@ -71,7 +71,7 @@ def material(folder: Path, rows: int, budget: Budget, seed: int = 0, **more: Any
         "seed": seed,
         "make_codes": lambda: (codes, target),
         "make_clusters": lambda: clusters,
-        "make_region": lambda: region(clusters, vectors_of(target), None),
+        "make_region": lambda: region_fallen_into(clusters, vectors_of(target)),
         "open_engine": lambda: None,
         "gradients": lambda places: (vectors(places.tolist()), vectors([1])),
     }
@@ -120,7 +120,7 @@ def test_a_pool_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeyp
 
 def test_encoding_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("metier.selection.encodings.PIECE", 16)
-    made = pool_of([Example(f"row {i}", "x") for i in range(50)], tmp_path / "pool")
+    made = pool_of([Example(f"row {i}", "x") for i in range(50)], tmp_path / "pool", "")
     stopped, whole = Counting(stop_after=32), Counting()
     with pytest.raises(KeyboardInterrupt):
         encoded(made, encode_here(stopped), tmp_path / "codes")
@@ -135,7 +135,7 @@ def test_workers_encode_as_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     import ray
 
     monkeypatch.setattr("metier.selection.encodings.PIECE", 16)
-    made = pool_of([Example(f"row {i}", "x") for i in range(50)], tmp_path / "pool")
+    made = pool_of([Example(f"row {i}", "x") for i in range(50)], tmp_path / "pool", "")
     try:
         many = encoded(made, encode_with_ray(Counting, 2, None), tmp_path / "many")
     finally:
@@ -148,7 +148,7 @@ def test_a_vector_that_is_no_number_is_refused(tmp_path: Path) -> None:
         def encode(self, texts: Sequence[str], progress: Any = None) -> npt.NDArray[np.float32]:
             return np.full((len(texts), 8), np.nan, np.float32)
 
-    made = pool_of([Example("row 1", "x")], tmp_path / "pool")
+    made = pool_of([Example("row 1", "x")], tmp_path / "pool", "")
     with pytest.raises(UserError, match="not a number"):
         encoded(made, encode_here(Broken()), tmp_path / "codes")
 
@@ -156,17 +156,26 @@ def test_a_vector_that_is_no_number_is_refused(tmp_path: Path) -> None:
 def test_the_tasks_region_is_where_its_examples_fall_and_can_be_widened() -> None:
     codes = kcenter.encode(vectors(range(400)), largest=1.0)
     found = cluster(codes, 4, 0)
-    own = region(found, vectors([1, 5]), None)
+    own = region_fallen_into(found, vectors([1, 5]))
     assert set(own.rows.tolist()) == set(range(1, 400, 4)) and own.share == 0.25
-    assert region(found, vectors([1]), 0.5).share == 0.5
-    assert region(found, vectors([1]), 1.0).share == 1.0
+    assert region_of_share(found, vectors([1, 5]), 0.05).rows.tolist() == own.rows.tolist()  # whole clusters
+    assert region_of_share(found, vectors([1]), 0.5).share == 0.5
+    assert region_of_share(found, vectors([1]), 1.0).share == 1.0
+
+
+def test_what_texts_have_in_common_counts_more_than_their_topics() -> None:
+    task, *topics = np.eye(6, dtype=np.float32)
+    target = np.asarray([0.6 * task + 0.8 * topic for topic in topics], np.float32)
+    clusters = Clusters(np.asarray([*topics, 0.7 * task], np.float32), np.arange(6, dtype=np.int32))
+    assert 5 not in region_fallen_into(clusters, target).rows  # each falls to its own topic
+    assert region_of_share(clusters, target, 0.1).rows.tolist() == [5]
 
 
 def test_a_region_without_rows_takes_the_nearest_that_has_some() -> None:
     centres = np.asarray(MIDDLES, np.float32)
     empty = Clusters(centres, np.array([2, 2, 3], np.int32))
     target = np.asarray([MIDDLES[1] + 0.1 * MIDDLES[3]], np.float32)
-    assert region(empty, target, None).rows.tolist() == [2]
+    assert region_fallen_into(empty, target).rows.tolist() == [2]
 
 
 @pytest.mark.parametrize("library", ["sklearn", "faiss"])
@@ -207,7 +216,7 @@ def test_static_embeddings_are_looked_up_and_brought_to_length_one(tmp_path: Pat
     rows=st.integers(8, 120), share=st.floats(0.01, 1), seed=st.integers(0, 99), tokens=st.none() | st.integers(5, 90)
 )
 @pytest.mark.parametrize(
-    "strategy", ["k_center", "random", "stratified", "nearest", "facility_location", "length", "less"]
+    "strategy", ["k_center", "random", "stratified", "nearest", "nearest_mean", "facility_location", "length", "less"]
 )
 def test_every_strategy_keeps_its_budget_takes_no_row_twice_and_can_be_repeated(
     tmp_path_factory: pytest.TempPathFactory, strategy: Any, rows: int, share: float, seed: int, tokens: int | None
@@ -232,6 +241,8 @@ def test_what_each_strategy_takes(tmp_path: Path) -> None:
         int(alike[0].argmax()),
         int(np.argsort(-alike[1])[1 if alike[1].argmax() == alike[0].argmax() else 0]),
     ]
+    on_average = vectors_of(given.codes) @ vectors_of(given.target_codes).mean(axis=0)
+    assert sorted(on_average[taken["nearest_mean"]]) == pytest.approx(np.sort(on_average)[-20:], abs=1e-6)
     assert {i % 4 for name in ("k_center", "facility_location", "less") for i in taken[name]} == {1}
     assert set(Counter(i % 4 for i in taken["stratified"]).values()) == {5}
     assert {i % 7 for i in taken["length"]} == {6}
@@ -316,7 +327,7 @@ def test_gradients_tell_examples_apart(tmp_path: Path, tiny_model: Path) -> None
 
 
 def test_a_pool_is_named_by_what_it_says(tmp_path: Path) -> None:
-    one = pool_of([Example("a", "b")], tmp_path / "1")
-    other = pool_of([Example("a", "c")], tmp_path / "2")
+    one = pool_of([Example("a", "b")], tmp_path / "1", "")
+    other = pool_of([Example("a", "c")], tmp_path / "2", "")
     assert one.sha256 != other.sha256 and isinstance(one, Pool)
     assert storage.read_json(tmp_path / "1" / "pool.json")["rows"] == 1

@@ -88,6 +88,10 @@ def study(
     share: Annotated[list[float] | None, typer.Option("--share", help="A budget; once for each [0.005].")] = None,
     strategy: Annotated[list[str] | None, typer.Option("--strategy", help="Once for each [k_center].")] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds for every condition.")] = 3,
+    wordings: Annotated[
+        list[int] | None,
+        typer.Option("--wordings", min=1, help="Wordings of the instruction to ask labelled rows in; once for each."),
+    ] = None,
     of: Annotated[
         list[str] | None,
         typer.Option(
@@ -108,9 +112,10 @@ def study(
     html: Annotated[Path | None, typer.Option("--html", help="Write the study as a page too.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Compare ways of making a specialist: of selecting from a task's pool, or of training a scenario's model.
+    """Compare ways of making a specialist: of selecting from a task's rows, or of training a scenario's model.
 
-    For a task: strategies and budgets, with as many rows at random beside each. For a scenario: what --of names.
+    For a task: strategies and budgets over its pool, or over its labelled rows where it has none, with as many rows at
+    random beside each. For a scenario: what --of names.
     """
     scenario = scenario_of(task_file, overrides, seed, limit, False, launch)
     if scenario is not None:
@@ -134,7 +139,8 @@ def study(
     if any(not 0 < part <= 1 for part in share or ()):
         raise UserError("--share: it must be above 0 and at most 1", hint="0.005 is half a per cent")
     given = task_of(task_file, overrides, seed, limit, False, launch)
-    planned = StudyPlan(tuple(name for name in known if name in wanted), tuple(share or (0.005,)), seeds)
+    strategies = tuple(name for name in known if name in wanted)
+    planned = StudyPlan(strategies, tuple(share or (0.005,)), seeds, tuple(sorted(set(wordings or ()))))
     with run_folder(out or str(Path("runs") / f"{given.name}-study")) as folder:
         found = run_study(given, folder, planned, Reporter(quiet=quiet))
     console = Console()

@@ -30,6 +30,7 @@ class Condition:
         share: Of the pool; None for a control or the base model.
         rows: How many rows were trained on.
         tokens: What they come to.
+        wordings: In how many wordings of the instruction the rows were asked; None where that was not varied.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Condition:
     share: float | None = None
     rows: int = 0
     tokens: int = 0
+    wordings: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Outcome:
         score: Of all seeds together, with its interval.
         over_random: The gain over as many rows at random, where that was run.
         over_related: The gain over all rows that count as the task's, where that was run.
+        over_one: The gain over the same rows asked in one wording, where that was run.
     """
 
     condition: Condition
@@ -56,6 +59,7 @@ class Outcome:
     score: Interval
     over_random: Interval | None = None
     over_related: Interval | None = None
+    over_one: Interval | None = None
 
 
 def outcomes(scored: Sequence[tuple[Condition, Mapping[int, Scored]]], *, resamples: int, seed: int) -> list[Outcome]:
@@ -68,7 +72,7 @@ def outcomes(scored: Sequence[tuple[Condition, Mapping[int, Scored]]], *, resamp
     """
     draws = {condition.name: _draws(by_seed, resamples, seed) for condition, by_seed in scored}
     values = {condition.name: _together(by_seed) for condition, by_seed in scored}
-    names = {(c.strategy, c.share): c.name for c, _ in scored}
+    names = {(c.strategy, c.share, c.wordings): c.name for c, _ in scored}
     found = []
     for condition, by_seed in scored:
         name = condition.name
@@ -78,7 +82,9 @@ def outcomes(scored: Sequence[tuple[Condition, Mapping[int, Scored]]], *, resamp
                 return None
             return percentile_interval(values[name] - values[rival], draws[name] - draws[rival])
 
-        at_random = names.get(("random", condition.share)) if condition.share is not None else None
+        share, wordings = condition.share, condition.wordings
+        at_random = names.get(("random", share, wordings)) if share is not None else None
+        one = names.get((condition.strategy, share, 1)) if wordings is not None else None
         related = next((c.name for c, _ in scored if c.strategy == "related"), None) if condition.strategy else None
         found.append(
             Outcome(
@@ -87,6 +93,7 @@ def outcomes(scored: Sequence[tuple[Condition, Mapping[int, Scored]]], *, resamp
                 percentile_interval(values[name], draws[name]),
                 over(at_random),
                 over(related),
+                over(one),
             )
         )
     return found

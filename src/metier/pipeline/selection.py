@@ -24,7 +24,7 @@ from metier.records import Example
 from metier.remote import local
 from metier.runs import Stage
 from metier.selection import kcenter
-from metier.selection.cluster import Clusters, cluster, region
+from metier.selection.cluster import Clusters, Region, cluster, region_fallen_into, region_of_share
 from metier.selection.encode import Encoder, SentenceEncoder, StaticEncoder
 from metier.selection.encodings import encode_here, encode_with_ray, encoded, vectors_of
 from metier.selection.material import Material
@@ -32,6 +32,7 @@ from metier.selection.pool import Pool, open_pool, pool_of, state_of
 from metier.selection.select import Selected, budget_of, select
 from metier.task import SelectionSettings, Task
 
+_RELATED = 0.05  # share of a pool that counts as the task's, unless the task file says
 _WARM_UP_ROWS = 128  # random rows that the student is tuned on before gradients are taken
 
 
@@ -67,7 +68,7 @@ def choose(c: Context, pool: Pool) -> Stage:
     task, settings = c.task, c.task.selection
     strategy, seed, name = settings.strategy, task.seed, "selection"
     chosen_by = settings.model_dump(mode="json", exclude={"controls", "control_rows", "strategy", "inputs"})
-    texts = _target_texts(c, settings)
+    texts = _target_texts(c, pool)
     key = {"pool": pool.sha256, "selection": chosen_by, "strategy": strategy, "seed": seed, "target": texts}
     key |= {"model": c.files.digest, "style": task.prompt.style}
     stage = c.run.stage(name, key)
@@ -97,7 +98,7 @@ def choose_control(c: Context, pool: Pool, control: str, like: Stage) -> Stage:
     stage = c.run.stage(f"selection-{control}", key)
     if stage.done:
         return stage
-    material = gather(c, pool, settings, seed, _target_texts(c, settings))
+    material = gather(c, pool, settings, seed, _target_texts(c, pool))
     if control == "random":
         rows, tokens = like.outcome["rows"], like.outcome["tokens"] if settings.tokens else None
         everything = np.arange(pool.rows)
@@ -116,10 +117,9 @@ def choose_control(c: Context, pool: Pool, control: str, like: Stage) -> Stage:
 
 
 def chosen_pairs(stage: Stage) -> list[Example]:
-    """Return the rows that a selection stage chose, as what the model is tuned on: each is a whole prompt by itself."""
+    """Return the rows that a selection stage chose, each with the instruction it is asked with (empty: it has none)."""
     return [
-        Example(row["input"], row["output"], instruction=row.get("instruction"))
-        for row in stage.read_records("selected")
+        Example(row["input"], row["output"], instruction=row["instruction"]) for row in stage.read_records("selected")
     ]
 
 
@@ -129,11 +129,18 @@ def select_pairs(c: Context, pairs: Sequence[Example]) -> tuple[list[Example], S
     Raises:
         UserError: The budget is not given, or cannot be met.
     """
-    folder = _cache() / f"pairs-{storage.digest([[p.input, p.output] for p in pairs])[:20]}"
-    pool = pool_of(pairs, folder)
-    stage = choose(c, pool)
-    kept = {(row["input"], row["output"]) for row in stage.read_records("selected")}
+    own, pool = pool_of_pairs(c, pairs)
+    stage = choose(own, pool)
+    kept = {(row.input, row.output) for row in chosen_pairs(stage)}
     return [pair for pair in pairs if (pair.input, pair.output) in kept], stage
+
+
+def pool_of_pairs(c: Context, pairs: Sequence[Example]) -> tuple[Context, Pool]:
+    """Return pairs made for the task as a pool, and a context in which all of them count as the task's own."""
+    folder = _cache() / f"pairs-{storage.digest([[p.input, p.output] for p in pairs])[:20]}"
+    everything = c.task.selection.model_copy(update={"related": "share", "related_share": 1.0})
+    own = dataclasses.replace(c, task=c.task.model_copy(update={"selection": everything}))
+    return own, pool_of(pairs, folder, c.task.instruction)
 
 
 def gather(c: Context, pool: Pool, settings: SelectionSettings, seed: int, texts: Sequence[str]) -> Material:
@@ -164,14 +171,23 @@ def gather(c: Context, pool: Pool, settings: SelectionSettings, seed: int, texts
         made: Clusters = held["clusters"]
         return made
 
+    budget = budget_of(settings, pool.rows)
+
+    def own_part() -> Region:
+        target = vectors_of(codes()[1])
+        if settings.related == "clusters":
+            return region_fallen_into(clusters(), target)
+        share = settings.related_share or max(_RELATED, (budget.rows or 0) / pool.rows)
+        return region_of_share(clusters(), target, share)
+
     return Material(
         pool=pool,
         tokens=_tokens(c, pool, folder.parent),
-        budget=budget_of(settings, pool.rows),
+        budget=budget,
         seed=seed,
         make_codes=codes,
         make_clusters=clusters,
-        make_region=lambda: region(clusters(), vectors_of(codes()[1]), settings.related_share),
+        make_region=own_part,
         open_engine=lambda: (c.bench.base(), c.bench.prompts),
         gradients=partial(_gradients, c, pool, seed),
     )
@@ -180,7 +196,9 @@ def gather(c: Context, pool: Pool, settings: SelectionSettings, seed: int, texts
 def _write(stage: Stage, pool: Pool, chosen: Selected) -> None:
     storage.write_json(stage.path / "selection.json", chosen.to_dict())
     rows = pool.take(chosen.rows)
-    stage.write_records("selected", [{"input": r.input, "output": r.output, "instruction": ""} for r in rows])
+    stage.write_records(
+        "selected", [{"input": r.input, "output": r.output, "instruction": r.instruction} for r in rows]
+    )
     stage.finish(
         {
             "rows": len(chosen.rows),
@@ -193,10 +211,11 @@ def _write(stage: Stage, pool: Pool, chosen: Selected) -> None:
     )
 
 
-def _target_texts(c: Context, settings: SelectionSettings) -> list[str]:
-    """Return the texts that show where the task lies: its examples as they would be asked, and unlabelled inputs."""
-    more = read_inputs(settings.inputs) if settings.inputs else []
-    return [f"{c.task.instruction}\n\n{text}" for text in (*(e.input for e in c.task.examples), *more)]
+def _target_texts(c: Context, pool: Pool) -> list[str]:
+    """Return the texts that show where the task lies: its examples as the pool's rows are, and unlabelled inputs."""
+    more = read_inputs(c.task.selection.inputs) if c.task.selection.inputs else []
+    texts = [*(e.input for e in c.task.examples), *more]
+    return texts if pool.instruction else [f"{c.task.instruction}\n\n{text}" for text in texts]
 
 
 def open_encoder(task: Task, files: ModelFiles, name: str) -> Encoder:
@@ -243,18 +262,15 @@ def _gradients(
     def encode(pairs: Sequence[Example]) -> Any:
         return encode_examples(pairs, task.instruction, (), c.bench.prompts, tokenizer, task.training.max_length)[0]
 
-    def whole(places: Sequence[int]) -> list[Example]:
-        return [dataclasses.replace(e, instruction="") for e in pool.take(places)]
-
     warm = np.sort(np.random.default_rng(seed).choice(pool.rows, min(pool.rows, _WARM_UP_ROWS), replace=False))
     settings = task.training.model_copy(update={"method": "lora", "epochs": 1})
     with tempfile.TemporaryDirectory() as folder:
         tuned = tune(
-            c.files.path, encode(whole(warm.tolist())), (), settings, task.engine, folder=Path(folder), seed=seed
+            c.files.path, encode(pool.take(warm.tolist())), (), settings, task.engine, folder=Path(folder), seed=seed
         )
         take = partial(example_gradients, c.files.path, tuned.folder, engine=task.engine, seed=seed)
         with c.reporter.track("gradients", len(rows), "rows") as update:
-            found = take(encode(whole(rows.tolist())), progress=update)
+            found = take(encode(pool.take(rows.tolist())), progress=update)
         target = take(encode([Example(e.input, e.output) for e in task.examples]))
     return found, target
 

@@ -1,32 +1,34 @@
 """A study of selection on a task: strategies x budgets x seeds beside controls, in one folder that can be continued.
 
-Every cell is a selection, a tuning and the answers on the test rows; stages are shared with `metier run` and with each
-other, so that nothing is done twice.
+What is selected from is the task's pool or, where it has none, its labelled rows: then the study says how many labels
+are enough, and whether more wordings of the instruction help. Every cell is a selection, a tuning and the answers on
+the test rows; stages are shared with `metier run` and with each other, so that nothing is done twice.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from metier import storage
+from metier.data import ExampleFile
 from metier.errors import UserError
 from metier.evaluation import predict
 from metier.evaluation.compare import score_texts
 from metier.evaluation.scored import Scored
 from metier.evaluation.study import BASE, Condition, Outcome, outcomes
-from metier.models.locate import resolve_model
 from metier.pipeline import selection, stages
-from metier.pipeline.bench import Bench
-from metier.pipeline.context import Context, specialist_demonstrations, tuned_folder
+from metier.pipeline.context import Context, open_context, specialist_demonstrations, tuned_folder
 from metier.progress import Reporter
 from metier.records import Example
 from metier.runs import Stage, open_run
 from metier.selection.pool import Pool
 from metier.task import StrategyName, Task
-from metier.taskfile import read_test
+from metier.taskfile import read_test, read_train
+from metier.wordings import in_wordings
 
 _RESAMPLES = 2000
 
@@ -39,27 +41,35 @@ class StudyPlan:
         strategies: Ways to choose rows; ``random`` is run whether it is named or not.
         shares: Budgets, as shares of the pool.
         seeds: How many seeds each, from the task's on.
+        wordings: In how many wordings of the task's instruction its labelled rows are asked; each number is run. Empty:
+            in all that the task has.
     """
 
     strategies: tuple[StrategyName, ...]
     shares: tuple[float, ...]
     seeds: int
+    wordings: tuple[int, ...] = ()
 
 
 def run_study(task: Task, folder: Path, plan: StudyPlan, reporter: Reporter) -> list[Outcome]:
     """Run a study of a task on its own test file and return what every condition came to.
 
     Raises:
-        UserError: The task has no pool or no test file, or a budget cannot be met.
+        UserError: The task has no test file, or neither pool nor labelled rows; a budget cannot be met; there are not
+            so many wordings, or the pool's rows have their own.
     """
     test = read_test(task)
     if test is None:
         raise UserError("study: the task has no test file", hint="test: FILE")
     rows = list(test.examples)[: task.evaluation.limit]
+    labelled = None if task.pool else _labelled(task, test)
+    _check_wordings(task, plan)
     with open_run(folder) as run:
-        files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
-        c = Context(task, files, run, Bench(task, files, folder), reporter)
-        pool = selection.open_task_pool(c, [row.input for row in test.examples])
+        c = open_context(task, run, reporter)
+        if labelled is not None:
+            c, pool = selection.pool_of_pairs(c, labelled)
+        else:
+            pool = selection.open_task_pool(c, [row.input for row in test.examples])
         found = study_cells(c, pool, plan, lambda at, trained: _score(at, rows, _answers(at, trained, rows)))
         c.bench.close()
     return found
@@ -88,7 +98,7 @@ def study_cells(
         for again in contexts:
             again.reporter.say(f"{planned.name}, seed {again.task.seed}")
             chosen = _choose(again, pool, planned)
-            trained = stages.train(again, selection.chosen_pairs(chosen), chosen.outcome["digest"])
+            trained = _train(again, pool, chosen)
             by_seed[again.task.seed] = judge(again, trained)
             rows, tokens = int(chosen.outcome["rows"]), int(chosen.outcome["tokens"])
             condition = dataclasses.replace(planned, rows=rows, tokens=tokens)
@@ -103,11 +113,11 @@ def _cells(c: Context, plan: StudyPlan) -> list[tuple[Condition, list[Context]]]
     cells = []
     seeds = range(c.task.seed, c.task.seed + plan.seeds)
     strategies = list(dict.fromkeys(("random", *plan.strategies)))
-    for share in sorted(plan.shares):
-        for strategy in strategies:
-            update = {"strategy": strategy, "share": share, "rows": None, "tokens": None}
-            contexts = [_with(c, update, seed) for seed in seeds]
-            cells.append((Condition(f"{strategy}, {100 * share:g}%", strategy, share), contexts))
+    for share, strategy, wordings in itertools.product(sorted(plan.shares), strategies, plan.wordings or (None,)):
+        update = {"strategy": strategy, "share": share, "rows": None, "tokens": None}
+        contexts = [_with(c, update, seed, wordings) for seed in seeds]
+        told = "" if wordings is None else f", {wordings} wording{'s' if wordings > 1 else ''}"
+        cells.append((Condition(f"{strategy}, {100 * share:g}%{told}", strategy, share, wordings=wordings), contexts))
     for control in c.task.selection.controls:
         if control != "random":
             update = {"strategy": "random", "share": min(plan.shares), "rows": None, "tokens": None}
@@ -118,9 +128,37 @@ def _cells(c: Context, plan: StudyPlan) -> list[tuple[Condition, list[Context]]]
 _CONTROLS = {"related": "all that count as the task's", "pool": "the whole pool"}
 
 
-def _with(c: Context, update: Mapping[str, object], seed: int) -> Context:
-    chosen = c.task.selection.model_copy(update=update)
-    return dataclasses.replace(c, task=c.task.model_copy(update={"selection": chosen, "seed": seed}))
+def _with(c: Context, update: Mapping[str, object], seed: int, wordings: int | None = None) -> Context:
+    settings: dict[str, object] = {"selection": c.task.selection.model_copy(update=update), "seed": seed}
+    if wordings is not None:
+        settings["wordings"] = c.task.wordings[: wordings - 1]
+    return dataclasses.replace(c, task=c.task.model_copy(update=settings))
+
+
+def _labelled(task: Task, test: ExampleFile) -> list[Example]:
+    """Return a task's labelled rows, without those of the test."""
+    train = read_train(task)
+    if train is None:
+        raise UserError("study: the task has nothing to select from", hint="pool: FILE, or train: FILE (labelled rows)")
+    tested = {row.input for row in test.examples}
+    return [Example(row.input, row.output) for row in train.examples if row.input not in tested]
+
+
+def _check_wordings(task: Task, plan: StudyPlan) -> None:
+    if plan.wordings and task.pool:
+        raise UserError(
+            "study: a pool's rows have their own instructions", hint="leave --wordings out, or give train: in its place"
+        )
+    there = 1 + len(task.wordings)
+    if wrong := next((n for n in plan.wordings if n > there), None):
+        raise UserError(f"study: {wrong} wordings, but the task has {there}", hint="add to wordings: in the task file")
+
+
+def _train(c: Context, pool: Pool, chosen: Stage) -> Stage:
+    pairs = selection.chosen_pairs(chosen)
+    if pool.instruction:
+        pairs = in_wordings(c.task, [Example(p.input, p.output) for p in pairs], c.task.seed)
+    return stages.train(c, pairs, storage.digest([[p.input, p.output, p.instruction] for p in pairs]))
 
 
 def _choose(c: Context, pool: Pool, condition: Condition) -> Stage:

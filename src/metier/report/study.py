@@ -19,9 +19,10 @@ from metier.report.svg import Dot, Line, dots, lines
 def study_table(found: Sequence[Outcome]) -> Table:
     """Return the study as a table for the terminal."""
     table = Table(box=None, pad_edge=False)
-    for column in ("condition", "rows", "tokens", "score [95%]", "by seed", "over random", "over related"):
+    head, rows = _rows(found)
+    for column in head:
         table.add_column(column, justify="left" if column in ("condition", "by seed") else "right")
-    for row in _rows(found):
+    for row in rows:
         table.add_row(*row)
     return table
 
@@ -46,18 +47,23 @@ def study_sentences(found: Sequence[Outcome]) -> list[str]:
         said.append(f"{o.condition.name} is better than as many rows at random: {_signed(o.over_random)}.")
     if not better and any(o.over_random is not None for o in found):
         said.append("No strategy was shown to be better than as many rows at random.")
+    worded = [o for o in found if o.over_one is not None]
+    said += [f"{o.condition.name}: {_signed(o.over_one)} over one wording." for o in worded]
+    if worded and not any(o.over_one is not None and o.over_one.low > 0 for o in worded):
+        said.append("More wordings were not shown to be better than one.")
     return said
 
 
 def write_study(found: Sequence[Outcome], name: str, path: Path) -> None:
     """Write the study as one page that stands alone."""
+    head, rows = _rows(found)
     storage.write_text(
         path,
         page(
             "study.html.j2",
             name=name,
-            head=("condition", "rows", "tokens", "score [95%]", "by seed", "over random", "over related"),
-            rows=_rows(found),
+            head=head,
+            rows=rows,
             sentences=study_sentences(found),
             curves=_curves(found),
             scores=_scores(found),
@@ -65,19 +71,22 @@ def write_study(found: Sequence[Outcome], name: str, path: Path) -> None:
     )
 
 
-def _rows(found: Sequence[Outcome]) -> list[tuple[str, ...]]:
-    return [
-        (
-            o.condition.name,
-            f"{o.condition.rows:,}" if o.condition.rows else "",
-            f"{o.condition.tokens:,}" if o.condition.tokens else "",
-            f"{words.number(o.score.value)} [{words.number(o.score.low)}, {words.number(o.score.high)}]",
-            ", ".join(words.number(score) for score in o.by_seed.values()),
-            _signed(o.over_random),
-            _signed(o.over_related),
-        )
-        for o in found
-    ]
+def _rows(found: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:
+    """Return the columns' names and the rows; a column in which nothing stands is left out."""
+    columns = {
+        "condition": [o.condition.name for o in found],
+        "rows": [f"{o.condition.rows:,}" if o.condition.rows else "" for o in found],
+        "tokens": [f"{o.condition.tokens:,}" if o.condition.tokens else "" for o in found],
+        "score [95%]": [
+            f"{words.number(o.score.value)} [{words.number(o.score.low)}, {words.number(o.score.high)}]" for o in found
+        ],
+        "by seed": [", ".join(words.number(score) for score in o.by_seed.values()) for o in found],
+        "over random": [_signed(o.over_random) for o in found],
+        "over related": [_signed(o.over_related) for o in found],
+        "over one wording": [_signed(o.over_one) for o in found],
+    }
+    told = {name: column for name, column in columns.items() if any(column)}
+    return list(told), [list(row) for row in zip(*told.values(), strict=True)]
 
 
 def _signed(interval: Interval | None) -> str:
@@ -88,14 +97,16 @@ def _curves(found: Sequence[Outcome]) -> Markup:
     """Return score against budget (rows, on a scale of powers of ten), a line a strategy."""
     import math
 
+    planned = [o for o in found if o.condition.share is not None]
     series = []
-    for strategy in dict.fromkeys(o.condition.strategy for o in found if o.condition.share is not None):
+    for strategy, wordings in dict.fromkeys((o.condition.strategy, o.condition.wordings) for o in planned):
         own = sorted(
             (math.log10(o.condition.rows), o.score.value)
-            for o in found
-            if o.condition.strategy == strategy and o.condition.share is not None
+            for o in planned
+            if (o.condition.strategy, o.condition.wordings) == (strategy, wordings)
         )
-        series.append(Line(strategy, own, "plain" if strategy == "random" else "accent", dots=True))
+        name = strategy if wordings is None else f"{strategy}, {wordings} wordings"
+        series.append(Line(name, own, "plain" if strategy == "random" else "accent", dots=True))
     if not series or max(len(line.points) for line in series) < 2:
         return Markup("")
     return lines("Score against budget", series, x_label="rows, as a power of ten")

@@ -31,12 +31,14 @@ class Pool:
         rows: How many.
         dropped: Rows of the source that are not in it, by reason.
         sha256: Of what the rows say, in order.
+        instruction: What all rows are asked with; empty where each is a whole prompt by itself.
     """
 
     path: Path
     rows: int
     dropped: dict[str, int]
     sha256: str
+    instruction: str = ""
 
     def pieces(self) -> Iterator[list[Example]]:
         """Yield the rows in order, some thousands at a time."""
@@ -44,15 +46,17 @@ class Pool:
 
         with pyarrow.memory_map(str(self.path)) as source, pyarrow.ipc.open_file(source) as file:
             for number in range(file.num_record_batches):
-                yield [Example(r["input"], r["output"]) for r in file.get_batch(number).to_pylist()]
+                yield self._examples(file.get_batch(number))
 
     def take(self, places: Sequence[int]) -> list[Example]:
         """Return the rows at some places, in the order asked for."""
         import pyarrow
 
         with pyarrow.memory_map(str(self.path)) as source, pyarrow.ipc.open_file(source) as file:
-            table = file.read_all().take(pyarrow.array(list(places), pyarrow.int64()))
-            return [Example(r["input"], r["output"]) for r in table.to_pylist()]
+            return self._examples(file.read_all().take(pyarrow.array(list(places), pyarrow.int64())))
+
+    def _examples(self, rows: Any) -> list[Example]:
+        return [Example(r["input"], r["output"], instruction=self.instruction) for r in rows.to_pylist()]
 
 
 def open_pool(
@@ -75,9 +79,9 @@ def open_pool(
     return _write(_source_rows(source), folder, source, progress, unwanted)
 
 
-def pool_of(examples: Sequence[Example], folder: Path) -> Pool:
-    """Return examples that are in memory as a pool."""
-    return _write(iter(examples), folder, "the pairs", None, ())
+def pool_of(examples: Sequence[Example], folder: Path, instruction: str) -> Pool:
+    """Return examples that are in memory, all asked with one instruction, as a pool."""
+    return dataclasses.replace(_write(iter(examples), folder, "the pairs", None, ()), instruction=instruction)
 
 
 def _source_rows(source: str) -> Iterator[Example | None]:

@@ -31,6 +31,7 @@ STRATEGIES: dict[StrategyName, Callable[[Material], list[int]]] = {
     "random": random.choose,
     "stratified": stratified.choose,
     "nearest": nearest.choose,
+    "nearest_mean": nearest.choose_by_mean,
     "facility_location": facility_location.choose,
     "length": length.choose,
     "perplexity": likelihood.choose_perplexity,

@@ -45,7 +45,10 @@ def _losses(
     given, without = [], []
     for begin in range(0, len(rows), _PIECE):
         examples = material.pool.take(rows[begin : begin + _PIECE].tolist())
-        asked = [ScoringRequest(prompts.task("", (), e.input), (prompts.answer(e.output),)) for e in examples]
+        asked = [
+            ScoringRequest(prompts.task(e.instruction or "", (), e.input), (prompts.answer(e.output),))
+            for e in examples
+        ]
         given += [-s.logprobs[0] / s.tokens[0] for s in engine.score(asked)]
         if alone:
             bare = prompts.conversation((), "", "")

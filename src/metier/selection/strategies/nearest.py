@@ -1,7 +1,9 @@
-"""Nearest to the task: each of the task's texts in turn takes the row that is most like it and still free.
+"""Nearest to the task: to each of its texts in turn, or to all of them on average.
 
-Round-robin over the texts keeps one of them, with many rows about it, from taking the whole budget (as in retrieval for
-instruction data, Ivison et al. 2023, arXiv 2212.00196). Costs the encoding of the pool.
+``nearest``: each of the task's texts in turn takes the row that is most like it and still free. Round-robin over the
+texts keeps one of them, with many rows about it, from taking the whole budget (as in retrieval for instruction data,
+Ivison et al. 2023, arXiv 2212.00196). ``nearest_mean``: rows by their mean likeness to all texts, over which the texts'
+topics cancel out and what they have in common, the task, stays. Both cost the encoding of the pool.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from metier.selection.encodings import vectors_of
 from metier.selection.material import Material
@@ -21,13 +24,16 @@ def choose(material: Material) -> list[int]:
     return material.within_budget(_in_turn(material))
 
 
+def choose_by_mean(material: Material) -> list[int]:
+    """Return rows, those most like the task's texts on average first."""
+    middle = vectors_of(material.target_codes).mean(axis=0, keepdims=True)
+    return material.within_budget(np.argsort(-_alike(material, middle)[0], kind="stable").tolist())
+
+
 def _in_turn(material: Material) -> Iterator[int]:
     target = vectors_of(material.target_codes)
     rows = material.pool.rows
-    alike = np.empty((len(target), rows), np.float32)
-    for begin in range(0, rows, _PIECE):
-        alike[:, begin : begin + _PIECE] = target @ vectors_of(material.codes[begin : begin + _PIECE]).T
-    orders = np.argsort(-alike, axis=1, kind="stable")
+    orders = np.argsort(-_alike(material, target), axis=1, kind="stable")
     taken = np.zeros(rows, bool)
     at = [0] * len(target)
     for turn in range(rows):
@@ -37,3 +43,12 @@ def _in_turn(material: Material) -> Iterator[int]:
         place = int(orders[text, at[text]])
         taken[place] = True
         yield place
+
+
+def _alike(material: Material, target: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the likeness of each target to every row, ``[targets, rows]``."""
+    rows = material.pool.rows
+    alike = np.empty((len(target), rows), np.float32)
+    for begin in range(0, rows, _PIECE):
+        alike[:, begin : begin + _PIECE] = target @ vectors_of(material.codes[begin : begin + _PIECE]).T
+    return alike
