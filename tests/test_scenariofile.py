@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from metier.data import NoRows
 from metier.errors import UserError
-from metier.scenariofile import load_scenario, ready_scenarios, scenario_file
+from metier.scenariofile import load_scenario, read_labelled, ready_scenarios, scenario_file
+from metier.taskfile import read_test
 
 TASK = """\
 name: {name}
@@ -104,3 +106,17 @@ def test_the_ready_scenario_has_seven_tasks_each_in_many_wordings() -> None:
     for task in found.tasks.values():
         assert len(task.wordings) >= 8 and len(task.unseen_wordings) >= 2 and len(task.examples) >= 4
         assert json.loads(task.model_dump_json())["metric"] == task.main_metric
+
+
+def test_the_ready_scenario_brings_rows_to_test_on_and_needs_none_to_train_on() -> None:
+    found = load_scenario(ready_scenarios()["writing"])
+    for task in found.tasks.values():
+        test = read_test(task)
+        assert test is not None and len(test.examples) == 14
+        shown = {e.input for e in task.examples}
+        assert not shown & {row.input for row in test.examples}
+        assert any(row.input not in row.references for row in test.examples)
+        assert read_labelled(found, task) is None
+    unwritten = load_scenario(ready_scenarios()["writing"], ["synthetic=0"])
+    with pytest.raises(NoRows, match="no rows in it with task grammar, split train"):
+        read_labelled(unwritten, unwritten.tasks["grammar"])

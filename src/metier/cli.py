@@ -59,12 +59,13 @@ def init(name: Annotated[str, typer.Argument(help="The new task's name.")]) -> N
 @app.command()
 def validate(task_file: TaskFile, overrides: Overrides = None) -> None:
     """Check a task file, or a scenario with all of its tasks, and the data files named, and run nothing."""
+    from metier.scenariofile import read_labelled
     from metier.taskfile import read_test, read_train
 
     if scenario := scenario_of(task_file, overrides):
         print(f"{task_file}: fine ({len(scenario.tasks)} tasks, model {scenario.settings.model})")
         for name, task in scenario.tasks.items():
-            files = [read_train(task), read_test(task)]
+            files = [read_labelled(scenario, task), read_test(task)]
             rows = [str(len(file.examples)) if file else "no" for file in files]
             print(f"{name}: {rows[0]} rows to train on, {rows[1]} to test on, {1 + len(task.wordings)} wordings")
         return

@@ -63,7 +63,8 @@ def read_examples(
 
     Raises:
         UserError: The file is not there, is of no known format, has no columns that are known, or rows that are
-            wrong, told with their lines; or no row is as ``where`` says.
+            wrong, told with their lines.
+        NoRows: There are none, or none is as ``where`` says.
         MetierError: The hub does not give the data set.
     """
     path = local(name)
@@ -86,11 +87,15 @@ def read_examples(
         )
     if not pairs:
         asked = ", ".join(f"{column} {' or '.join(values)}" for column, values in (where or {}).items())
-        raise UserError(f"{path}: there are no rows in it" + (f" with {asked}" if asked else ""))
+        raise NoRows(f"{path}: there are no rows in it" + (f" with {asked}" if asked else ""))
     unique = tuple(dict.fromkeys(pairs))
     outputs = collections.Counter(pair.input for pair in unique)
     digest = hashlib.sha256(json.dumps([[p.input, *p.references] for p in pairs]).encode()).hexdigest()
     return ExampleFile(unique, len(pairs) - len(unique), sum(n > 1 for n in outputs.values()), digest)
+
+
+class NoRows(UserError):
+    """A file has no rows, or none of those asked for."""
 
 
 class EmptyText(ValueError):

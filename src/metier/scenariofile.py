@@ -13,12 +13,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from metier.data import ExampleFile, NoRows
 from metier.errors import UserError
 from metier.remote import is_url
 from metier.scenario import Scenario, WholeScenario
 from metier.schemafile import explain, override
 from metier.task import Task
-from metier.taskfile import load_task, resolve_path
+from metier.taskfile import load_task, read_train, resolve_path
 from metier.yamltext import parse, read_text
 
 MIXTURE = "mixture.yaml"
@@ -69,6 +70,24 @@ def load_scenario(path: Path, overrides: Sequence[str] = ()) -> WholeScenario:
     given = {setting.partition("=")[0].strip() for setting in overrides}
     scenario = _with_paths(scenario, path, from_here={"data", "generic.data", "model"} & given)
     return WholeScenario(scenario, {name: _task(scenario, path, name) for name in scenario.tasks})
+
+
+def read_labelled(scenario: WholeScenario, task: Task) -> ExampleFile | None:
+    """Return the rows to train one of a scenario's tasks on; None where it names no file.
+
+    Also None where the file of all tasks has no such rows and the model is to write them.
+
+    Raises:
+        UserError: The file cannot be read, or has no rows for the task.
+    """
+    settings = scenario.settings
+    own = settings.tasks[task.name].synthetic
+    try:
+        return read_train(task)
+    except NoRows:
+        if task.train == settings.data and (settings.synthetic if own is None else own):
+            return None
+        raise
 
 
 def scenario_json_schema() -> dict[str, Any]:

@@ -15,10 +15,9 @@ from metier.pipeline.context import Context
 from metier.records import Example
 from metier.runs import Run, Stage
 from metier.scenario import Scenario, WholeScenario
+from metier.scenariofile import read_labelled
 from metier.task import Task
-from metier.taskfile import read_test, read_train
-
-_LEAST_WRITTEN = 24  # pairs: what a task's own setting asks for by default, less where little is asked for
+from metier.taskfile import read_test
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ def read_task_data(scenario: WholeScenario) -> dict[str, TaskData]:
     found = {}
     for name, task in scenario.tasks.items():
         try:
-            train, test = read_train(task), read_test(task)
+            train, test = read_labelled(scenario, task), read_test(task)
         except UserError as error:
             raise UserError(f"task {name}: {error.message}", hint=error.hint) from error
         pairs = train.examples if train else ()
@@ -152,7 +151,8 @@ def _synthetic(c: Context, scenario: WholeScenario, name: str, several: int) -> 
     written = task.synthesis.model_copy(
         update={
             "inputs": several,
-            "min_pairs": min(task.synthesis.min_pairs, _LEAST_WRITTEN, max(1, several // 8)),
+            # What a task asks for by itself is too much where the mixture asks for little.
+            "min_pairs": min(task.synthesis.min_pairs, max(1, several // 8)),
         }
     )
     stage = stages.synthesize(at_task(c, task.model_copy(update={"synthesis": written})))
