@@ -80,19 +80,9 @@ class Decoder:
         queue = collections.deque(range(len(waiting)))
         state: _State | None = None
         while queue or state is not None:
-            begun = _next_to_begin(queue, waiting, state, len(prefix), most_rows, most_tokens)
-            if begun:
-                read = forward.prefill(prefix, [waiting[w].rest for w in begun])
+            if begun := _next_to_begin(queue, waiting, state, len(prefix), most_rows, most_tokens):
                 new = torch.tensor([r for w in begun for r in range(first[w], first[w + 1])], device=forward.device)
-                spread = torch.tensor(
-                    [i for i, w in enumerate(begun) for _ in range(samples[w])], device=forward.device
-                )
-                if max(samples[w] for w in begun) > 1:
-                    set_rows(read.cache, spread)
-                    read.mask, read.positions, read.logits = (
-                        t[spread] for t in (read.mask, read.positions, read.logits)
-                    )
-                fresh = _State(read.cache, read.mask, read.positions, read.logits, new)
+                fresh = self._begun(prefix, [waiting[w] for w in begun], new)
                 state = fresh if state is None else _join(state, fresh)
             assert state is not None
             live = state.live
@@ -115,16 +105,30 @@ class Decoder:
                 gone = set(ended)
                 keep = torch.tensor([i for i in range(len(live)) if i not in gone], device=forward.device)
                 state, tokens = state.kept(keep), tokens[keep]
-            state.mask = torch.cat([state.mask, state.mask.new_ones(len(state.live), 1)], dim=1)
-            state.positions = state.positions + 1
-            state.logits = forward.model(
-                input_ids=tokens.unsqueeze(1),
-                attention_mask=state.mask,
-                position_ids=state.positions.unsqueeze(1),
-                past_key_values=state.cache,
-                use_cache=True,
-                logits_to_keep=forward.last,
-            ).logits[:, -1]
+            self._advance(state, tokens)
+
+    def _begun(self, prefix: tuple[int, ...], requests: Sequence[Waiting], live: torch.Tensor) -> _State:
+        """Read the prompts of some requests; each has as many of the rows ``live`` as it wants samples."""
+        read = self._forward.prefill(prefix, [w.rest for w in requests])
+        if len(live) > len(requests):
+            spread = [i for i, w in enumerate(requests) for _ in range(w.request.samples)]
+            places = torch.tensor(spread, device=self._forward.device)
+            set_rows(read.cache, places)
+            read.mask, read.positions, read.logits = (t[places] for t in (read.mask, read.positions, read.logits))
+        return _State(read.cache, read.mask, read.positions, read.logits, live)
+
+    def _advance(self, state: _State, tokens: torch.Tensor) -> None:
+        """Read one more token of every row."""
+        state.mask = torch.cat([state.mask, state.mask.new_ones(len(state.live), 1)], dim=1)
+        state.positions = state.positions + 1
+        state.logits = self._forward.model(
+            input_ids=tokens.unsqueeze(1),
+            attention_mask=state.mask,
+            position_ids=state.positions.unsqueeze(1),
+            past_key_values=state.cache,
+            use_cache=True,
+            logits_to_keep=self._forward.last,
+        ).logits[:, -1]
 
 
 @dataclasses.dataclass(slots=True)
