@@ -77,7 +77,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     task = _task(arguments, _write_pool(arguments, targets))
     plan = StudyPlan(tuple(arguments.strategies), tuple(arguments.shares), arguments.seeds)
-    by_set: dict[str, dict[str, float]] = {}
+    by_set: list[dict[str, Any]] = []
     with open_run(out) as run:
         c = open_context(task, run, Reporter(quiet=False))
         pool = selection.open_task_pool(c, [text for t in targets for text in t.inputs])
@@ -93,7 +93,7 @@ def main() -> None:
     print(json.dumps({**about, "conditions": [dataclasses.asdict(o) for o in found]}))
 
 
-def _judge(c: Context, trained: Stage | None, targets: Sequence[Target], by_set: dict[str, dict[str, float]]) -> Scored:
+def _judge(c: Context, trained: Stage | None, targets: Sequence[Target], by_set: list[dict[str, Any]]) -> Scored:
     """Score a model by the likeliest answer on every target; the score is the mean over the targets."""
     key = {"model": c.files.digest, "tuned": trained.key if trained else ""}
     stage = c.run.stage("nli", {**key, "rows": [[t.name, t.inputs] for t in targets]})
@@ -118,10 +118,15 @@ def _judge(c: Context, trained: Stage | None, targets: Sequence[Target], by_set:
     answers = [storage.read_json(stage.path / f"{t.name}.json") for t in targets]
     right = [np.array(a["likeliest"]) == np.array(t.answers) for a, t in zip(answers, targets, strict=True)]
     corrected = [np.array(a["calibrated"]) == np.array(t.answers) for a, t in zip(answers, targets, strict=True)]
-    by_set[stage.key] = {
-        **{t.name: round(100 * float(r.mean()), 2) for t, r in zip(targets, right, strict=True)},
-        "calibrated mean": round(100 * float(np.mean([r.mean() for r in corrected])), 2),
-    }
+    by_set.append(
+        {
+            "rows": trained.outcome["pairs"] if trained else 0,
+            "chosen by": c.task.selection.strategy if trained else "",
+            "seed": c.task.seed,
+            **{t.name: round(100 * float(r.mean()), 2) for t, r in zip(targets, right, strict=True)},
+            "calibrated mean": round(100 * float(np.mean([r.mean() for r in corrected])), 2),
+        }
+    )
     return scored_over_sets(right)
 
 
