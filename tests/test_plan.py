@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from metier.errors import UserError
 from metier.pipeline.calibrate import UnitCosts
-from metier.plan import estimate, fit_to_budget, parse_time
+from metier.plan import estimate, estimate_scenario, fit_to_budget, parse_time
+from metier.scenariofile import load_scenario, ready_scenarios
 from metier.taskfile import load_task
 from tests.pipeline.test_run import LOW_DATA, make_pool, make_task
 
@@ -50,6 +52,28 @@ def test_the_real_measurement_runs(tiny_model: Path, tmp_path: Path) -> None:
     assert set(plan.costs.answer) >= {"few_shot", "bare", "label_scoring", "bare_scoring"}
     assert all(seconds > 0 for name, seconds in plan.stages.items() if name != "selection")
     assert plan.to_dict()["seconds"] == plan.seconds
+
+
+def test_a_scenario_is_the_sum_of_its_tasks() -> None:
+    writing = load_scenario(ready_scenarios()["writing"])
+    plan = estimate_scenario(writing, COSTS)
+    assert plan.counts == {"inputs": 7 * 200, "pairs": 7 * 100, "test_rows": 7 * 14}
+    assert plan.stages["synthesis"] == pytest.approx(COSTS.load + 1400 * COSTS.raw_input)
+    assert plan.stages["training"] == pytest.approx(2 * 700 * COSTS.example + COSTS.tuning)
+    few = estimate_scenario(load_scenario(ready_scenarios()["writing"], ["rows=70", "adapters=one_then_each"]), COSTS)
+    assert few.counts["pairs"] == 70
+    assert few.stages["training"] == pytest.approx(2 * 2 * 70 * COSTS.example + 8 * COSTS.tuning)
+
+
+def test_a_scenarios_plan_counts_labelled_rows_and_those_held_out(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "mend.yaml").write_text(
+        "name: mend\ninstruction: Mend it.\nexamples: [{input: a b, output: a c}]\ntrain: mend.jsonl\n"
+    )
+    rows = [json.dumps({"input": f"row {i} is", "output": f"row {i} was"}) for i in range(50)]
+    (tmp_path / "mend.jsonl").write_text("\n".join(rows))
+    (tmp_path / "mixture.yaml").write_text(f"name: mine\nmodel: {tiny_model}\ntasks: {{mend: }}\n")
+    plan = estimate_scenario(load_scenario(tmp_path / "mixture.yaml"), COSTS)
+    assert plan.counts == {"inputs": 0, "pairs": 40, "test_rows": 10} and plan.stages["synthesis"] == 0
 
 
 def test_a_budget_is_kept_for_the_next_time(tiny_model: Path, tmp_path: Path) -> None:

@@ -87,14 +87,17 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say what would run, how long it would take here, and how much memory; a few seconds are measured for it."""
-    from metier.plan import estimate, print_plan
+    from metier.plan import estimate, estimate_scenario, print_plan
 
-    task = task_of(task_file, overrides, seed, limit, smoke)
-    made = estimate(task)
+    if scenario := scenario_of(task_file, overrides, seed, limit, smoke):
+        model, made = scenario.settings.model, estimate_scenario(scenario)
+    else:
+        task = task_of(task_file, overrides, seed, limit, smoke)
+        model, made = task.model, estimate(task)
     if as_json:
         print(json.dumps(made.to_dict()))
     else:
-        print_plan(task, made)
+        print_plan(model, made)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from metier.task import Task
 
 if TYPE_CHECKING:
     from metier.pipeline.calibrate import UnitCosts
+    from metier.scenario import WholeScenario
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _CLASSIC = 4.0  # seconds: loading the sentence encoder, and learning and answering with it and with TF-IDF
@@ -95,6 +96,72 @@ def estimate(task: Task, costs: UnitCosts | None = None) -> Plan:
         costs=costs,
         memory_bytes=costs.memory_bytes,
     )
+
+
+def estimate_scenario(scenario: WholeScenario, costs: UnitCosts | None = None) -> Plan:
+    """Estimate a run of a scenario on this machine, in one process.
+
+    Args:
+        scenario: What would run.
+        costs: What was measured before, with any of its tasks; None: measure now, with the task of middling length.
+    """
+    from metier.models.locate import resolve_model
+    from metier.pipeline.calibrate import measure
+    from metier.taskfile import read_test
+
+    settings = scenario.settings
+    tests = {name: file.examples if (file := read_test(task)) else () for name, task in scenario.tasks.items()}
+    if costs is None:
+        by_length = sorted(scenario.tasks.values(), key=lambda task: sum(len(e.input) for e in task.examples))
+        middle = by_length[len(by_length) // 2]
+        files = resolve_model(settings.model, trust_remote_code=settings.engine.trust_remote_code)
+        costs = measure(middle, files, [row.input for row in tests[middle.name]])
+    parts = {name: _part(scenario, name, len(tests[name]), costs) for name in scenario.tasks}
+    inputs, pairs = sum(p.inputs for p in parts.values()), sum(p.pairs for p in parts.values())
+    pairs /= 1 - (settings.generic.share if settings.generic else 0.0)
+    pairs = min(pairs, settings.rows or pairs, settings.tokens / costs.tokens["example"] if settings.tokens else pairs)
+    times, models = {"one": (1, 1), "each": (1, len(parts)), "one_then_each": (2, 1 + len(parts))}[settings.adapters]
+    rows = sum(p.rows for p in parts.values())
+    asked_again = {name: p.rows * (1 + bool(scenario.tasks[name].unseen_wordings)) for name, p in parts.items()}
+    return Plan(
+        stages={
+            "synthesis": costs.load + inputs * costs.raw_input if inputs else 0.0,
+            "training": times * settings.training.epochs * pairs * costs.example + models * costs.tuning,
+            "baselines": sum(_baselines(scenario.tasks[name], costs, p.rows) for name, p in parts.items()),
+            "evaluation": sum(_evaluation(scenario.tasks[name], costs, n) for name, n in asked_again.items()),
+        },
+        counts={"inputs": inputs, "pairs": round(pairs), "test_rows": rows},
+        tokens={
+            "written": round(inputs * costs.tokens["input"] + rows * costs.tokens["answer"]),
+            "trained": round(times * settings.training.epochs * pairs * costs.tokens["example"]),
+        },
+        costs=costs,
+        memory_bytes=costs.memory_bytes,
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Part:
+    """One task's part in a scenario: inputs to write, pairs to train on, rows to test on."""
+
+    inputs: int
+    pairs: float
+    rows: int
+
+
+def _part(scenario: WholeScenario, name: str, tested: int, costs: UnitCosts) -> _Part:
+    from metier.scenariofile import read_labelled
+
+    settings, entry = scenario.settings, scenario.settings.tasks[name]
+    train = read_labelled(scenario, scenario.tasks[name])
+    labelled = len(train.examples) if train else 0
+    if not tested:
+        tested = round(labelled * settings.test_share)
+        labelled -= tested
+    inputs = settings.to_write(name, labelled=labelled > 0)
+    pairs = min(labelled * (entry.select or 1.0), entry.rows or labelled)
+    pairs += inputs * costs.survive * (entry.select_synthetic or 1.0)
+    return _Part(inputs, pairs, min(tested, settings.evaluation.limit or tested))
 
 
 def _pool_rows(task: Task) -> int:
@@ -201,8 +268,8 @@ def parse_time(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def print_plan(task: Task, plan: Plan) -> None:
-    """Print a plan for people."""
+def print_plan(model: str, plan: Plan) -> None:
+    """Print a plan for people; ``model`` is what it was measured with."""
     from rich.console import Console
     from rich.table import Table
 
@@ -221,7 +288,7 @@ def print_plan(task: Task, plan: Plan) -> None:
         highlight=False,
     )
     console.print(
-        f"measured with {task.model}: an input {u.raw_input:.2f} s, an answer {u.answer['bare']:.3f} s, "
+        f"measured with {model}: an input {u.raw_input:.2f} s, an answer {u.answer['bare']:.3f} s, "
         f"a training example {u.example:.3f} s; {plan.tokens['written']} tokens to write, "
         f"{plan.tokens['trained']} to train on",
         highlight=False,

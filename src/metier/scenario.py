@@ -105,6 +105,13 @@ class Scenario(Settings):
                 raise ValueError(f"tasks.{name}.select_synthetic: there are no such pairs, as synthetic is 0")
         return self
 
+    def to_write(self, task: str, *, labelled: bool) -> int:
+        """Return how many inputs the model is to write for a task that has labelled rows, or has none."""
+        own = self.tasks[task].synthetic
+        if own is not None:
+            return own
+        return 0 if labelled else self.synthetic
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WholeScenario:

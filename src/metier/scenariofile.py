@@ -81,11 +81,10 @@ def read_labelled(scenario: WholeScenario, task: Task) -> ExampleFile | None:
         UserError: The file cannot be read, or has no rows for the task.
     """
     settings = scenario.settings
-    own = settings.tasks[task.name].synthetic
     try:
         return read_train(task)
     except NoRows:
-        if task.train == settings.data and (settings.synthetic if own is None else own):
+        if task.train == settings.data and settings.to_write(task.name, labelled=False):
             return None
         raise
 

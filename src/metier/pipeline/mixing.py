@@ -14,7 +14,7 @@ from metier.pipeline import selection, stages
 from metier.pipeline.context import Context
 from metier.records import Example
 from metier.runs import Run, Stage
-from metier.scenario import Scenario, WholeScenario
+from metier.scenario import WholeScenario
 from metier.scenariofile import read_labelled
 from metier.task import Task
 from metier.taskfile import read_test
@@ -65,7 +65,8 @@ def write_mixture(c: Context, scenario: WholeScenario, data: Mapping[str, TaskDa
         NotEnoughData: A task's synthesis left too few pairs.
     """
     settings = scenario.settings
-    written = {name: _synthetic(c, scenario, name, n) for name, d in data.items() if (n := _asked(settings, d))}
+    asked = {name: settings.to_write(name, labelled=bool(d.train)) for name, d in data.items()}
+    written = {name: _synthetic(c, scenario, name, several) for name, several in asked.items() if several}
     key: dict[str, Any] = {
         "settings": settings.model_dump(
             mode="json", include={"tasks", "synthetic", "rows", "tokens", "temperature", "generic"}
@@ -135,14 +136,6 @@ def mixture_pairs(stage: Stage, task: str | None = None) -> list[Example]:
         for row in stage.read_records("mixture")
         if task is None or row["task"] == task
     ]
-
-
-def _asked(settings: Scenario, data: TaskData) -> int:
-    """Return how many inputs the model is to write for a task."""
-    own = settings.tasks[data.task.name].synthetic
-    if own is not None:
-        return own
-    return 0 if data.train else settings.synthetic
 
 
 def _synthetic(c: Context, scenario: WholeScenario, name: str, several: int) -> list[Example]:
