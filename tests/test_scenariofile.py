@@ -7,7 +7,7 @@ import pytest
 
 from metier.data import NoRows
 from metier.errors import UserError
-from metier.scenariofile import load_scenario, read_labelled, ready_scenarios, scenario_file
+from metier.scenariofile import copy_scenario, load_scenario, read_labelled, ready_scenarios, scenario_file
 from metier.taskfile import read_test
 
 TASK = """\
@@ -120,3 +120,18 @@ def test_the_ready_scenario_brings_rows_to_test_on_and_needs_none_to_train_on() 
     unwritten = load_scenario(ready_scenarios()["writing"], ["synthetic=0"])
     with pytest.raises(NoRows, match="no rows in it with task grammar, split train"):
         read_labelled(unwritten, unwritten.tasks["grammar"])
+
+
+def test_a_ready_scenario_can_be_copied_and_changed(tmp_path: Path) -> None:
+    copied = load_scenario(copy_scenario("writing", tmp_path, "mine"))
+    ready = load_scenario(ready_scenarios()["writing"])
+    assert copied.settings.name == "mine" and copied.settings.data == str(tmp_path / "mine" / "rows.jsonl")
+    assert list(copied.tasks) == list(ready.tasks)
+    assert "metier run mine " in (tmp_path / "mine" / "mixture.yaml").read_text()
+    for ready_name, name, told in [
+        ("writing", "mine", "there already"),
+        ("writing", "a/b", "cannot be"),
+        ("x", "y", "no"),
+    ]:
+        with pytest.raises(UserError, match=told):
+            copy_scenario(ready_name, tmp_path, name)

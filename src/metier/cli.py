@@ -48,10 +48,20 @@ app.command("rewrite")(rewrite.rewrite)
 
 
 @app.command()
-def init(name: Annotated[str, typer.Argument(help="The new task's name.")]) -> None:
-    """Write a commented task file to start from."""
+def init(
+    name: Annotated[str, typer.Argument(help="The new task's or scenario's name.")],
+    scenario: Annotated[
+        str | None, typer.Option("--scenario", help="Copy a ready scenario to start from instead: writing.")
+    ] = None,
+) -> None:
+    """Write a commented task file to start from, or the files of a scenario."""
+    from metier.scenariofile import copy_scenario
     from metier.taskfile import write_template
 
+    if scenario is not None:
+        path = copy_scenario(scenario, Path.cwd(), name)
+        print(f"wrote {path} and its task files\nnext: edit them, then  metier run {path.parent.name}")
+        return
     path = write_template(Path.cwd(), name)
     print(f"wrote {path}\nnext: edit it, then  metier run {path}")
 

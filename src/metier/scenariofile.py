@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import difflib
 import importlib.resources
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from metier import storage
 from metier.data import ExampleFile, NoRows
 from metier.errors import UserError
 from metier.remote import is_url
 from metier.scenario import Scenario, WholeScenario
 from metier.schemafile import explain, override
 from metier.task import Task
-from metier.taskfile import load_task, read_train, resolve_path
+from metier.taskfile import load_task, new_folder, read_train, resolve_path
 from metier.yamltext import parse, read_text
 
 MIXTURE = "mixture.yaml"
@@ -44,6 +46,26 @@ def ready_scenarios() -> dict[str, Path]:
     """Return the mixture files of the scenarios that come with Metier, by name."""
     folder = Path(str(importlib.resources.files("metier.scenarios")))
     return {path.parent.name: path for path in sorted(folder.glob(f"*/{MIXTURE}"))}
+
+
+def copy_scenario(ready: str, folder: Path, name: str) -> Path:
+    """Copy a ready scenario's files into ``NAME/`` to start from, and return the mixture file's path.
+
+    Raises:
+        UserError: There is no such scenario, the name cannot be one, or the folder is there already.
+    """
+    known = ready_scenarios()
+    if ready not in known:
+        raise UserError(f"there is no ready scenario {ready!r}", hint=f"one of {', '.join(known)}")
+    target = new_folder(folder, name)
+    for path in sorted(known[ready].parent.iterdir()):
+        if path.suffix in (".yaml", ".jsonl"):
+            text = read_text(path)
+            if path.name == MIXTURE:
+                text = re.sub(rf"^name: {re.escape(ready)}$", f"name: {name}", text, flags=re.MULTILINE)
+                text = text.replace(f"metier run {ready}", f"metier run {name}")
+            storage.write_text(target / path.name, text)
+    return target / MIXTURE
 
 
 def load_scenario(path: Path, overrides: Sequence[str] = ()) -> WholeScenario:

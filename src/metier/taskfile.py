@@ -92,14 +92,24 @@ def write_template(folder: Path, name: str) -> Path:
     Raises:
         UserError: The name cannot be one, or the folder is there already.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-        raise UserError(f"{name!r} cannot be a task's name", hint="use letters, digits, '.', '_' and '-'")
-    target = folder / name
-    if target.exists():
-        raise UserError(f"{target} is there already", hint="choose another name, or remove it first")
+    target = new_folder(folder, name)
     storage.write_text(target / "task.yaml", template(name))
     storage.write_lines(target / "test.jsonl", [dict(zip(("input", "output"), row, strict=True)) for row in _TEST_ROWS])
     return target / "task.yaml"
+
+
+def new_folder(folder: Path, name: str) -> Path:
+    """Return where the files of a new task or scenario go.
+
+    Raises:
+        UserError: The name cannot be one, or the folder is there already.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise UserError(f"{name!r} cannot be a name", hint="use letters, digits, '.', '_' and '-'")
+    target = folder / name
+    if target.exists():
+        raise UserError(f"{target} is there already", hint="choose another name, or remove it first")
+    return target
 
 
 def _null_is_text(key: Key) -> bool:

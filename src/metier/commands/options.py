@@ -83,7 +83,8 @@ def task_of(
 
     if scenario_file(file) is not None:
         raise UserError(
-            f"{file} is a scenario, and this command is for one task", hint="metier run, plan, study and validate take both"
+            f"{file} is a scenario, and this command is for one task",
+            hint="metier run, plan, study and validate take both",
         )
     return load_task(file, _settings(_SMOKE if smoke else (), overrides, seed, limit, launch))
 
