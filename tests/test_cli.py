@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from metier.cli import run_cli
+from metier.commands.options import scenario_of
 
 
 def test_help_is_quick_and_brings_no_torch() -> None:
@@ -79,3 +80,11 @@ def test_ctrl_c_is_a_clean_stop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr("metier.taskfile.task_json_schema", stop)
     assert run_cli(["schema"]) == 130
     assert "the same command continues" in capsys.readouterr().err
+
+
+def test_a_smoke_run_of_a_scenario_lets_the_model_write_little_and_nothing_where_it_writes_nothing() -> None:
+    small = scenario_of(Path("writing"), ["tasks.clarity.synthetic=300"], smoke=True)
+    assert small is not None and small.settings.synthetic == 16
+    assert small.settings.tasks["clarity"].synthetic == 16 and small.settings.tasks["grammar"].synthetic is None
+    none = scenario_of(Path("writing"), ["synthetic=0"], smoke=True)
+    assert none is not None and none.settings.synthetic == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,6 +64,7 @@ _SMOKE_SCENARIO = (
     "evaluation.max_tokens=24",
     "evaluation.timed_rows=2",
 )
+_SMOKE_WRITTEN = 16  # inputs a task, where the model writes any
 
 
 def task_of(
@@ -103,7 +105,8 @@ def scenario_of(
     mixture = scenario_file(file)
     if mixture is None:
         return None
-    return load_scenario(mixture, _settings(_SMOKE_SCENARIO if smoke else (), overrides, seed, limit, launch))
+    scenario = load_scenario(mixture, _settings(_SMOKE_SCENARIO if smoke else (), overrides, seed, limit, launch))
+    return _with_little_written(scenario) if smoke else scenario
 
 
 def quieten_libraries() -> None:
@@ -111,6 +114,17 @@ def quieten_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _with_little_written(scenario: WholeScenario) -> WholeScenario:
+    """Return the scenario with a handful of inputs for the model to write, wherever it writes any."""
+    settings = scenario.settings
+    tasks = {
+        name: entry.model_copy(update={"synthetic": min(entry.synthetic, _SMOKE_WRITTEN)}) if entry.synthetic else entry
+        for name, entry in settings.tasks.items()
+    }
+    update = {"synthetic": min(settings.synthetic, _SMOKE_WRITTEN), "tasks": tasks}
+    return dataclasses.replace(scenario, settings=settings.model_copy(update=update))
 
 
 def _settings(
