@@ -70,7 +70,7 @@ def choose(c: Context, pool: Pool) -> Stage:
     chosen_by = settings.model_dump(mode="json", exclude={"controls", "control_rows", "strategy", "inputs"})
     texts = _target_texts(c, pool)
     key = {"pool": pool.sha256, "selection": chosen_by, "strategy": strategy, "seed": seed, "target": texts}
-    key |= {"model": c.files.digest, "style": task.prompt.style}
+    key |= {"model": c.files.digest, "style": task.prompt.style, "instruction": pool.instruction}
     stage = c.run.stage(name, key)
     if stage.done:
         c.reporter.say(f"{name}: done before ({stage.outcome['rows']} rows)")
