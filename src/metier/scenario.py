@@ -14,18 +14,7 @@ from pydantic import Field, model_validator
 
 from metier import storage
 from metier.errors import UserError
-from metier.task import (
-    DEFAULT_MODEL,
-    EngineSettings,
-    EvaluationSettings,
-    LaunchSettings,
-    PriceSettings,
-    PromptSettings,
-    Settings,
-    Task,
-    TrainingSettings,
-    Where,
-)
+from metier.task import Settings, Shared, Task, Where
 
 Adapters = Literal["one", "each", "one_then_each"]
 _NOT_NAMED = {"engine", "launch", "prices", "evaluation"}  # what changes neither the mixture nor what is made of it
@@ -62,12 +51,10 @@ class GenericSettings(Settings):
     share: float = Field(0.2, gt=0, lt=1, description="Share of the whole mixture that is generic.")
 
 
-class Scenario(Settings):
+class Scenario(Shared):
     """A ``mixture.yaml``: many tasks, one model."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Names the run folder, with a hash.")
-    model: str = Field(DEFAULT_MODEL, description="Catalogue name, hub id, folder, or .gguf file.")
-    seed: int = Field(0, ge=0, lt=2**31)
     data: str | None = Field(
         None,
         description="One file of all tasks' rows: train and test file of every task that names none and says by "
@@ -87,12 +74,6 @@ class Scenario(Settings):
     test_share: float = Field(
         0.2, gt=0, lt=1, description="Share of a task's inputs to test on where it has train rows and no test file."
     )
-    prompt: PromptSettings = PromptSettings()
-    engine: EngineSettings = EngineSettings()
-    launch: LaunchSettings = LaunchSettings()
-    training: TrainingSettings = TrainingSettings()
-    evaluation: EvaluationSettings = EvaluationSettings()
-    prices: PriceSettings = PriceSettings()
 
     @model_validator(mode="after")
     def _is_whole(self) -> Scenario:

@@ -20,12 +20,11 @@ from metier.errors import UserError
 from metier.remote import is_url
 from metier.scenario import Scenario, WholeScenario
 from metier.schemafile import explain, override
-from metier.task import Task
+from metier.task import Shared, Task
 from metier.taskfile import load_task, new_folder, read_train, resolve_path
 from metier.yamltext import parse, read_text
 
 MIXTURE = "mixture.yaml"
-_SHARED = ("model", "seed", "prompt", "engine", "launch", "training", "evaluation", "prices")
 
 
 def scenario_file(name: Path) -> Path | None:
@@ -124,7 +123,7 @@ def _task(scenario: Scenario, path: Path, name: str) -> Task:
         hint = f"did you mean {near[0]}?" if near else f"tasks.{name}.file names it"
         raise UserError(f"{path}: task {name}: there is no file {file}", hint=hint)
     task = load_task(file)
-    update: dict[str, Any] = {key: getattr(scenario, key) for key in _SHARED}
+    update: dict[str, Any] = {key: getattr(scenario, key) for key in Shared.model_fields}
     update["name"] = name
     if scenario.data is not None:
         if task.train is None and task.train_where is not None:

@@ -308,7 +308,20 @@ class LaunchSettings(Settings):
         return self.workers > 1 or self.ray_address is not None
 
 
-class Task(Settings):
+class Shared(Settings):
+    """What a task file and a scenario's ``mixture.yaml`` both say; the scenario's holds for all its tasks."""
+
+    model: str = Field(DEFAULT_MODEL, description="Catalogue name, hub id, folder, or .gguf file.")
+    seed: int = Field(0, ge=0, lt=2**31)
+    prompt: PromptSettings = PromptSettings()
+    engine: EngineSettings = EngineSettings()
+    launch: LaunchSettings = LaunchSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    prices: PriceSettings = PriceSettings()
+
+
+class Task(Shared):
     """A task file: one job for one small model."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Names the run folder.")
@@ -322,7 +335,6 @@ class Task(Settings):
     labels: tuple[str, ...] | None = Field(None, description="The possible answers; leave out for free text.")
     examples: tuple[Demonstration, ...] = Field(min_length=1, description="About three hand-written pairs.")
     metric: MetricName | None = Field(None, description="Default: exact_match with labels, rouge_l without.")
-    model: str = Field(DEFAULT_MODEL, description="Catalogue name, hub id, folder, or .gguf file.")
     recipe: RecipeName = "backward"
     test: str | None = Field(None, description="File of labelled rows the specialist is judged on.")
     train: str | None = Field(None, description="File of labelled rows to train on.")
@@ -334,18 +346,11 @@ class Task(Settings):
     train_use: Literal["instead", "mixed"] = Field(
         "mixed", description="With train: mixed with synthetic data, or instead of any."
     )
-    seed: int = Field(0, ge=0, lt=2**31)
     seeds: int = Field(
         1, ge=1, le=20, description="Train and evaluate with so many seeds (seed, seed + 1 …) and report their spread."
     )
-    prompt: PromptSettings = PromptSettings()
-    engine: EngineSettings = EngineSettings()
-    launch: LaunchSettings = LaunchSettings()
     synthesis: SynthesisSettings = SynthesisSettings()
     selection: SelectionSettings = SelectionSettings()
-    training: TrainingSettings = TrainingSettings()
-    evaluation: EvaluationSettings = EvaluationSettings()
-    prices: PriceSettings = PriceSettings()
 
     @model_validator(mode="after")
     def _wordings_fit(self) -> Task:
