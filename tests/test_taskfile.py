@@ -154,7 +154,7 @@ def test_the_template_loads_and_is_not_overwritten(tmp_path: Path) -> None:
     assert load_task(path).name == "my-task"
     with pytest.raises(UserError, match="is there already"):
         write_template(tmp_path, "my-task")
-    with pytest.raises(UserError, match="cannot be a task's name"):
+    with pytest.raises(UserError, match="cannot be a name"):
         write_template(tmp_path, "../up")
 
 
