@@ -57,3 +57,23 @@ def test_the_score_over_several_sets_is_the_mean_of_theirs() -> None:
     found = low_data.scored_over_sets([np.array([True, False]), np.array([True] * 8)])
     assert found.corpus == 75.0
     assert list(found.rows) == [100, 0, *[100] * 8]
+
+
+def test_a_way_that_finds_a_tasks_rows_is_told_from_one_that_finds_its_topics() -> None:
+    import numpy as np
+
+    from metier.selection import kcenter
+    from metier.selection.cluster import cluster
+
+    regions = load("regions")
+    assert regions.data_set("ag_news_classify_with_choices") == "ag_news" and regions.data_set("own") == "own"
+    rng = np.random.default_rng(0)
+    kinds = [f"{name}_{k}" for name in ("ag_news", "paws", "trec") for k in ("a", "b")]
+    templates = np.array([kind for kind in kinds for _ in range(150)])
+    axes = np.eye(8)
+    rows = np.array([axes[kinds.index(t) // 2] + 0.1 * rng.normal(size=8) for t in templates])
+    codes = kcenter.encode((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32), largest=1.0)
+    found = regions.measure(codes, templates, cluster(codes, 3, 0), 5, 0.05)
+    assert all(len(values) == 6 for values in found.values())
+    assert np.mean(found["most like all texts, twice the budget"], axis=0)[1:].tolist() == [1.0, 1.0]
+    assert np.mean(found["most like all texts, ten times"], axis=0)[1] < 0.7

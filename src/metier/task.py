@@ -200,7 +200,8 @@ class SelectionSettings(Settings):
         None,
         gt=0,
         le=1,
-        description="related: share: of the pool. Default: 0.05, or the budget's share if that is more.",
+        description="related: share: of the pool. Default: twice the budget; k-centre seeks out what lies apart, so a "
+        "wide part lets other tasks in.",
     )
     inputs: str | None = Field(None, description="File of unlabelled inputs of the task, to know its region better by.")
     controls: tuple[Literal["random", "related", "pool"], ...] = Field(

@@ -32,7 +32,8 @@ from metier.selection.pool import Pool, open_pool, pool_of, state_of
 from metier.selection.select import Selected, budget_of, select
 from metier.task import SelectionSettings, Task
 
-_RELATED = 0.05  # share of a pool that counts as the task's, unless the task file says
+_RELATED = 2.0  # times the budget: how much of a pool counts as the task's, unless the task file says
+_RELATED_SHARE = 0.01  # the same, for a budget in tokens alone
 _WARM_UP_ROWS = 128  # random rows that the student is tuned on before gradients are taken
 
 
@@ -177,8 +178,8 @@ def gather(c: Context, pool: Pool, settings: SelectionSettings, seed: int, texts
         target = vectors_of(codes()[1])
         if settings.related == "clusters":
             return region_fallen_into(clusters(), target)
-        share = settings.related_share or max(_RELATED, (budget.rows or 0) / pool.rows)
-        return region_of_share(clusters(), target, share)
+        share = min(1.0, _RELATED * budget.rows / pool.rows) if budget.rows else _RELATED_SHARE
+        return region_of_share(clusters(), target, settings.related_share or share)
 
     return Material(
         pool=pool,
