@@ -15,7 +15,7 @@ from metier import storage
 from metier.errors import UserError
 from metier.remote import local
 from metier.rowfiles import read_rows
-from metier.selection.select import budget_of
+from metier.selection.select import budget_of, related_share_of
 from metier.task import Task
 
 if TYPE_CHECKING:
@@ -178,11 +178,12 @@ def _chosen(task: Task, pool_rows: int) -> int:
 
 
 def _controls(task: Task, pool_rows: int, chosen: int) -> int:
-    """Return how many rows the controls train on; the task's part of the pool is taken for a tenth of it."""
-    size = {"random": chosen, "related": pool_rows // 10, "pool": pool_rows}
-    return sum(min(size[name], max(chosen, task.selection.control_rows)) for name in task.selection.controls) * bool(
-        chosen
-    )
+    """Return how many rows the controls train on."""
+    if not chosen:
+        return 0
+    related = round(related_share_of(task.selection, pool_rows) * pool_rows)
+    size = {"random": chosen, "related": related, "pool": pool_rows}
+    return sum(min(size[name], max(chosen, task.selection.control_rows)) for name in task.selection.controls)
 
 
 def _training(task: Task, costs: UnitCosts, pairs: int, tested: bool) -> float:

@@ -26,7 +26,7 @@ from metier.selection.encodings import encode_here, encode_with_ray, encoded, ve
 from metier.selection.kcenter import Budget
 from metier.selection.material import Material
 from metier.selection.pool import Pool, open_pool, pool_of
-from metier.selection.select import STRATEGIES, budget_of, select
+from metier.selection.select import STRATEGIES, budget_of, related_share_of, select
 from metier.task import SelectionSettings
 
 MIDDLES = np.eye(4, 8)
@@ -281,6 +281,14 @@ def test_a_region_smaller_than_the_budget_is_filled_up_and_said(tmp_path: Path) 
 )
 def test_budgets(given: dict[str, Any], rows: int, wanted: Budget) -> None:
     assert budget_of(SelectionSettings(**given), rows) == wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "share"),
+    [({}, 0.01), ({"share": 0.2}, 0.4), ({"rows": 900}, 1.0), ({"tokens": 50}, 0.01), ({"related_share": 0.3}, 0.3)],
+)
+def test_the_tasks_part_is_twice_the_budget_unless_said(given: dict[str, Any], share: float) -> None:
+    assert related_share_of(SelectionSettings(**given), 1000) == pytest.approx(share)
 
 
 def test_budgets_that_cannot_be(tmp_path: Path) -> None:

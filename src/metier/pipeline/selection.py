@@ -29,11 +29,9 @@ from metier.selection.encode import Encoder, SentenceEncoder, StaticEncoder
 from metier.selection.encodings import encode_here, encode_with_ray, encoded, vectors_of
 from metier.selection.material import Material
 from metier.selection.pool import Pool, open_pool, pool_of, state_of
-from metier.selection.select import Selected, budget_of, select
+from metier.selection.select import Selected, budget_of, related_share_of, select
 from metier.task import SelectionSettings, Task
 
-_RELATED = 2.0  # times the budget: how much of a pool counts as the task's, unless the task file says
-_RELATED_SHARE = 0.01  # the same, for a budget in tokens alone
 _WARM_UP_ROWS = 128  # random rows that the student is tuned on before gradients are taken
 
 
@@ -172,19 +170,16 @@ def gather(c: Context, pool: Pool, settings: SelectionSettings, seed: int, texts
         made: Clusters = held["clusters"]
         return made
 
-    budget = budget_of(settings, pool.rows)
-
     def own_part() -> Region:
         target = vectors_of(codes()[1])
         if settings.related == "clusters":
             return region_fallen_into(clusters(), target)
-        share = min(1.0, _RELATED * budget.rows / pool.rows) if budget.rows else _RELATED_SHARE
-        return region_of_share(clusters(), target, settings.related_share or share)
+        return region_of_share(clusters(), target, related_share_of(settings, pool.rows))
 
     return Material(
         pool=pool,
         tokens=_tokens(c, pool, folder.parent),
-        budget=budget,
+        budget=budget_of(settings, pool.rows),
         seed=seed,
         make_codes=codes,
         make_clusters=clusters,

@@ -25,6 +25,8 @@ from metier.selection.strategies import (
 from metier.task import SelectionSettings, StrategyName
 
 DEFAULT_SHARE = 0.005
+_RELATED = 2.0  # times the budget: what counts as the task's part of a pool
+_RELATED_SHARE = 0.01  # the same, for a budget in tokens alone
 
 STRATEGIES: dict[StrategyName, Callable[[Material], list[int]]] = {
     "k_center": k_center.choose,
@@ -84,6 +86,16 @@ def budget_of(settings: SelectionSettings, rows: int) -> Budget:
     if settings.share is None and settings.tokens is not None:
         return Budget(None, settings.tokens)
     return Budget(max(1, round((settings.share or DEFAULT_SHARE) * rows)), settings.tokens)
+
+
+def related_share_of(settings: SelectionSettings, rows: int) -> float:
+    """Return the share of a pool of so many rows that settings count as the task's.
+
+    Raises:
+        UserError: The budget is larger than the pool.
+    """
+    budget = budget_of(settings, rows).rows
+    return settings.related_share or (min(1.0, _RELATED * budget / rows) if budget else _RELATED_SHARE)
 
 
 def select(material: Material, strategy: StrategyName) -> Selected:
