@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metier.cli import run_cli
-from metier.commands.options import scenario_of
+from metier.commands.options import open_console, scenario_of
 
 
 def test_help_is_quick_and_brings_no_torch() -> None:
@@ -88,3 +88,10 @@ def test_a_smoke_run_of_a_scenario_lets_the_model_write_little_and_nothing_where
     assert small.settings.tasks["clarity"].synthetic == 16 and small.settings.tasks["grammar"].synthetic is None
     none = scenario_of(Path("writing"), ["synthetic=0"], smoke=True)
     assert none is not None and none.settings.synthetic == 0
+
+
+def test_tables_that_go_into_a_file_are_not_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert open_console().width == 200
+    monkeypatch.setenv("COLUMNS", "70")
+    assert open_console().width == 70

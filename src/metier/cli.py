@@ -14,7 +14,18 @@ import typer
 
 from metier import __version__
 from metier.commands import results, rewrite, stages
-from metier.commands.options import Json, Limit, Overrides, Quiet, Seed, Smoke, TaskFile, scenario_of, task_of
+from metier.commands.options import (
+    Json,
+    Limit,
+    Overrides,
+    Quiet,
+    Seed,
+    Smoke,
+    TaskFile,
+    open_console,
+    scenario_of,
+    task_of,
+)
 from metier.errors import MetierError
 
 app = typer.Typer(
@@ -124,7 +135,6 @@ def schema(
 @app.command()
 def doctor() -> None:
     """Say what this machine has, what would be slow or missing, and how to mend it."""
-    from rich.console import Console
     from rich.table import Table
 
     from metier.doctor import diagnose
@@ -136,7 +146,7 @@ def doctor() -> None:
     marks = {"ok": "ok", "slow": "slow", "missing": "MISSING"}
     for check in checks:
         table.add_row(marks[check.ok], check.name, check.detail, check.mend or "")
-    Console().print(table)
+    open_console().print(table)
     if any(check.ok == "missing" for check in checks):
         raise typer.Exit(1)
 
@@ -144,7 +154,6 @@ def doctor() -> None:
 @models_app.command("list")
 def models_list() -> None:
     """List the models of the catalogue and say which are here."""
-    from rich.console import Console
     from rich.table import Table
 
     from metier.models.fetch import known_models
@@ -155,7 +164,7 @@ def models_list() -> None:
     for model in known_models():
         here = f"{model.bytes_here / 1e6:.0f} MB" if model.here else "no"
         table.add_row(model.name, model.kind, f"{model.parameters / 1e6:.0f} M", model.licence, here)
-    Console().print(table)
+    open_console().print(table)
 
 
 @models_app.command("fetch")

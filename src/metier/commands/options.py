@@ -12,6 +12,8 @@ import typer
 from metier.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from metier.scenario import WholeScenario
     from metier.task import Task
 
@@ -64,6 +66,7 @@ _SMOKE_SCENARIO = (
     "evaluation.max_tokens=24",
     "evaluation.timed_rows=2",
 )
+_WIDE = 200  # columns of a table that goes into a file
 _SMOKE_WRITTEN = 16  # inputs a task, where the model writes any
 
 
@@ -107,6 +110,14 @@ def scenario_of(
         return None
     scenario = load_scenario(mixture, _settings(_SMOKE_SCENARIO if smoke else (), overrides, seed, limit, launch))
     return _with_little_written(scenario) if smoke else scenario
+
+
+def open_console(*, stderr: bool = False) -> Console:
+    """Return where tables are printed: as wide as the terminal or COLUMNS says, else so wide that nothing is folded."""
+    from rich.console import Console
+
+    console = Console(stderr=stderr)
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(stderr=stderr, width=_WIDE)
 
 
 def quieten_libraries() -> None:

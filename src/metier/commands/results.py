@@ -19,6 +19,7 @@ from metier.commands.options import (
     Quiet,
     Seed,
     TaskFile,
+    open_console,
     quieten_libraries,
     scenario_of,
     task_of,
@@ -37,15 +38,13 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Set finished runs side by side: paired on rows where they share them, and over tasks."""
-    from rich.console import Console
-
     from metier.evaluation.compare_runs import compare_runs
     from metier.pipeline.load_run import load_runs
     from metier.remote import local
     from metier.report.compared import compared_json, compared_sentences, compared_tables, write_compared
 
     compared = compare_runs(load_runs([local(run) for run in runs]))
-    console = Console(stderr=as_json)
+    console = open_console(stderr=as_json)
     for table in compared_tables(compared):
         console.print(table)
     for sentence in compared_sentences(compared):
@@ -124,8 +123,6 @@ def study(
     quieten_libraries()
     from typing import get_args
 
-    from rich.console import Console
-
     from metier.pipeline.study import StudyPlan, run_study
     from metier.progress import Reporter
     from metier.remote import run_folder
@@ -143,7 +140,7 @@ def study(
     planned = StudyPlan(strategies, tuple(share or (0.005,)), seeds, tuple(sorted(set(wordings or ()))))
     with run_folder(out or str(Path("runs") / f"{given.name}-study")) as folder:
         found = run_study(given, folder, planned, Reporter(quiet=quiet))
-    console = Console()
+    console = open_console()
     console.print(study_table(found))
     for sentence in study_sentences(found):
         console.print(sentence, soft_wrap=True, markup=False)
@@ -162,14 +159,12 @@ def _study_scenario(
     quiet: bool,
 ) -> None:
     quieten_libraries()
-    from rich.console import Console
-
     from metier.pipeline.scenario_study import run_scenario_study
     from metier.progress import Reporter
     from metier.remote import run_folder
     from metier.report.scenario import variants_table, write_variants
 
-    console = Console()
+    console = open_console()
     with run_folder(out or str(Path("runs") / f"{scenario.settings.name}-study-{scenario.digest[:8]}")) as folder:
         for study_name, against, found in run_scenario_study(scenario, folder, Reporter(quiet=quiet), of, models, rows):
             console.print(f"{study_name} (differences are from: {against})", markup=False)

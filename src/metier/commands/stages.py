@@ -21,6 +21,7 @@ from metier.commands.options import (
     Seed,
     Smoke,
     TaskFile,
+    open_console,
     quieten_libraries,
     scenario_of,
     task_of,
@@ -135,11 +136,9 @@ def _say_smoke(smoke: bool, quiet: bool) -> None:
 
 
 def _print_facts(facts: RunFacts, as_json: bool) -> None:
-    from rich.console import Console
-
     from metier.report.table import result_json, result_table, verdict_sentence
 
-    console = Console(stderr=as_json)
+    console = open_console(stderr=as_json)
     console.print(result_table(facts))
     console.print(verdict_sentence(facts), soft_wrap=True)
     for sentence in facts.need_words:
@@ -151,11 +150,9 @@ def _print_facts(facts: RunFacts, as_json: bool) -> None:
 
 
 def _print_scenario(found: ScenarioFacts, as_json: bool) -> None:
-    from rich.console import Console
-
     from metier.report.scenario import scenario_sentences, scenario_table, verdicts
 
-    console = Console(stderr=as_json)
+    console = open_console(stderr=as_json)
     console.print(scenario_table(found))
     for sentence in scenario_sentences(found):
         console.print(sentence, soft_wrap=True, markup=False)
