@@ -116,8 +116,10 @@ def _judge(c: Context, trained: Stage | None, targets: Sequence[Target], by_set:
             storage.write_json(stage.path / f"{target.name}.json", found)
         stage.finish({t.name: len(t.inputs) for t in targets})
     answers = [storage.read_json(stage.path / f"{t.name}.json") for t in targets]
-    right = [np.array(a["likeliest"]) == np.array(t.answers) for a, t in zip(answers, targets, strict=True)]
-    corrected = [np.array(a["calibrated"]) == np.array(t.answers) for a, t in zip(answers, targets, strict=True)]
+    right, corrected = (
+        [np.array(a[kind]) == np.array(t.answers) for a, t in zip(answers, targets, strict=True)]
+        for kind in ("likeliest", "calibrated")
+    )
     by_set.append(
         {
             "rows": trained.outcome["pairs"] if trained else 0,

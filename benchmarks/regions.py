@@ -31,6 +31,7 @@ from metier.selection.cluster import Clusters, Region, cluster, region_fallen_in
 from metier.selection.encode import SentenceEncoder
 from metier.selection.encodings import encode_here, encoded, vectors_of
 from metier.selection.pool import pool_of
+from metier.selection.strategies.k_center import core_set
 
 _DATA_SETS = (
     "adversarial_qa",
@@ -116,7 +117,8 @@ def measure(
             rest = Clusters(clusters.centres, clusters.of[others])
             for way, find in WAYS.items():
                 part = find(rest, target, budget)
-                core = _core_set(codes[others[part.rows]], rest, part, round(budget * len(others)))
+                rows = kcenter.Budget(round(budget * len(others)))
+                core = np.asarray(core_set(codes[others[part.rows]], rest, part, rows), np.int64)
                 found[way].append((len(part.rows), right[part.rows].mean(), right[part.rows[core]].mean()))
     return found
 
@@ -124,14 +126,6 @@ def measure(
 def data_set(template: str) -> str:
     """Return the data set that a P3 template's name begins with; its own name where none is known."""
     return next((name for name in _DATA_SETS if template.startswith(name)), template)
-
-
-def _core_set(codes: kcenter.Codes, clusters: Clusters, part: Region, rows: int) -> npt.NDArray[np.int64]:
-    if len(part.rows) <= rows:
-        return np.arange(len(part.rows))
-    centres = kcenter.encode(np.clip(clusters.centres[part.clusters], -1, 1), largest=1.0)
-    found = kcenter.k_center(codes, centres, kcenter.Budget(rows), clusters=clusters.of[part.rows])
-    return np.array(found.chosen, np.int64)
 
 
 def _arguments() -> argparse.Namespace:

@@ -98,9 +98,7 @@ def cluster(
 def region_of_share(clusters: Clusters, target: Vectors, share: float) -> Region:
     """Return the part of a pool whose clusters are most like a task, until it holds a share of the pool.
 
-    A cluster is as like the task as its rows and the task's texts are to each other on average (mean cosine), less
-    half of what its rows and the whole pool's are: some rows are like everything, and would be like any task (the
-    correction for such hubs of Conneau et al. 2018, arXiv 1710.04087, section 2.3, with the pool as neighbourhood).
+    A cluster is as like the task as its rows are on average (`towards`).
 
     Args:
         clusters: The pool's.
@@ -108,11 +106,26 @@ def region_of_share(clusters: Clusters, target: Vectors, share: float) -> Region
         share: Of the pool's rows.
     """
     sizes = np.bincount(clusters.of, minlength=len(clusters.centres))
-    everything = sizes @ clusters.centres / len(clusters.of)
-    alike = clusters.centres @ (target.mean(axis=0) - everything / 2)
+    everything: npt.NDArray[np.floating[Any]] = sizes @ clusters.centres / len(clusters.of)
+    alike = clusters.centres @ towards(target, everything)
     nearest = np.argsort(-alike, kind="stable")
     reached = np.cumsum(sizes[nearest]) >= share * len(clusters.of)
     return _made_of(clusters, nearest[: int(reached.argmax()) + 1])
+
+
+def towards(target: Vectors, everything: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+    """Return the vector whose product with a row says how like a task it is, ``[width]``.
+
+    That is the row's mean cosine to the task's texts, less half of that to the whole pool: some rows are like
+    everything, and would be like any task (the correction for such hubs of Conneau et al. 2018, arXiv 1710.04087,
+    section 2.3, with the pool as neighbourhood).
+
+    Args:
+        target: The task's texts, encoded, ``[texts, width]``, of length 1.
+        everything: The mean of the pool's rows, ``[width]``.
+    """
+    found: npt.NDArray[np.floating[Any]] = target.mean(axis=0) - everything / 2
+    return found
 
 
 def region_fallen_into(clusters: Clusters, target: Vectors) -> Region:

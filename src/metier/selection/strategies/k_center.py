@@ -7,26 +7,41 @@ encoding of the pool, K-means, and the distances that `kcenter` cannot do withou
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from metier.selection import kcenter
+from metier.selection.cluster import Clusters, Region
 from metier.selection.material import Material
 
 
 def choose(material: Material) -> list[int]:
     """Return rows of the task's region, the farthest from all before it each time; all of them if they fit."""
-    region = material.region
-    rows = region.rows
-    budget = material.budget
-    if budget.rows is not None and budget.rows >= len(rows):
-        budget = dataclasses.replace(budget, rows=len(rows))
-    centres = material.clusters.centres[region.clusters]
-    found = kcenter.k_center(
-        np.asarray(material.codes[rows]),
-        kcenter.encode(np.clip(centres, -1, 1), largest=1.0),
-        budget,
-        costs=material.tokens[rows].astype(np.float64),
-        clusters=material.clusters.of[rows],
-    )
-    return [int(rows[i]) for i in found.chosen]
+    rows = material.region.rows
+    costs = material.tokens[rows].astype(np.float64)
+    found = core_set(np.asarray(material.codes[rows]), material.clusters, material.region, material.budget, costs)
+    return [int(rows[i]) for i in found]
+
+
+def core_set(
+    codes: kcenter.Codes,
+    clusters: Clusters,
+    region: Region,
+    budget: kcenter.Budget,
+    costs: npt.NDArray[np.float64] | None = None,
+) -> Sequence[int]:
+    """Return places in a region, the farthest from all before it each time; all of them if they fit.
+
+    Args:
+        codes: Of the region's rows, ``[rows, width]``.
+        clusters: The pool's.
+        region: Which of them it is made of, and its rows.
+        budget: How much may be chosen.
+        costs: What each row costs in it, ``[rows]``; None: nothing.
+    """
+    if budget.rows is not None and budget.rows >= len(region.rows):
+        budget = dataclasses.replace(budget, rows=len(region.rows))
+    centres = kcenter.encode(np.clip(clusters.centres[region.clusters], -1, 1), largest=1.0)
+    return kcenter.k_center(codes, centres, budget, costs=costs, clusters=clusters.of[region.rows]).chosen

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from metier.selection.cluster import towards
 from metier.selection.encodings import vectors_of
 from metier.selection.material import Material
 
@@ -29,8 +30,8 @@ def choose_by_mean(material: Material) -> list[int]:
     """Return rows, those most like the task's texts on average first."""
     pieces = range(0, material.pool.rows, _PIECE)
     whole = sum(vectors_of(material.codes[begin : begin + _PIECE]).sum(axis=0) for begin in pieces)
-    middle = vectors_of(material.target_codes).mean(axis=0) - whole / material.pool.rows / 2
-    return material.within_budget(np.argsort(-_alike(material, middle[None])[0], kind="stable").tolist())
+    wanted = towards(vectors_of(material.target_codes), np.asarray(whole / material.pool.rows))
+    return material.within_budget(np.argsort(-_alike(material, wanted[None])[0], kind="stable").tolist())
 
 
 def _in_turn(material: Material) -> Iterator[int]:
