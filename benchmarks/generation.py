@@ -18,18 +18,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from metier.data import read_examples
+from metier.core.records import Candidate, Example
+from metier.data.pairs import read_examples
 from metier.engines.base import Engine, EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
 from metier.engines.shards import unkept
-from metier.evaluation.predict import score_labels, write_answers
 from metier.models.locate import resolve_model
-from metier.pipeline.bench import Bench
-from metier.pipeline.facts import machine
-from metier.recipes import recipe_settings
-from metier.records import Candidate, Example
+from metier.runs.summary import machine
+from metier.steps.slot import Bench
 from metier.synthesis import backward, inputs, outputs
-from metier.task import Task
-from metier.taskfile import load_task
+from metier.systems.predict import score_labels, write_answers
+from metier.tasks.read_task import load_task
+from metier.tasks.recipes import recipe_settings
+from metier.tasks.task import Task
 
 _BATCH = 16  # rows of a padded batch: what such scripts take
 

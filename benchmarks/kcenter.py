@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metier.pipeline.facts import machine
-from metier.runs import peak_memory
+from metier.core.run_folder import peak_memory
+from metier.runs.summary import machine
 from metier.selection.kcenter import Budget, Codes, encode, k_center
 
 _TOPICS = 300

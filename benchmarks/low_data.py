@@ -28,19 +28,19 @@ import pyarrow.parquet
 from rich.console import Console
 from transformers import AutoTokenizer
 
-from metier import storage
-from metier.evaluation.predict import score_labels
+from metier.core import storage
+from metier.core.progress import Reporter
+from metier.core.run_folder import Stage, open_run
 from metier.evaluation.scored import Scored, added_up, ratio
 from metier.models.locate import resolve_model
-from metier.pipeline import selection
-from metier.pipeline.context import Context, open_context, tuned_folder
-from metier.pipeline.facts import machine
-from metier.pipeline.study import StudyPlan, study_cells
-from metier.progress import Reporter
-from metier.recipes import recipe_settings
 from metier.report.study import study_sentences, study_table, write_study
-from metier.runs import Stage, open_run
-from metier.task import Task
+from metier.runs.summary import machine
+from metier.steps import select as selection
+from metier.steps.context import Context, open_context, tuned_folder
+from metier.studies.of_rows import StudyPlan, study_cells
+from metier.systems.predict import score_labels
+from metier.tasks.recipes import recipe_settings
+from metier.tasks.task import Task
 
 _TARGETS = ("rte", "cb", "anli_r1", "anli_r2", "anli_r3")
 _LEFT_OUT = ("task1344", "task1385", "task1386", "task1387", "task1388")  # made from the targets

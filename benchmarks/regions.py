@@ -23,12 +23,12 @@ import pyarrow.parquet
 from rich.console import Console
 from rich.table import Table
 
+from metier.core.progress import Reporter
+from metier.core.records import Example
+from metier.models.encoder import SentenceEncoder
 from metier.models.locate import resolve_model
-from metier.progress import Reporter
-from metier.records import Example
 from metier.selection import kcenter
 from metier.selection.cluster import Clusters, Region, cluster, region_fallen_into, region_of_share
-from metier.selection.encode import SentenceEncoder
 from metier.selection.encodings import encode_here, encoded, vectors_of
 from metier.selection.pool import pool_of
 from metier.selection.strategies.k_center import core_set

@@ -21,14 +21,14 @@ from typing import Any
 
 import pyarrow.parquet
 
-from metier import storage
-from metier.errors import MetierError
-from metier.pipeline.facts import machine
-from metier.pipeline.run import run_task
-from metier.progress import Reporter
-from metier.recipes import recipe_settings
+from metier.core import storage
+from metier.core.errors import MetierError
+from metier.core.progress import Reporter
 from metier.report.table import result_json
-from metier.task import Task
+from metier.runs.run import run_task
+from metier.runs.summary import machine
+from metier.tasks.recipes import recipe_settings
+from metier.tasks.task import Task
 
 # Three classification and three generation tasks: held-out and tuning tasks of the paper, short enough for a CPU.
 TASKS = ("task738", "task1529", "task1615", "task121", "task1195", "task1345")

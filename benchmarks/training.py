@@ -23,16 +23,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from metier.data import read_examples
+from metier.core.records import Example
+from metier.core.run_folder import peak_memory
+from metier.data.pairs import read_examples
 from metier.engines.base import ScoringRequest
+from metier.engines.prompts import PromptFormat
 from metier.engines.transformers import TransformersEngine
 from metier.models.locate import resolve_model
-from metier.pipeline.facts import machine
-from metier.prompts import PromptFormat
-from metier.records import Example
-from metier.runs import peak_memory
-from metier.task import Task
-from metier.taskfile import load_task
+from metier.runs.summary import machine
+from metier.tasks.read_task import load_task
+from metier.tasks.task import Task
 from metier.training.examples import EncodedExample, encode_examples
 from metier.training.tune import default_learning_rate, tune
 

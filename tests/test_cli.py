@@ -66,7 +66,7 @@ def test_an_unforeseen_failure_is_one_line_unless_asked_for(
     def fail() -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr("metier.taskfile.task_json_schema", fail)
+    monkeypatch.setattr("metier.tasks.read_task.task_json_schema", fail)
     assert run_cli(["schema"]) == 1
     assert capsys.readouterr().err.startswith("error: RuntimeError: a fault\n  hint:")
     with pytest.raises(RuntimeError):
@@ -77,7 +77,7 @@ def test_ctrl_c_is_a_clean_stop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     def stop() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("metier.taskfile.task_json_schema", stop)
+    monkeypatch.setattr("metier.tasks.read_task.task_json_schema", stop)
     assert run_cli(["schema"]) == 130
     assert "the same command continues" in capsys.readouterr().err
 

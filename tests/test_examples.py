@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from metier.data import read_examples
-from metier.records import Example
-from metier.task import Task
-from metier.taskfile import load_task
+from metier.core.records import Example
+from metier.data.pairs import read_examples
+from metier.tasks.read_task import load_task
+from metier.tasks.task import Task
 
 FOLDERS = {p.parent.name: p.parent for p in (Path(__file__).parent.parent / "examples").glob("*/task.yaml")}
 ROWS = {"event-extraction": 60, "newspaper-sections": 150, "plain-words": 80, "ticket-routing": 150}

@@ -26,7 +26,7 @@ from metier.commands.options import (
     scenario_of,
     task_of,
 )
-from metier.errors import MetierError
+from metier.core.errors import MetierError
 
 app = typer.Typer(
     help="Turn a small open language model into an expert at one job, and prove it.",
@@ -66,8 +66,8 @@ def init(
     ] = None,
 ) -> None:
     """Write a commented task file to start from, or the files of a scenario."""
-    from metier.scenariofile import copy_scenario
-    from metier.taskfile import write_template
+    from metier.tasks.read_scenario import copy_scenario
+    from metier.tasks.read_task import write_template
 
     if scenario is not None:
         path = copy_scenario(scenario, Path.cwd(), name)
@@ -80,8 +80,8 @@ def init(
 @app.command()
 def validate(task_file: TaskFile, overrides: Overrides = None) -> None:
     """Check a task file, or a scenario with all of its tasks, and the data files named, and run nothing."""
-    from metier.scenariofile import read_labelled
-    from metier.taskfile import read_test, read_train
+    from metier.tasks.read_scenario import read_labelled
+    from metier.tasks.read_task import read_test, read_train
 
     if scenario := scenario_of(task_file, overrides):
         print(f"{task_file}: fine ({len(scenario.tasks)} tasks, model {scenario.settings.model})")
@@ -108,7 +108,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say what would run, how long it would take here, and how much memory; a few seconds are measured for it."""
-    from metier.plan import estimate, estimate_scenario, print_plan
+    from metier.runs.plan import estimate, estimate_scenario, print_plan
 
     if scenario := scenario_of(task_file, overrides, seed, limit, smoke):
         model, made = scenario.settings.model, estimate_scenario(scenario)
@@ -126,8 +126,8 @@ def schema(
     scenario: Annotated[bool, typer.Option("--scenario", help="Of a mixture.yaml instead.")] = False,
 ) -> None:
     """Print the JSON Schema of the task file, for editors."""
-    from metier.scenariofile import scenario_json_schema
-    from metier.taskfile import task_json_schema
+    from metier.tasks.read_scenario import scenario_json_schema
+    from metier.tasks.read_task import task_json_schema
 
     print(json.dumps(scenario_json_schema() if scenario else task_json_schema(), indent=2))
 
@@ -137,7 +137,7 @@ def doctor() -> None:
     """Say what this machine has, what would be slow or missing, and how to mend it."""
     from rich.table import Table
 
-    from metier.doctor import diagnose
+    from metier.commands.doctor import diagnose
 
     checks = diagnose()
     table = Table(box=None, pad_edge=False)

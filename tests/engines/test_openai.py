@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from metier.core.errors import MetierError, UserError
 from metier.engines.base import CannotScore, Engine, GenerationRequest, Progress, Prompt, Scores, ScoringRequest
 from metier.engines.openai import OpenAIEngine
 from metier.engines.split import SplitEngine
-from metier.errors import MetierError, UserError
 
 Answer = tuple[int, dict[str, str], bytes] | None
 """Status, headers and body; None: hang up without a word."""

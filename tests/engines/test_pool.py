@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from metier.core.errors import UserError
+from metier.core.run_folder import open_run
 from metier.engines.base import Engine, GenerationRequest, Prompt, ScoringRequest
 from metier.engines.pool import WorkerPool
 from metier.engines.shards import first_texts, in_shards, logprobs
 from metier.engines.transformers import TransformersEngine
-from metier.errors import UserError
-from metier.runs import open_run
 
 
 def _open(folder: Path) -> Engine:

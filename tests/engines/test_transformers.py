@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from metier.core.errors import MetierError
+from metier.core.records import Example
 from metier.engines import GenerationRequest, Prompt, ScoringRequest
+from metier.engines.prompts import PromptFormat
 from metier.engines.transformers import TransformersEngine
-from metier.errors import MetierError
-from metier.prompts import PromptFormat
-from metier.records import Example
 
 INPUTS = ["late", "charged twice for one order", "the app closes when I search", "x " * 40, "hm"]
 

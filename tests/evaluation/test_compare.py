@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metier.errors import MetierError
+from metier.core.errors import MetierError
+from metier.core.records import Example
 from metier.evaluation.compare import Answers, check_metric, compare, constant_answers, metrics_of
 from metier.evaluation.compare_runs import RunAnswers, compare_runs
 from metier.evaluation.metrics import METRICS
-from metier.evaluation.systems import KINDS, ORDER, TITLES
-from metier.records import Example
-from metier.task import Task
+from metier.systems.registry import KINDS, ORDER, TITLES
+from metier.tasks.task import Task
 
 LABELS = ("a", "b")
 ROWS = [Example(f"text {i}", LABELS[i % 2]) for i in range(40)]

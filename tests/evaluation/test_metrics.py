@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from metier.errors import MetierError, UserError
+from metier.core.errors import MetierError, UserError
 from metier.evaluation.metrics import METRICS, get_metric
 from metier.evaluation.metrics.char_lcs_f1 import char_lcs_f1, lcs_length
 from metier.evaluation.metrics.edits import edits_between

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from metier.errors import MetierError
+from metier.core.errors import MetierError
+from metier.core.records import Interval
 from metier.evaluation.metrics import get_metric
 from metier.evaluation.scored import Floats, Scored, Texts, mean_of
 from metier.evaluation.statistics import (
@@ -21,7 +22,6 @@ from metier.evaluation.statistics import (
     smallest_detectable_gain,
     verdict,
 )
-from metier.records import Interval
 
 
 def gain(after: Floats, before: Floats, **settings: int) -> Interval | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metier.errors import MetierError, UserError
+from metier.core.errors import MetierError, UserError
 from metier.models import fetch, hub
 from metier.models.catalogue import CATALOGUE, Wheel
 from metier.models.locate import resolve_model

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from metier.records import Candidate, Interval, LabelFacts, LossPoint, NeedRow, ReliabilityBin, SystemScore
+from metier.core.records import Candidate, Interval, LabelFacts, LossPoint, NeedRow, ReliabilityBin, SystemScore
 from metier.report.facts import (
     BeforeAfter,
     FunnelStep,

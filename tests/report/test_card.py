@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metier.records import Interval
+from metier.core.records import Interval
 from metier.report.card import write_card
 from metier.report.facts import ModelFacts, PromptTemplate, RunFacts
 from metier.report.markdown import code, fenced

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from metier.records import Interval, LossPoint
+from metier.core.records import Interval, LossPoint
 from metier.report.facts import RunFacts
 
 from .conftest import Make

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from metier.errors import MetierError
-from metier.records import Candidate, Interval, LossPoint
+from metier.core.errors import MetierError
+from metier.core.records import Candidate, Interval, LossPoint
 from metier.report.facts import BeforeAfter, FunnelStep, RenderedExample, RunFacts
 from metier.report.html import render, write_report
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from metier.evaluation.scenario import Rival, ScenarioOutcome, TaskOutcome, VariantOutcome
-from metier.records import Interval
+from metier.core.records import Interval
+from metier.evaluation.over_tasks import Rival, ScenarioOutcome, TaskOutcome, VariantOutcome
 from metier.report.facts import MachineFacts
 from metier.report.scenario import (
     ScenarioFacts,

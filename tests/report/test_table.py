@@ -6,7 +6,7 @@ import sys
 
 from rich.console import Console
 
-from metier.records import Interval
+from metier.core.records import Interval
 from metier.report.facts import RunFacts
 from metier.report.table import result_json, result_table
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metier.records import Interval
+from metier.core.records import Interval
 from metier.report import words
 from metier.report.facts import RunFacts
 

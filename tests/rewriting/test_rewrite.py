@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metier.engines.base import EngineStats, Generation, GenerationRequest, Scores, ScoringRequest
-from metier.prompts import PromptFormat
+from metier.engines.prompts import PromptFormat
 from metier.rewriting.diff import plain_diff, word_diff
 from metier.rewriting.rewrite import rewrite
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metier.errors import UserError
+from metier.core.errors import UserError
 from metier.selection.kcenter import Budget, encode, k_center
 
 

@@ -14,20 +14,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metier import rowfiles, storage
+from metier.core import storage
+from metier.core.errors import MetierError, UserError
+from metier.core.records import Example
+from metier.data import files as rowfiles
+from metier.engines.prompts import PromptFormat
 from metier.engines.transformers import TransformersEngine
-from metier.errors import MetierError, UserError
-from metier.prompts import PromptFormat
-from metier.records import Example
+from metier.models.encoder import StaticEncoder
 from metier.selection import kcenter, pool
 from metier.selection.cluster import Clusters, cluster, region_fallen_into, region_of_share
-from metier.selection.encode import StaticEncoder
 from metier.selection.encodings import encode_here, encode_with_ray, encoded, vectors_of
 from metier.selection.kcenter import Budget
 from metier.selection.material import Material
 from metier.selection.pool import Pool, open_pool, pool_of
 from metier.selection.select import STRATEGIES, budget_of, related_share_of, select
-from metier.task import SelectionSettings
+from metier.tasks.task import SelectionSettings
 
 MIDDLES = np.eye(4, 8)
 
@@ -315,7 +316,7 @@ def test_the_students_own_likelihood_orders_rows(tmp_path: Path, tiny_model: Pat
 def test_gradients_tell_examples_apart(tmp_path: Path, tiny_model: Path) -> None:
     from transformers import AutoTokenizer
 
-    from metier.task import EngineSettings, TrainingSettings
+    from metier.tasks.task import EngineSettings, TrainingSettings
     from metier.training.examples import encode_examples
     from metier.training.gradients import example_gradients
     from metier.training.tune import tune

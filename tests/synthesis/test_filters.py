@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metier.records import Candidate
+from metier.core.records import Candidate
 from metier.synthesis import filters
-from metier.task import Demonstration
+from metier.tasks.task import Demonstration
 
 DEMOS = (
     Demonstration(input="I was charged twice.", output="billing"),

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metier.prompts import PromptFormat, Style
-from metier.records import Example
+from metier.core.records import Example
+from metier.engines.prompts import PromptFormat, Style
 from metier.training.edits import changed_spans, weights
 from metier.training.examples import encode_examples
 

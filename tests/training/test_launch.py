@@ -10,10 +10,10 @@ from typing import Any
 import psutil
 import pytest
 
-from metier.errors import MetierError, UserError
-from metier.prompts import PromptFormat
-from metier.records import Example
-from metier.task import EngineSettings, LaunchSettings, TrainingSettings
+from metier.core.errors import MetierError, UserError
+from metier.core.records import Example
+from metier.engines.prompts import PromptFormat
+from metier.tasks.task import EngineSettings, LaunchSettings, TrainingSettings
 from metier.training.examples import EncodedExample, encode_examples
 from metier.training.launch import tune_in_processes
 from metier.training.tune import Tuned, tune

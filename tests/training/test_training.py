@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from metier.core.errors import MetierError
+from metier.core.records import Example
 from metier.engines import GenerationRequest
+from metier.engines.prompts import PromptFormat
 from metier.engines.transformers import TransformersEngine
-from metier.errors import MetierError
-from metier.prompts import PromptFormat
-from metier.records import Example
-from metier.task import EngineSettings, TrainingSettings
+from metier.tasks.task import EngineSettings, TrainingSettings
 from metier.training.examples import encode_examples, rendered
 from metier.training.tune import default_learning_rate, tune
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metier.errors import UserError
+from metier.core.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from metier.scenario import WholeScenario
-    from metier.task import Task
+    from metier.tasks.scenario import WholeScenario
+    from metier.tasks.task import Task
 
 TaskFile = Annotated[
     Path, typer.Argument(help="The task file, or a scenario.", metavar="TASK.yaml", show_default=False)
@@ -83,8 +83,8 @@ def task_of(
     Raises:
         UserError: They are wrong, or name a scenario, which this command is not for.
     """
-    from metier.scenariofile import scenario_file
-    from metier.taskfile import load_task
+    from metier.tasks.read_scenario import scenario_file
+    from metier.tasks.read_task import load_task
 
     if scenario_file(file) is not None:
         raise UserError(
@@ -103,7 +103,7 @@ def scenario_of(
     launch: list[str] | None = None,
 ) -> WholeScenario | None:
     """Return the scenario that a command's arguments mean; None where the first of them is a task file."""
-    from metier.scenariofile import load_scenario, scenario_file
+    from metier.tasks.read_scenario import load_scenario, scenario_file
 
     mixture = scenario_file(file)
     if mixture is None:

@@ -24,10 +24,10 @@ from metier.commands.options import (
     scenario_of,
     task_of,
 )
-from metier.errors import UserError
+from metier.core.errors import UserError
 
 if TYPE_CHECKING:
-    from metier.scenario import WholeScenario
+    from metier.tasks.scenario import WholeScenario
 
 
 def compare(
@@ -38,10 +38,10 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Set finished runs side by side: paired on rows where they share them, and over tasks."""
+    from metier.core.remote import local
     from metier.evaluation.compare_runs import compare_runs
-    from metier.pipeline.load_run import load_runs
-    from metier.remote import local
     from metier.report.compared import compared_json, compared_sentences, compared_tables, write_compared
+    from metier.runs.load import load_runs
 
     compared = compare_runs(load_runs([local(run) for run in runs]))
     console = open_console(stderr=as_json)
@@ -123,11 +123,11 @@ def study(
     quieten_libraries()
     from typing import get_args
 
-    from metier.pipeline.study import StudyPlan, run_study
-    from metier.progress import Reporter
-    from metier.remote import run_folder
+    from metier.core.progress import Reporter
+    from metier.core.remote import run_folder
     from metier.report.study import study_sentences, study_table, write_study
-    from metier.task import StrategyName
+    from metier.studies.of_rows import StudyPlan, run_study
+    from metier.tasks.task import StrategyName
 
     wanted = strategy or ["k_center"]
     known = get_args(StrategyName)
@@ -159,10 +159,10 @@ def _study_scenario(
     quiet: bool,
 ) -> None:
     quieten_libraries()
-    from metier.pipeline.scenario_study import run_scenario_study
-    from metier.progress import Reporter
-    from metier.remote import run_folder
+    from metier.core.progress import Reporter
+    from metier.core.remote import run_folder
     from metier.report.scenario import variants_table, write_variants
+    from metier.studies.of_tasks import run_scenario_study
 
     console = open_console()
     with run_folder(out or str(Path("runs") / f"{scenario.settings.name}-study-{scenario.digest[:8]}")) as folder:

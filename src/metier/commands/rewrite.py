@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from metier.commands.options import Quiet, quieten_libraries
-from metier.errors import UserError
+from metier.core.errors import UserError
 
 _MARK = "\ufeff"  # some editors begin a file with it
 
@@ -33,8 +33,8 @@ def rewrite(
 ) -> None:
     """Rewrite a text with a specialist; what is not prose, or would lose something, stays as it is."""
     quieten_libraries()
-    from metier.pipeline.rewriting import find_specialist, open_bench, rewrite_text
-    from metier.progress import Reporter
+    from metier.core.progress import Reporter
+    from metier.runs.rewriting import find_specialist, open_bench, rewrite_text
 
     if not task:
         raise UserError("rewrite: say what to do with --task", hint="metier rewrite --task clarity FILE")
@@ -97,7 +97,7 @@ def _show(before: str, after: str, *, diff: bool, in_place: bool) -> None:
 
 def _replace(path: Path, raw: bytes, after: str) -> None:
     """Put the new text in the file's place, whole or not at all, with the old one beside it."""
-    from metier.storage import explained
+    from metier.core.storage import explained
 
     path = path.resolve()
     if after.encode() == raw:

@@ -26,13 +26,13 @@ from metier.commands.options import (
     scenario_of,
     task_of,
 )
-from metier.errors import GateError, MetierError, UserError
+from metier.core.errors import GateError, MetierError, UserError
 
 if TYPE_CHECKING:
     from metier.report.facts import RunFacts
     from metier.report.scenario import ScenarioFacts
-    from metier.scenario import WholeScenario
-    from metier.task import Task
+    from metier.tasks.scenario import WholeScenario
+    from metier.tasks.task import Task
 
 
 def run(
@@ -106,14 +106,14 @@ def stage_command(until: str, about: str) -> Callable[..., None]:
 
 def _stages(task: Task, out: str | None, smoke: bool, budget: str | None, quiet: bool, until: str) -> RunFacts | None:
     quieten_libraries()
-    from metier.pipeline.run import run_task
-    from metier.progress import Reporter
-    from metier.remote import run_folder
+    from metier.core.progress import Reporter
+    from metier.core.remote import run_folder
+    from metier.runs.run import run_task
 
     _say_smoke(smoke, quiet)
     with run_folder(out or str(Path("runs") / (f"{task.name}-smoke" if smoke else task.name))) as folder:
         if budget is not None:
-            from metier.plan import fit_to_budget, parse_time
+            from metier.runs.plan import fit_to_budget, parse_time
 
             task = fit_to_budget(task, parse_time(budget), folder)
         return run_task(task, folder, Reporter(quiet=quiet), until=until)
@@ -121,9 +121,9 @@ def _stages(task: Task, out: str | None, smoke: bool, budget: str | None, quiet:
 
 def _scenario(scenario: WholeScenario, out: str | None, smoke: bool, quiet: bool) -> ScenarioFacts:
     quieten_libraries()
-    from metier.pipeline.scenario import run_scenario
-    from metier.progress import Reporter
-    from metier.remote import run_folder
+    from metier.core.progress import Reporter
+    from metier.core.remote import run_folder
+    from metier.runs.scenario import run_scenario
 
     _say_smoke(smoke, quiet)
     with run_folder(out or str(Path("runs") / f"{scenario.settings.name}-{scenario.digest[:8]}")) as folder:

@@ -1,13 +1,5 @@
 """Engines run a model: they generate text and score continuations. They know nothing about tasks or files."""
 
-from metier.engines.base import (
-    Engine,
-    EngineStats,
-    Generation,
-    GenerationRequest,
-    Prompt,
-    Scores,
-    ScoringRequest,
-)
+from metier.engines.base import Engine, EngineStats, Generation, GenerationRequest, Prompt, Scores, ScoringRequest
 
 __all__ = ["Engine", "EngineStats", "Generation", "GenerationRequest", "Prompt", "Scores", "ScoringRequest"]

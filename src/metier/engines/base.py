@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from metier.errors import MetierError
+from metier.core.errors import MetierError
 
 Progress = Callable[[int, int], None]
 """Called with (requests done, tokens made since the call began)."""

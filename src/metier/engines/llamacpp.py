@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from metier.core.errors import MetierError, UserError
 from metier.engines.openai import OpenAIEngine
-from metier.errors import MetierError, UserError
 
 _ALIAS = "metier"
 _QUIET = -1  # llama.cpp's log level for nothing but results

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from metier import storage
+from metier.core import storage
+from metier.core.errors import MetierError, UserError, first_line
 from metier.engines.base import (
     CannotScore,
     EngineStats,
@@ -26,7 +27,6 @@ from metier.engines.base import (
     Scores,
     ScoringRequest,
 )
-from metier.errors import MetierError, UserError, first_line
 
 _R = TypeVar("_R")
 _A = TypeVar("_A")

@@ -12,9 +12,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from metier.core.errors import MetierError, UserError, first_line
 from metier.engines.base import Engine, EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
 from metier.engines.shards import Job
-from metier.errors import MetierError, UserError, first_line
 
 _AHEAD = 2  # jobs a worker is given at once: one to work on, one to begin with no wait
 _LIVES = 3  # times a worker is started again, and a job tried again

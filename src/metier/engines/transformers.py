@@ -17,20 +17,12 @@ from typing import Any
 
 import torch
 
+from metier.core.errors import MetierError
 from metier.engines.attention import use_grouped
-from metier.engines.base import (
-    EngineStats,
-    Generation,
-    GenerationRequest,
-    Progress,
-    Prompt,
-    Scores,
-    ScoringRequest,
-)
+from metier.engines.base import EngineStats, Generation, GenerationRequest, Progress, Prompt, Scores, ScoringRequest
 from metier.engines.decoding import Decoder, Waiting
 from metier.engines.forward import Forward
 from metier.engines.scoring import score_batch
-from metier.errors import MetierError
 from metier.models.load import load_causal, pick_device
 
 _END_OF_TURN = ("<|im_end|>", "<end_of_turn>", "<|eot_id|>", "<|end|>", "<|endoftext|>")

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from metier.core.errors import MetierError, UserError, first_line
 from metier.engines.base import EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
-from metier.errors import MetierError, UserError, first_line
 
 _PART = 512  # requests handed over between two reports of progress
 

@@ -7,7 +7,8 @@ import statistics as moments
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from metier.errors import MetierError
+from metier.core.errors import MetierError
+from metier.core.records import Example, Interval, Prediction, SystemScore, Verdict
 from metier.evaluation.metrics import METRICS, get_metric
 from metier.evaluation.scored import Scored, Texts, mean_of
 from metier.evaluation.statistics import (
@@ -19,15 +20,8 @@ from metier.evaluation.statistics import (
     smallest_detectable_gain,
     verdict,
 )
-from metier.evaluation.systems import (
-    KINDS,
-    ORDER,
-    SPECIALIST,
-    SPECIALIST_SCORING_CALIBRATED,
-    TITLES,
-)
-from metier.records import Example, Interval, Prediction, SystemScore, Verdict
-from metier.task import Task
+from metier.systems.registry import KINDS, ORDER, SPECIALIST, SPECIALIST_SCORING_CALIBRATED, TITLES
+from metier.tasks.task import Task
 
 _CORRECTION = ("gleu", "errant", "edit_f05", "edit_match")
 

@@ -6,11 +6,11 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 
+from metier.core.records import Interval, Verdict
 from metier.evaluation.metrics import get_metric
 from metier.evaluation.scored import Scored, Texts
 from metier.evaluation.statistics import holm_of_known, mean_over_tasks, paired_bootstrap, randomisation_p, verdict
-from metier.evaluation.systems import SPECIALIST, TITLES
-from metier.records import Interval, Verdict
+from metier.systems.registry import SPECIALIST, TITLES
 
 _SHOWN = 10
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from metier.core.records import LabelFacts, ReliabilityBin
 from metier.evaluation.metrics.label_match import answered
-from metier.records import LabelFacts, ReliabilityBin
 
 _BINS = 10
 _NONE = "\u0000none"

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from metier.evaluation.systems import KINDS, SPECIALIST
-from metier.records import NeedRow, SystemScore
-from metier.task import PriceSettings
+from metier.core.records import NeedRow, SystemScore
+from metier.systems.registry import KINDS, SPECIALIST
+from metier.tasks.task import PriceSettings
 
 _MILLION = 1_000_000
 # By kind of system, the cheapest first: what follows if the specialist is not shown to beat it.

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from metier.errors import UserError
+from metier.core.errors import UserError
+from metier.core.records import Interval
+from metier.data.files import read_lines, read_rows
 from metier.evaluation.metrics import get_metric
 from metier.evaluation.scored import Texts
 from metier.evaluation.statistics import interval_of_score
-from metier.records import Interval
-from metier.rowfiles import read_lines, read_rows
 
 _TABLES = (".jsonl", ".jsonl.gz", ".json", ".csv", ".tsv", ".parquet")
 _COLUMNS = {

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from metier.errors import MetierError
+from metier.core.errors import MetierError
 
 Floats = npt.NDArray[np.float64]
 Combine = Callable[[Floats], Floats]

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from metier.errors import MetierError
+from metier.core.errors import MetierError
+from metier.core.records import Interval, Verdict
 from metier.evaluation.scored import Floats, Scored
-from metier.records import Interval, Verdict
 
 _CHUNK = 2**23  # cells of the resampling table held at once
 _POWER_FACTOR = 1.959964 + 0.841621  # 95% two-sided and 80% power, standard normal quantiles

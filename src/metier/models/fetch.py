@@ -20,8 +20,8 @@ from pathlib import Path
 import filelock
 import platformdirs
 
-from metier import storage
-from metier.errors import MetierError
+from metier.core import storage
+from metier.core.errors import MetierError
 from metier.models.catalogue import CATALOGUE, KnownModel, Wheel
 from metier.models.gguf_file import convert_gguf
 from metier.models.hub import from_hub

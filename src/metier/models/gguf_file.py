@@ -8,8 +8,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from metier import storage
-from metier.errors import MetierError, UserError, first_line
+from metier.core import storage
+from metier.core.errors import MetierError, UserError, first_line
 
 # Sizes in bytes of the metadata value types 0 to 12 of the GGUF specification; 8 is a string and 9 an array.
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from metier import storage
-from metier.errors import MetierError, first_line
+from metier.core import storage
+from metier.core.errors import MetierError, first_line
 
 # Weights in safetensors, configuration, tokenizer and chat template: nothing that runs code when it is read.
 _WANTED = (

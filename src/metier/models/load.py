@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metier.errors import MetierError, UserError, first_line
+from metier.core.errors import MetierError, UserError, first_line
 
 if TYPE_CHECKING:
     import torch

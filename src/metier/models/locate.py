@@ -7,13 +7,13 @@ import difflib
 import re
 from pathlib import Path
 
-from metier import storage
-from metier.errors import MetierError, UserError
+from metier.core import storage
+from metier.core.errors import MetierError, UserError
+from metier.core.remote import is_url, local
 from metier.models import fetch
 from metier.models.catalogue import CATALOGUE
 from metier.models.gguf_file import check_gguf, convert_gguf
 from metier.models.hub import from_hub
-from metier.remote import is_url, local
 
 # The first character keeps ./folder and ../folder, which are not there, from being asked of the hub.
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

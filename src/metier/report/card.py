@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from metier import storage
+from metier.core import storage
 from metier.report import words
 from metier.report.facts import RunFacts
 from metier.report.markdown import base_header, base_name, card

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from metier import storage
+from metier.core import storage
 from metier.evaluation.compare_runs import Pairing, RunLine, RunsCompared
 from metier.report import svg, words
 from metier.report.html import gains_figure, page

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from metier.records import (
+from metier.core.records import (
     Candidate,
     Interval,
     LabelFacts,

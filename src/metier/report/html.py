@@ -12,8 +12,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from metier import storage
-from metier.records import Interval, LossPoint
+from metier.core import storage
+from metier.core.records import Interval, LossPoint
 from metier.report import svg, words
 from metier.report.facts import BeforeAfter, FunnelStep, RunFacts
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from metier import storage
-from metier.evaluation.scenario import Rival, ScenarioOutcome, TaskOutcome, VariantOutcome
-from metier.records import Interval, NeedRow
+from metier.core import storage
+from metier.core.records import Interval, NeedRow
+from metier.evaluation.over_tasks import Rival, ScenarioOutcome, TaskOutcome, VariantOutcome
 from metier.report import svg, words
 from metier.report.facts import MachineFacts
 from metier.report.html import gains_figure, page

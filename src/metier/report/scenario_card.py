@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from metier import storage
+from metier.core import storage
 from metier.report.card import hub_results, snippet
 from metier.report.facts import RunFacts
 from metier.report.markdown import base_header, base_name, card

@@ -8,9 +8,9 @@ from pathlib import Path
 from markupsafe import Markup, escape
 from rich.table import Table
 
-from metier import storage
-from metier.evaluation.study import Outcome, smallest_sufficient
-from metier.records import Interval
+from metier.core import storage
+from metier.core.records import Interval
+from metier.evaluation.variants import Outcome, smallest_sufficient
 from metier.report import words
 from metier.report.html import page
 from metier.report.svg import Dot, Line, dots, lines

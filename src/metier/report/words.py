@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from metier.records import Interval, SystemScore
+from metier.core.records import Interval, SystemScore
 from metier.report.facts import RunFacts
 
 METRIC_TITLES: Mapping[str, str] = {

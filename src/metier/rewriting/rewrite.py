@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from metier.engines.base import Engine, GenerationRequest, Progress, ScoringRequest
-from metier.prompts import PromptFormat
+from metier.engines.prompts import PromptFormat
 from metier.rewriting.guard import why_not
 
 _TOGETHER = 64  # sentences asked for at once, between two signs of progress

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from metier.errors import UserError
+from metier.core.errors import UserError
 from metier.selection.encodings import vectors_of
 from metier.selection.kcenter import Codes
 

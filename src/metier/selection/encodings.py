@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metier import storage
+from metier.core import storage
 from metier.engines.pool import connected
+from metier.models.encoder import Encoder
 from metier.selection import kcenter
-from metier.selection.encode import Encoder
 from metier.selection.pool import Pool
 
 PIECE = 4096  # rows between two notes of what is done; a pool's own pieces are a whole number of them

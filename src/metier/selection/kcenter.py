@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metier.errors import UserError
+from metier.core.errors import UserError
 
 Vectors = npt.NDArray[np.floating[Any]]
 Codes = npt.NDArray[np.int16]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metier.engines.base import Engine
-from metier.prompts import PromptFormat
+from metier.engines.prompts import PromptFormat
 from metier.selection.cluster import Clusters, Region
 from metier.selection.kcenter import Budget, Codes
 from metier.selection.pool import Pool

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from metier import storage
-from metier.data import EmptyText, pair_of
-from metier.errors import UserError
-from metier.records import Example
-from metier.remote import local
-from metier.rowfiles import read_rows
+from metier.core import storage
+from metier.core.errors import UserError
+from metier.core.records import Example
+from metier.core.remote import local
+from metier.data.files import read_rows
+from metier.data.pairs import EmptyText, pair_of
 
 _PIECE = 8192
 _TOLD = 3

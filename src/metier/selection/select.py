@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from metier.errors import UserError
+from metier.core.errors import UserError
 from metier.selection.kcenter import Budget
 from metier.selection.material import Material
 from metier.selection.strategies import (
@@ -22,7 +22,7 @@ from metier.selection.strategies import (
     random,
     stratified,
 )
-from metier.task import SelectionSettings, StrategyName
+from metier.tasks.task import SelectionSettings, StrategyName
 
 DEFAULT_SHARE = 0.005
 _RELATED = 2.0  # times the budget: what counts as the task's part of a pool

@@ -27,14 +27,14 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from metier.core.records import Candidate, Example
+from metier.core.storage import seed_of
 from metier.engines.base import Engine, GenerationRequest, Progress, Prompt, ScoringRequest
+from metier.engines.prompts import PromptFormat, Turn, fitting_demonstrations
 from metier.engines.shards import Job, Shard, in_shards, logprob_per_token, texts_and_ends
-from metier.prompts import PromptFormat, Turn, fitting_demonstrations
-from metier.records import Candidate, Example
-from metier.storage import seed_of
 from metier.synthesis import filters
 from metier.synthesis.inputs import raw_candidate
-from metier.task import Task
+from metier.tasks.task import Task
 
 _SAMPLES = 8  # inputs drawn from one prompt: the prompt is computed once, so this is nearly free speed
 _SHARD = 64  # rows between two writes to disk

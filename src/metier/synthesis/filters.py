@@ -15,9 +15,9 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from metier.likeness import HASHES, Grams, folded, jaccard, sketch, word_grams
-from metier.records import Candidate
-from metier.task import Demonstration
+from metier.core.records import Candidate
+from metier.data.likeness import HASHES, Grams, folded, jaccard, sketch, word_grams
+from metier.tasks.task import Demonstration
 
 _PLEASANTRIES = (
     "sure,",

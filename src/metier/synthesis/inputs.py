@@ -11,13 +11,13 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from metier.core.records import Candidate, Example
+from metier.core.storage import seed_of
 from metier.engines.base import Engine, GenerationRequest, Progress, Prompt
+from metier.engines.prompts import PromptFormat, fitting_demonstrations
 from metier.engines.shards import Shard
-from metier.prompts import PromptFormat, fitting_demonstrations
-from metier.records import Candidate, Example
-from metier.storage import seed_of
 from metier.synthesis import filters
-from metier.task import Task
+from metier.tasks.task import Task
 
 
 def write_inputs(

@@ -11,15 +11,15 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from metier.core.records import Candidate, Example
+from metier.core.storage import seed_of
+from metier.data.labels import last_label
 from metier.engines.base import Engine, GenerationRequest, Progress
+from metier.engines.prompts import PromptFormat, fitting_demonstrations
 from metier.engines.shards import Job, Shard, in_shards
-from metier.labels import last_label
-from metier.prompts import PromptFormat, fitting_demonstrations
-from metier.records import Candidate, Example
-from metier.storage import seed_of
 from metier.synthesis import filters
 from metier.synthesis.votes import VoteRule, sample_until_decided
-from metier.task import Task
+from metier.tasks.task import Task
 
 _SHARD = 32  # inputs answered between two writes to disk
 

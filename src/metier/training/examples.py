@@ -9,9 +9,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from metier.errors import MetierError
-from metier.prompts import PromptFormat
-from metier.records import Example
+from metier.core.errors import MetierError
+from metier.core.records import Example
+from metier.engines.prompts import PromptFormat
 from metier.training.edits import changed_spans, weights
 
 

@@ -19,11 +19,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from metier import storage
-from metier.errors import MetierError, UserError
+from metier.core import storage
+from metier.core.errors import MetierError, UserError
+from metier.core.records import LossPoint
 from metier.models.load import pick_device
-from metier.records import LossPoint
-from metier.task import EngineSettings, LaunchSettings, TrainingSettings
+from metier.tasks.task import EngineSettings, LaunchSettings, TrainingSettings
 from metier.training.examples import EncodedExample
 from metier.training.tune import JOB, Tuned
 from metier.training.worker import STEP, write_job

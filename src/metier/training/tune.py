@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from metier import storage
-from metier.errors import MetierError, UserError
+from metier.core import storage
+from metier.core.errors import MetierError, UserError
+from metier.core.records import LossPoint
 from metier.models.load import load_causal, pick_device
-from metier.records import LossPoint
-from metier.task import EngineSettings, TrainingSettings
+from metier.tasks.task import EngineSettings, TrainingSettings
 from metier.training.examples import EncodedExample
 from metier.training.trainer import LengthGrouped, answer_trainer_class
 

@@ -12,9 +12,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from metier import storage
-from metier.errors import MetierError
-from metier.task import EngineSettings, TrainingSettings
+from metier.core import storage
+from metier.core.errors import MetierError
+from metier.tasks.task import EngineSettings, TrainingSettings
 from metier.training.examples import EncodedExample
 from metier.training.tune import tune
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Literal
 
-from metier.errors import UserError
+from metier.core.errors import UserError
 from metier.evaluation.metrics import (
     bleu,
     char_lcs_f1,

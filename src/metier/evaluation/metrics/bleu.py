@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from metier.errors import MetierError
+from metier.core.errors import MetierError
 from metier.evaluation.scored import Floats, Scored, Texts, added_up, ratio
 
 _ALPHA = 0.8

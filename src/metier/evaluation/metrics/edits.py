@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from metier.errors import MetierError
+from metier.core.errors import MetierError
 from metier.evaluation.metrics.ngrams import tokenizer_13a
 from metier.evaluation.scored import Floats, Scored, Texts, added_up, mean_of, ratio
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from metier.errors import MetierError
+from metier.core.errors import MetierError
 from metier.evaluation.metrics.edits import Edits, f05_of
 from metier.evaluation.scored import Scored, Texts
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from metier.errors import MetierError
+from metier.core.errors import MetierError
 from metier.evaluation.metrics.ngrams import ORDERS, ngram_counts
 from metier.evaluation.scored import Floats, Scored, Texts, ratio
 

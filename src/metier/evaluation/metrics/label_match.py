@@ -7,9 +7,9 @@ or 100, higher is better. Without labels it is exact match.
 
 from __future__ import annotations
 
+from metier.data.labels import last_label
 from metier.evaluation.metrics.exact_match import normaliser
 from metier.evaluation.scored import Scored, Texts, by_best_reference
-from metier.labels import last_label
 
 
 def score(texts: Texts) -> Scored:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from metier.errors import MetierError
+from metier.core.errors import MetierError
 from metier.evaluation.scored import Scored, Texts, mean_of
 
 if TYPE_CHECKING:
-    from metier.selection.encode import SentenceEncoder
+    from metier.models.encoder import SentenceEncoder
 
 _ENCODER = "all-minilm-l6-v2"
 
@@ -33,7 +33,7 @@ def score(texts: Texts) -> Scored:
 
 @functools.cache
 def _encoder() -> SentenceEncoder:
+    from metier.models.encoder import SentenceEncoder
     from metier.models.locate import resolve_model
-    from metier.selection.encode import SentenceEncoder
 
     return SentenceEncoder(resolve_model(_ENCODER).path, device="cpu")

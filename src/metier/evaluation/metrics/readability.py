@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metier.errors import MetierError
+from metier.core.errors import MetierError
 from metier.evaluation.scored import Floats, Scored, Texts, added_up, ratio
 
 

@@ -13,7 +13,7 @@ from collections import Counter
 
 import numpy as np
 
-from metier.errors import MetierError
+from metier.core.errors import MetierError
 from metier.evaluation.metrics.ngrams import ORDERS, ngram_counts, tokenizer_13a
 from metier.evaluation.scored import Floats, Scored, Texts, added_up, ratio
 

@@ -1,0 +1,1 @@
+"""What all rooms stand on: records, errors, storage, the run folder, progress, URLs."""

@@ -1,0 +1,122 @@
+"""Writes and reads files so that nothing half-written is ever seen. Knows nothing about stages or records' meaning."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from metier.core.errors import MetierError, UserError
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON that is the same for the same value: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a JSON-able value, in hex."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def seed_of(*parts: Any) -> int:
+    """Return a seed in [0, 2^63) that depends on all parts and on nothing else."""
+    return int(digest(list(parts))[:16], 16) >> 1
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        UserError: The folder may not be written to.
+        MetierError: The disk is full, or the write failed otherwise.
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as readable JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Write records as JSON Lines, whole or not at all."""
+    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that Metier wrote.
+
+    Raises:
+        MetierError: The file is not whole.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
+    except ValueError as error:
+        raise MetierError(f"{path}: not readable as JSON ({error})", hint="delete the file and run again") from error
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a JSON Lines file that Metier wrote."""
+    try:
+        with path.open(encoding="utf-8", errors="surrogatepass", newline="\n") as file:
+            return [json.loads(line) for line in file]
+    except ValueError as error:
+        raise MetierError(f"{path}: not readable as JSON Lines ({error})", hint="delete it and run again") from error
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise MetierError(
+                f"{path}: the disk is full",
+                hint="free some space and run the same command: it continues where it was",
+            ) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise UserError(
+                f"{path}: may not be written ({error.strerror})", hint="choose another folder with --out"
+            ) from error
+        raise MetierError(f"{path}: {error.strerror or error}") from error
+
+
+def replace_folder(partial: Path, final: Path) -> None:
+    """Give a finished folder its name; what stood there is removed."""
+    with explained(final):
+        if final.exists():
+            shutil.rmtree(final)
+        partial.replace(final)
+
+
+def write_parquet(path: Path, records: list[dict[str, Any]]) -> None:
+    """Write records of strings as Parquet, whole or not at all; no records make a file of no rows."""
+    import pyarrow
+    import pyarrow.parquet
+
+    names = list(records[0]) if records else ["input", "output"]
+    table = pyarrow.table({n: pyarrow.array([r[n] for r in records], pyarrow.string()) for n in names})
+    partial = path.with_name(f".{path.name}.partial")
+    with explained(path):
+        pyarrow.parquet.write_table(table, partial, compression="zstd")
+        partial.replace(path)

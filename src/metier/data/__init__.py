@@ -1,0 +1,1 @@
+"""From files' rows to pairs, labels and mixtures."""

@@ -1,0 +1,222 @@
+"""Reads data files into rows of named columns, each with the place it stands at. Knows nothing about what rows mean.
+
+Data is untrusted: a file is read in bounded pieces, nothing in it is run, and what is wrong is told with its line.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from metier.core.errors import MetierError, UserError
+
+_LONGEST_LINE = 10_000_000  # bytes
+_FORMATS = ".jsonl, .jsonl.gz, .json, .csv, .tsv, .parquet, a folder of Parquet or Arrow files, or a hub id"
+_SPLIT = re.compile(r"(train|test|valid|dev|eval)[a-z]*(?=[-_./]|$)")
+
+Row = tuple[str, Mapping[str, Any]]
+"""Where a row stands (file and line), and its columns."""
+
+
+def read_rows(path: Path, split: str) -> Iterator[Row]:
+    """Yield a data file's rows, in order.
+
+    Args:
+        path: A file or folder, or a data set's hub id (owner/name).
+        split: Which split of a hub data set to read.
+
+    Raises:
+        UserError: The file is not there, is of no known format, or cannot be read; told with the line.
+        MetierError: The hub does not give the data set.
+    """
+    try:
+        folder, there = path.is_dir(), path.exists()
+    except OSError as error:
+        raise UserError(f"{str(path)[:200]}: cannot be read ({error.strerror})") from error
+    if folder:
+        yield from _folder(path)
+    elif not there:
+        if not is_hub_id(str(path)):
+            raise UserError(f"{path}: no such file")
+        yield from _hub(str(path), split)
+    elif path.name.endswith((".jsonl", ".jsonl.gz")):
+        for number, line in _lines(path):
+            if line.strip():
+                yield f"{path}:{number}", _object(_json(line, f"{path}:{number}"), f"{path}:{number}")
+    elif path.suffix == ".json":
+        yield from _json_list(path)
+    elif path.suffix in (".csv", ".tsv"):
+        yield from _csv(path, "," if path.suffix == ".csv" else "\t")
+    elif path.suffix == ".parquet":
+        yield from _parquet(path)
+    else:
+        raise UserError(f"{path}: not a format that is read", hint=f"one of: {_FORMATS}")
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return a text file's lines, without their ends; empty lines count.
+
+    Raises:
+        UserError: The file is not there, cannot be read, or is not UTF-8; told with the line.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    return [line.rstrip("\r\n") for _, line in _lines(path)]
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name reads as a data set's hub id: owner/name, with no file's ending (a version's .5 is none)."""
+    return bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name)) and not re.search(r"\.[A-Za-z]\w*$", name)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield a text file's lines with their numbers; a line that is too long is refused before it is held."""
+    number = 0
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            while line := file.readline(_LONGEST_LINE + 1):
+                number += 1
+                if len(line) > _LONGEST_LINE:
+                    raise UserError(
+                        f"{path}:{number}: a line of more than {_LONGEST_LINE // 10**6} MB",
+                        hint="write it as JSON Lines (.jsonl), one row a line",
+                    )
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}:{number}: not UTF-8 (byte {error.object[error.start]:#04x} at place {error.start + 1})",
+            hint="save the file as UTF-8",
+        ) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path}:{number + 1}: not whole gzip data ({error})") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: not JSON ({error})") from error
+
+
+def _object(row: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(row, dict):
+        raise UserError(f"{where}: not an object with named columns")
+    return row
+
+
+def _json_list(path: Path) -> Iterator[Row]:
+    text = "".join(line for _, line in _lines(path))
+    rows = _json(text, str(path)) if text.strip() else []
+    if not isinstance(rows, list):
+        raise UserError(f"{path}: a .json file must hold a list of objects", hint="or name it .jsonl, one a line")
+    for i, row in enumerate(rows):
+        yield f"{path}: row {i + 1}", _object(row, f"{path}: row {i + 1}")
+
+
+def _csv(path: Path, separator: str) -> Iterator[Row]:
+    csv.field_size_limit(_LONGEST_LINE)
+    reader = csv.DictReader((line for _, line in _lines(path)), delimiter=separator, strict=True)
+    try:
+        names = reader.fieldnames or []
+        twice = [name for i, name in enumerate(names) if name in names[:i]]
+        if twice:
+            raise UserError(f"{path}:1: the column {twice[0]!r} is there twice")
+        for row in reader:
+            if None in row:
+                raise UserError(f"{path}:{reader.line_num}: more fields than the header has columns")
+            yield f"{path}:{reader.line_num}", row
+    except csv.Error as error:
+        raise UserError(f"{path}:{reader.line_num}: not readable ({error})") from error
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            yield from _arrow_rows(file.iter_batches(batch_size=4096), file.schema_arrow.metadata, path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(f"{path}: not readable as Parquet ({error})") from error
+
+
+def _folder(path: Path) -> Iterator[Row]:
+    import pyarrow
+
+    parquet, arrow = sorted(path.rglob("*.parquet")), sorted(path.rglob("*.arrow"))
+    files = parquet or [file for file in arrow if not file.name.startswith("cache-")]
+    if not files:
+        raise UserError(f"{path}: a folder without Parquet or Arrow files", hint=f"one of: {_FORMATS}")
+    splits = {found[0] for file in files for part in file.relative_to(path).parts if (found := _SPLIT.match(part))}
+    if len(splits) > 1:
+        # Reading them all would put training rows into the test set.
+        raise UserError(
+            f"{path}: holds several splits ({', '.join(sorted(splits))})", hint="name one file or subfolder"
+        )
+    for file in files:
+        if file.suffix == ".parquet":
+            yield from _parquet(file)
+            continue
+        try:
+            with pyarrow.memory_map(str(file)) as source, pyarrow.ipc.open_stream(source) as batches:
+                yield from _arrow_rows(batches, batches.schema.metadata, file)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise UserError(f"{file}: not readable as Arrow ({error})") from error
+
+
+def _hub(name: str, split: str) -> Iterator[Row]:
+    import datasets
+    from huggingface_hub import constants
+
+    from metier.models.hub import hub_answers
+
+    hint = "check the name and the network, or save the data set as Parquet and name the file"
+    if not constants.HF_HUB_OFFLINE and not hub_answers(constants.ENDPOINT):
+        raise MetierError(f"{name}: not a file here, and the hub does not answer", hint=hint)
+    try:
+        rows: Any = datasets.load_dataset(name, split=split)
+    except Exception as error:  # the hub's client raises many kinds
+        why = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise MetierError(f"{name}: not a file here, and the hub did not give it ({why})", hint=hint) from error
+    classes = _class_names(rows.features.arrow_schema.metadata)
+    for i, row in enumerate(rows):
+        yield f"{name}: row {i + 1}", _with_classes(row, classes)
+
+
+def _arrow_rows(batches: Iterable[Any], metadata: Mapping[bytes, bytes] | None, path: Path) -> Iterator[Row]:
+    classes = _class_names(metadata)
+    number = 0
+    for batch in batches:
+        batch.validate(full=True)  # offsets that point outside the file are refused before they are followed
+        for row in batch.to_pylist():
+            number += 1
+            yield f"{path}: row {number}", _with_classes(row, classes)
+
+
+def _class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, list[str]]:
+    """Return the columns that hold class numbers, with their classes' names (as the datasets library notes them)."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        kinds = {column: kind for column, kind in features.items() if isinstance(kind, dict)}
+        return {column: list(kind["names"]) for column, kind in kinds.items() if kind.get("_type") == "ClassLabel"}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _with_classes(row: Mapping[str, Any], classes: Mapping[str, list[str]]) -> Mapping[str, Any]:
+    if not classes:
+        return row
+    out = dict(row)
+    for column, names in classes.items():
+        number = out.get(column)
+        if isinstance(number, int):
+            out[column] = names[number] if 0 <= number < len(names) else None  # -1: the label is withheld
+    return out

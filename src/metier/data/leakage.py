@@ -1,0 +1,58 @@
+"""Finds training pairs that are nearly a test row. Knows nothing about models or how pairs were made.
+
+A specialist trained on (nearly) a test row's input is not tested by it. Likeness is the Jaccard similarity of word
+3-grams, found by MinHash with locality-sensitive hashing (Broder 1997; datasketch) and then computed exactly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from metier.data.likeness import HASHES, folded, jaccard, sketch, word_grams
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Leak:
+    """A training input that is nearly a test input.
+
+    Attributes:
+        row: Index of the test row, from 0.
+        pair: Index among the training inputs, from 0.
+        similarity: Jaccard similarity of their word 3-grams, 0 to 1.
+        test_input: The test row's input.
+        training_input: The training input.
+    """
+
+    row: int
+    pair: int
+    similarity: float
+    test_input: str
+    training_input: str
+
+
+def find_leaks(training: Sequence[str], test: Sequence[str], *, similarity: float) -> list[Leak]:
+    """Return every pair of a training and a test input at least this similar, the most similar of each test row first.
+
+    Args:
+        training: What was trained on.
+        test: What is tested on.
+        similarity: The least Jaccard similarity, 0 to 1.
+    """
+    from datasketch import MinHashLSH
+
+    grams = [word_grams(folded(text)) for text in training]
+    # Below the threshold, so that what the sketches miss by a little is still looked at.
+    index = MinHashLSH(threshold=max(0.1, similarity - 0.2), num_perm=HASHES)
+    for place, some in enumerate(grams):
+        index.insert(place, sketch(some))
+    leaks = []
+    for row, text in enumerate(test):
+        own = word_grams(folded(text))
+        found = []
+        for place in index.query(sketch(own)):
+            alike = jaccard(own, grams[place])
+            if alike >= similarity:
+                found.append(Leak(row, int(place), alike, text, training[place]))
+        leaks += sorted(found, key=lambda leak: (-leak.similarity, leak.pair))
+    return leaks

@@ -1,0 +1,357 @@
+"""Many tasks' pairs into one training set: how many of each, none twice, none from the tests, in mixed wordings.
+
+After the multi-task instruction tuning of Zhang et al. 2023 (arXiv 2305.13225): each pair is asked by one of several
+wordings of its task's instruction, and generic instruction data may be mixed in. Sizes follow ratios or a temperature
+(Raffel et al. 2020, arXiv 1910.10683, section 3.5.2). Knows nothing about models or files: tokens are counted by a
+function it is given. Everything is drawn from one seed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from metier.core.errors import UserError
+from metier.core.records import Example
+from metier.core.storage import seed_of
+from metier.data.leakage import find_leaks
+from metier.data.likeness import folded
+from metier.data.wordings import in_wordings
+from metier.tasks.task import Task
+
+GENERIC = "generic"  # names the generic instruction data among the tasks
+_LEAKED = 0.7  # Jaccard similarity of word 3-grams from which a training input counts as a test input
+
+CountTokens = Callable[[Sequence[Example]], list[int]]
+"""From examples to the tokens each will have as it is trained on, prompt and answer."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """What one task can give to a mixture.
+
+    Attributes:
+        task: Its instruction and wordings.
+        pairs: Its labelled pairs.
+        written: Pairs that a model wrote for it, beside those.
+        rows: How many labelled pairs at most; None: all.
+        ratio: Its share of the mixture's rows; None: by size.
+        unchanged: Of its labelled pairs, the largest share whose answer is the input as it was.
+    """
+
+    task: Task
+    pairs: tuple[Example, ...]
+    written: tuple[Example, ...] = ()
+    rows: int | None = None
+    ratio: float | None = None
+    unchanged: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MixedRow:
+    """One row of a mixture: which task it is of, what is trained on, and how many tokens that has."""
+
+    task: str
+    example: Example
+    tokens: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mixed:
+    """A mixture.
+
+    Attributes:
+        rows: In training order before shuffling: task after task.
+        dropped: By task, how many pairs were left out, by reason.
+    """
+
+    rows: tuple[MixedRow, ...]
+    dropped: Mapping[str, Mapping[str, int]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Packing:
+    """How the rows would fill sequences of a length: what packing would save, and what padding costs.
+
+    Attributes:
+        rows: Rows.
+        tokens: Their tokens.
+        longest: Tokens of the longest.
+        length: Tokens of one sequence.
+        sequences: Sequences needed when rows are packed, first fit, longest first.
+        padding: Share of tokens that are padding when batches are made of rows of like length.
+    """
+
+    rows: int
+    tokens: int
+    longest: int
+    length: int
+    sequences: int
+    padding: float
+
+
+def mix(
+    parts: Sequence[Part],
+    *,
+    tests: Sequence[Example],
+    count_tokens: CountTokens,
+    seed: int,
+    rows: int | None = None,
+    tokens: int | None = None,
+    temperature: float = 1.0,
+    generic: Sequence[Example] = (),
+    generic_share: float = 0.0,
+) -> Mixed:
+    """Return the training set of a mixture.
+
+    Args:
+        parts: What each task gives.
+        tests: Every task's test rows: no row is trained on whose input or answer is, or nearly is, one of theirs.
+        count_tokens: Counts the tokens of examples.
+        seed: Seeds every draw.
+        rows: Rows of the tasks together, at most; None: as many as there are.
+        tokens: Tokens of the mixture, at most; rows are left out at random until it fits.
+        temperature: Sizes go with the (1/temperature)-th power of what a task has: 1 is in proportion, more is more
+            even. Where tasks have ratios, those count instead.
+        generic: Generic instruction data, each row with an instruction of its own.
+        generic_share: Share of the whole mixture that is generic, from 0 to below 1.
+
+    Raises:
+        UserError: A task has no data, ratios do not add up to 1, or a budget leaves nothing.
+    """
+    dropped: dict[str, Counter[str]] = {part.task.name: Counter() for part in parts}
+    guard = _Tests(tests)
+    available: list[list[Example]] = []
+    seen: set[tuple[str, str]] = set()
+    for part in parts:
+        why = dropped[part.task.name]
+        pairs = guard.without_exact(_unseen(part.pairs, seen, why), why)
+        pairs = _shuffled(pairs, seed, part.task.name)
+        pairs = _fewer_unchanged(pairs, part.unchanged, why)[: part.rows]
+        pairs = _shuffled([*pairs, *guard.without_exact(_unseen(part.written, seen, why), why)], seed, part.task.name)
+        if not pairs:
+            told = ", ".join(f"{n} {reason}" for reason, n in why.items()) or "none were given"
+            raise UserError(
+                f"task {part.task.name}: it has no training data ({told})",
+                hint="name its rows (data: or the task's train:), let the model write some (synthetic=200), or leave "
+                "the task out",
+            )
+        available.append(pairs)
+    wanted = sizes(
+        [len(pairs) for pairs in available],
+        ratios=_ratios(parts),
+        temperature=temperature,
+        total=rows,
+    )
+    chosen: list[tuple[str, Example]] = []
+    for part, pairs, size in zip(parts, available, wanted, strict=True):
+        own = guard.without_near(pairs[:size], dropped[part.task.name])
+        for pair in in_wordings(part.task, own, seed):
+            # Among other tasks' rows each must say whose it is.
+            told = part.task.instruction if pair.instruction is None else pair.instruction
+            chosen.append((part.task.name, dataclasses.replace(pair, instruction=told)))
+    if generic_share:
+        dropped[GENERIC] = Counter()
+        several = round(len(chosen) * generic_share / (1 - generic_share))
+        more = guard.without_exact(_unseen(generic, seen, dropped[GENERIC]), dropped[GENERIC])
+        drawn = guard.without_near(_shuffled(more, seed, GENERIC)[:several], dropped[GENERIC])
+        chosen += [(GENERIC, pair) for pair in drawn]
+    counts = count_tokens([pair for _, pair in chosen])
+    mixed = [MixedRow(name, pair, n) for (name, pair), n in zip(chosen, counts, strict=True)]
+    kept = mixed if tokens is None else _within(mixed, tokens, seed, dropped)
+    return Mixed(tuple(kept), {name: dict(why) for name, why in dropped.items()})
+
+
+def sizes(
+    available: Sequence[int], *, ratios: Sequence[float] | None, temperature: float, total: int | None
+) -> list[int]:
+    """Return how many rows each task gives; no row is given twice.
+
+    With ratios the mixture is as large as the scarcest task allows. With a temperature a task that has too few gives
+    all it has, and the others share the rest.
+
+    Raises:
+        UserError: Ratios do not add up to 1, or the total leaves a task without a row.
+    """
+    if ratios is not None:
+        if abs(sum(ratios) - 1) > 1e-6 or min(ratios) <= 0:
+            raise UserError(
+                f"the tasks' ratios are {', '.join(f'{r:g}' for r in ratios)}: they must be above 0 and add up to 1 "
+                f"(they come to {sum(ratios):g})"
+            )
+        most = min(n / r for n, r in zip(available, ratios, strict=True))
+        found = _rounded([min(most, total or most) * r for r in ratios])
+    else:
+        weights = [n ** (1 / temperature) for n in available]
+        found = _shared(available, weights, min(total or sum(available), sum(available)))
+    if min(found) < 1:
+        raise UserError(
+            f"rows: {total} are too few for {len(available)} tasks: one of them would have none",
+            hint="raise rows, or make the ratios more even",
+        )
+    return found
+
+
+def split_by_source(pairs: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
+    """Return pairs to train on and pairs to test on; pairs with the same input are on the same side.
+
+    Args:
+        pairs: All there are.
+        share: Share of the inputs to test on.
+        seed: Seeds the split.
+    """
+    sources = list(dict.fromkeys(folded(pair.input) for pair in pairs))
+    random.Random(seed_of(seed, "split")).shuffle(sources)
+    held_out = set(sources[: round(len(sources) * share)])
+    train = [pair for pair in pairs if folded(pair.input) not in held_out]
+    return train, [pair for pair in pairs if folded(pair.input) in held_out]
+
+
+def packing(rows: Sequence[MixedRow], *, length: int, batch_size: int) -> Packing:
+    """Return how rows fill sequences of a length, and what padding batches of like rows have.
+
+    Args:
+        rows: The mixture's rows; one longer than ``length`` is not counted, as it is not trained on.
+        length: Tokens of a sequence.
+        batch_size: Rows of a batch.
+    """
+    counts = sorted((row.tokens for row in rows if row.tokens <= length), reverse=True)
+    room: list[int] = []
+    for size in counts:
+        place = next((i for i, free in enumerate(room) if free >= size), None)
+        if place is None:
+            room.append(length - size)
+        else:
+            room[place] -= size
+    batches = [counts[i : i + batch_size] for i in range(0, len(counts), batch_size)]
+    padded = sum(batch[0] * len(batch) for batch in batches)
+    total = sum(counts)
+    longest = counts[0] if counts else 0
+    return Packing(len(counts), total, longest, length, len(room), 1 - total / padded if padded else 0.0)
+
+
+def make_up(mixed: Mixed) -> dict[str, dict[str, Any]]:
+    """Return what the mixture is made of: by task its rows, tokens, wordings, and what was left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in dict.fromkeys([*mixed.dropped, *(row.task for row in mixed.rows)]):
+        own = [row for row in mixed.rows if row.task == name]
+        found[name] = {
+            "rows": len(own),
+            "tokens": sum(row.tokens for row in own),
+            "wordings": len({row.example.instruction for row in own}),
+            "dropped": dict(mixed.dropped.get(name, {})),
+        }
+    return found
+
+
+class _Tests:
+    """The test rows, as what no training row may hold."""
+
+    def __init__(self, tests: Sequence[Example]) -> None:
+        self._inputs = [row.input for row in tests]
+        self._texts = {folded(text) for row in tests for text in (row.input, *row.references)}
+
+    def without_exact(self, pairs: Sequence[Example], why: Counter[str]) -> list[Example]:
+        kept = [p for p in pairs if folded(p.input) not in self._texts and folded(p.output) not in self._texts]
+        _count(why, "in a test", len(pairs) - len(kept))
+        return kept
+
+    def without_near(self, pairs: Sequence[Example], why: Counter[str]) -> list[Example]:
+        leaks = find_leaks([pair.input for pair in pairs], self._inputs, similarity=_LEAKED) if pairs else []
+        leaked = {leak.pair for leak in leaks}
+        _count(why, "nearly in a test", len(leaked))
+        return [pair for i, pair in enumerate(pairs) if i not in leaked]
+
+
+def _unseen(pairs: Sequence[Example], seen: set[tuple[str, str]], why: Counter[str]) -> list[Example]:
+    """Return pairs that no task before has, and remember them."""
+    kept = []
+    for pair in pairs:
+        key = (folded(pair.input), folded(pair.output))
+        if key in seen:
+            continue
+        seen.add(key)
+        kept.append(pair)
+    _count(why, "twice", len(pairs) - len(kept))
+    return kept
+
+
+def _fewer_unchanged(pairs: Sequence[Example], share: float, why: Counter[str]) -> list[Example]:
+    changed = sum(p.input.split() != p.output.split() for p in pairs)
+    most = len(pairs) if share >= 1 else round(changed * share / (1 - share))
+    kept = []
+    for pair in pairs:
+        if pair.input.split() == pair.output.split():
+            if most <= 0:
+                continue
+            most -= 1
+        kept.append(pair)
+    _count(why, "unchanged", len(pairs) - len(kept))
+    return kept
+
+
+def _shuffled(pairs: Sequence[Example], seed: int, name: str) -> list[Example]:
+    out = list(pairs)
+    random.Random(seed_of(seed, "mixture", name)).shuffle(out)
+    return out
+
+
+def _ratios(parts: Sequence[Part]) -> list[float] | None:
+    given = [part.ratio for part in parts if part.ratio is not None]
+    if given and len(given) < len(parts):
+        without = next(part.task.name for part in parts if part.ratio is None)
+        raise UserError(f"task {without}: it has no ratio, and others have one", hint="give all tasks one, or none")
+    return given or None
+
+
+def _shared(available: Sequence[int], weights: Sequence[float], total: int) -> list[int]:
+    """Share a total by weights; what a task cannot give, the others do."""
+    found = [0.0] * len(available)
+    open_ones = list(range(len(available)))
+    left = float(total)
+    while open_ones:
+        whole = sum(weights[i] for i in open_ones)
+        full = [i for i in open_ones if left * weights[i] / whole >= available[i]]
+        if not full:
+            for i in open_ones:
+                found[i] = left * weights[i] / whole
+            break
+        for i in full:
+            found[i] = float(available[i])
+            left -= available[i]
+        open_ones = [i for i in open_ones if i not in full]
+    return _rounded(found)
+
+
+def _rounded(shares: Sequence[float]) -> list[int]:
+    """Return whole numbers with the same sum, the largest remainders rounded up."""
+    low = [int(s + 1e-9) for s in shares]
+    missing = int(sum(shares) + 1e-6) - sum(low)
+    order = sorted(range(len(shares)), key=lambda i: (low[i] - shares[i], i))
+    for i in order[:missing]:
+        low[i] += 1
+    return low
+
+
+def _within(rows: Sequence[MixedRow], tokens: int, seed: int, dropped: dict[str, Counter[str]]) -> list[MixedRow]:
+    """Leave rows out at random until the rest has at most so many tokens."""
+    order = list(range(len(rows)))
+    random.Random(seed_of(seed, "tokens")).shuffle(order)
+    kept, used = set(), 0
+    for i in order:
+        if used + rows[i].tokens <= tokens:
+            kept.add(i)
+            used += rows[i].tokens
+        else:
+            _count(dropped[rows[i].task], "over the token budget", 1)
+    if not kept:
+        raise UserError(f"tokens: {tokens} are too few for a single row", hint="raise tokens")
+    return [row for i, row in enumerate(rows) if i in kept]
+
+
+def _count(why: Counter[str], reason: str, several: int) -> None:
+    if several:
+        why[reason] += several

@@ -1,0 +1,146 @@
+"""Renders instruction, demonstrations and input into the text a model is given. Knows nothing about engines.
+
+One function serves synthesis, training, test and serving, so that a specialist is always asked as it was taught.
+
+A model with a chat template gets a conversation: the instruction opens the first user turn, each demonstration is a
+user turn (its input) answered by an assistant turn (its output), and the last user turn is the input. No system
+message is written, since some templates refuse one. A base model gets this text, and answers after "Output:"::
+
+    {instruction}
+
+    Input: {input of the first demonstration}
+    Output: {its output}
+
+    Input: {input}
+    Output:
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from metier.core.errors import UserError, first_line
+from metier.core.records import Example
+from metier.engines.base import Prompt
+
+Style = Literal["auto", "chat", "plain"]
+_MARK = "\u241einput\u241e"  # stands for the input while the shared part of a prompt is found
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Turn:
+    """One exchange that a prompt shows: what was asked, and what was answered."""
+
+    user: str
+    assistant: str
+
+
+class PromptFormat:
+    """How prompts are written for one model.
+
+    Args:
+        tokenizer: A transformers tokenizer; its chat template and start token are used.
+        style: ``chat``, ``plain``, or ``auto`` (chat where the tokenizer has a template).
+
+    Raises:
+        UserError: ``chat`` was asked for and the model has no chat template.
+    """
+
+    def __init__(self, tokenizer: Any, style: Style = "auto") -> None:
+        has_template = bool(getattr(tokenizer, "chat_template", None))
+        if style == "chat" and not has_template:
+            raise UserError(
+                "prompt.style: chat, but the model has no chat template",
+                hint="use prompt.style=plain (or auto), or a model tuned for chat",
+            )
+        self.style: Literal["chat", "plain"] = "chat" if has_template and style != "plain" else "plain"
+        self._tokenizer = tokenizer
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """Strings that end an answer, beside the model's own end token."""
+        return () if self.style == "chat" else ("\nInput:", "\n\n")
+
+    def task(self, instruction: str, demonstrations: Sequence[Example], text: str) -> Prompt:
+        """Return the prompt that asks for the answer to one input.
+
+        Args:
+            instruction: What to do; empty where the input says it itself.
+            demonstrations: Solved examples to show; none for a zero-shot prompt.
+            text: The input to answer.
+        """
+        if self.style == "plain":
+            shown = "".join(f"Input: {d.input}\nOutput: {d.output}\n\n" for d in demonstrations)
+            if not instruction and not shown:
+                return Prompt(f"{self._start()}{text}\nOutput:", shared=0)
+            head = f"{self._start()}{instruction}\n\n{shown}Input: "
+            return Prompt(f"{head}{text}\nOutput:", shared=len(head))
+        first = f"{instruction}\n\n" if instruction else ""
+        turns = [Turn(d.input, d.output) for d in demonstrations]
+        if turns:
+            turns[0] = Turn(first + turns[0].user, turns[0].assistant)
+            return self.conversation(turns, "", text)
+        return self.conversation((), first, text)
+
+    def conversation(self, turns: Sequence[Turn], ask: str, text: str) -> Prompt:
+        """Return a prompt of earlier exchanges and one last question, ``ask`` followed by ``text``.
+
+        Everything before ``text`` counts as shared with other prompts.
+        """
+        if self.style == "plain":
+            shown = "".join(f"{t.user}\n{t.assistant}\n\n" for t in turns)
+            head = f"{self._start()}{shown}{ask}"
+            return Prompt(f"{head}{text}\n", shared=len(head))
+        messages = [
+            message
+            for turn in turns
+            for message in (
+                {"role": "user", "content": turn.user},
+                {"role": "assistant", "content": turn.assistant},
+            )
+        ]
+        # A template may trim a message, so the shared part is found in the rendered text, not computed.
+        marked = self._render([*messages, {"role": "user", "content": ask + _MARK}])
+        before, _, after = marked.partition(_MARK)
+        return Prompt(before + text + after, shared=len(before))
+
+    def answer(self, output: str) -> str:
+        """Return the text that follows a task prompt when ``output`` is the answer (the end token not included)."""
+        return output if self.style == "chat" else f" {output}"
+
+    def read_answer(self, text: str) -> str:
+        """Return the output in what a model wrote after a task prompt; the reverse of `answer`."""
+        return text.strip()
+
+    def _render(self, messages: list[dict[str, str]]) -> str:
+        import jinja2
+
+        try:
+            return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
+            raise UserError(
+                f"the model's chat template refuses a conversation of user and assistant ({first_line(error)})",
+                hint="prompt.style=plain writes prompts without it",
+            ) from error
+
+    def _start(self) -> str:
+        token = self._tokenizer.bos_token
+        ids = self._tokenizer("a")["input_ids"]
+        adds = token is not None and len(ids) > 0 and ids[0] == self._tokenizer.bos_token_id
+        return token if adds else ""
+
+
+def fitting_demonstrations(
+    examples: Sequence[Example], count_tokens: Callable[[Sequence[str]], list[int]], room: int
+) -> tuple[Example, ...]:
+    """Return the first examples whose tokens fit into ``room``, in order; one that is too long is passed over."""
+    sizes = count_tokens([f"{e.input}\n{e.output}" for e in examples])
+    chosen, used = [], 0
+    for example, size in zip(examples, sizes, strict=True):
+        cost = size + 16  # the marks that a template puts around two messages
+        if used + cost <= room:
+            chosen.append(example)
+            used += cost
+    return tuple(chosen)

@@ -1,0 +1,186 @@
+"""Holds the one model that is in memory, opened when a stage first needs it. Knows nothing about stages."""
+
+from __future__ import annotations
+
+import gc
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from metier.core.errors import UserError
+from metier.engines.base import Engine
+from metier.engines.prompts import PromptFormat
+from metier.models.locate import ModelFiles
+from metier.tasks.task import LaunchSettings, Task
+
+_SLOT_CONTEXT = 4096  # tokens; llama.cpp sets the memory of each slot's whole context aside
+
+
+class Bench:
+    """Opens the base model or a specialist, one at a time: two would need twice the memory.
+
+    Args:
+        task: Says how models are run and prompted.
+        files: The base model.
+        folder: The run folder, for what engines keep on file; None: they keep nothing.
+    """
+
+    def __init__(self, task: Task, files: ModelFiles, folder: Path | None = None) -> None:
+        self._task = task
+        self._files = files
+        self._folder = folder
+        self._open: tuple[Path | None, Engine] | None = None
+        self._prompts: PromptFormat | None = None
+        self._tokenizer: Any = None
+
+    def base(self) -> Engine:
+        """Return the base model's engine."""
+        return self._engine(None)
+
+    def specialist(self, folder: Path) -> Engine:
+        """Return the engine of a tuned model (an adapter's folder, or a whole model's)."""
+        return self._engine(folder)
+
+    @property
+    def prompts(self) -> PromptFormat:
+        """How prompts are written for the base model, and so for its specialists."""
+        if self._prompts is None:
+            self._prompts = PromptFormat(self.tokenizer, self._task.prompt.style)
+        return self._prompts
+
+    @property
+    def tokenizer(self) -> Any:
+        """The base model's tokenizer."""
+        if self._tokenizer is None:
+            from transformers import AutoTokenizer
+
+            self._tokenizer = AutoTokenizer.from_pretrained(
+                str(self._files.path), trust_remote_code=self._task.engine.trust_remote_code
+            )
+        return self._tokenizer
+
+    def close(self) -> None:
+        """Let the model go, and its memory."""
+        if self._open is not None:
+            close = getattr(self._open[1], "close", None)
+            if close is not None:
+                close()
+        self._open = None
+        gc.collect()
+
+    def _engine(self, tuned: Path | None) -> Engine:
+        if self._open is None or self._open[0] != tuned:
+            self.close()
+            self._open = (tuned, self._opened(tuned))
+        return self._open[1]
+
+    def _opened(self, tuned: Path | None) -> Engine:
+        """Open an engine, or one of many workers.
+
+        Servers and GGUF files hold the base model alone, so a specialist is run here.
+        """
+        kind = self._task.engine.kind
+        launch = self._task.launch
+        if launch.uses_ray:
+            if kind == "openai":
+                raise UserError(
+                    "launch.workers is for engines that run a model; a server is asked by engine.concurrency",
+                    hint="set launch.workers=1, or engine.kind to vllm, llamacpp or transformers",
+                )
+            from metier.engines.pool import WorkerPool
+
+            return WorkerPool(
+                partial(_open_in_worker, self._task, self._files, tuned), launch.workers, launch.ray_address
+            )
+        if kind == "vllm":
+            return self._vllm(tuned)
+        if kind == "transformers" or tuned is not None:
+            return self._transformers(tuned)
+        from metier.engines.split import SplitEngine
+
+        return SplitEngine(self._openai() if kind == "openai" else self._llamacpp(), lambda: self._transformers(None))
+
+    def _transformers(self, tuned: Path | None) -> Engine:
+        from metier.engines.transformers import TransformersEngine
+
+        settings = self._task.engine
+        model, adapter = self._parts(tuned)
+        return TransformersEngine(
+            model,
+            adapter=adapter,
+            dtype=settings.dtype,
+            device=settings.device,
+            batch_rows=settings.batch_rows,
+            batch_tokens=settings.batch_tokens,
+            trust_remote_code=settings.trust_remote_code,
+        )
+
+    def _vllm(self, tuned: Path | None) -> Engine:
+        from metier.engines.vllm import VllmEngine
+
+        settings = self._task.engine
+        model, adapter = self._parts(tuned)
+        return VllmEngine(
+            model,
+            adapter=adapter,
+            dtype=settings.dtype,
+            memory_share=settings.memory_share,
+            tensor_parallel=settings.tensor_parallel,
+            trust_remote_code=settings.trust_remote_code,
+        )
+
+    def _openai(self) -> Engine:
+        from metier.engines.openai import OpenAIEngine
+
+        settings = self._task.engine
+        return OpenAIEngine(
+            settings.url,
+            settings.served_model or self._task.model,
+            count_tokens=self._count_tokens,
+            context_length=self._context_length(),
+            api=settings.api,
+            key_env=settings.key_env,
+            concurrency=settings.concurrency,
+            timeout=settings.timeout,
+            retries=settings.retries,
+            journal=self._folder / "server-answers.jsonl" if self._folder else None,
+        )
+
+    def _llamacpp(self) -> Engine:
+        from metier.engines.llamacpp import LlamaCppEngine
+        from metier.models.locate import resolve_gguf
+
+        settings = self._task.engine
+        return LlamaCppEngine(
+            resolve_gguf(settings.gguf or self._task.model),
+            count_tokens=self._count_tokens,
+            context_length=min(self._context_length(), _SLOT_CONTEXT),
+            slots=settings.concurrency,
+            device=settings.device,
+        )
+
+    def _parts(self, tuned: Path | None) -> tuple[Path, Path | None]:
+        """Return the folder of whole weights to load, and the adapter to put on them."""
+        whole = tuned is not None and (tuned / "config.json").exists()
+        return (tuned, None) if tuned is not None and whole else (self._files.path, tuned)
+
+    def _count_tokens(self, texts: Any) -> list[int]:
+        return [len(self.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
+
+    def _context_length(self) -> int:
+        from transformers import AutoConfig
+
+        config: Any = AutoConfig.from_pretrained(
+            str(self._files.path), trust_remote_code=self._task.engine.trust_remote_code
+        )
+        return int(getattr(config.get_text_config(), "max_position_embeddings", 2048))
+
+
+def _open_in_worker(task: Task, files: ModelFiles, tuned: Path | None) -> Engine:
+    """Open a worker's engine, on whatever machine it is: a model that is not there yet is brought."""
+    from metier.models.locate import resolve_model
+
+    if not files.path.exists():
+        files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
+    bench = Bench(task.model_copy(update={"launch": LaunchSettings()}), files)
+    return bench.base() if tuned is None else bench.specialist(tuned)

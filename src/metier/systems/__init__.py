@@ -1,0 +1,1 @@
+"""Everything that can answer: a file a System."""

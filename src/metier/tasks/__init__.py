@@ -1,0 +1,1 @@
+"""What a task and a scenario are, and reading them from YAML."""

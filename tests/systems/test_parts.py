@@ -1,0 +1,197 @@
+"""Leakage, need, diagnostics, classic systems and files of outputs, each on small cases made by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metier.core.errors import MetierError, UserError
+from metier.core.records import Example, Interval, SystemKind, SystemScore
+from metier.data.leakage import find_leaks
+from metier.data.likeness import folded, jaccard, word_grams
+from metier.evaluation import diagnostics
+from metier.evaluation.need import Measured, api_cost_per_million, need_in_words, need_rows
+from metier.evaluation.score_files import score_files
+from metier.systems import classic
+from metier.tasks.task import PriceSettings
+
+WORD = st.sampled_from(["the", "cat", "sat", "on", "a", "mat", "and", "saw", "two", "birds"])
+WORDS = st.lists(WORD, min_size=3, max_size=9).map(" ".join)
+
+
+@given(st.lists(WORDS, max_size=8), st.lists(WORDS, max_size=8))
+def test_leaks_are_those_of_plain_comparison(training: list[str], test: list[str]) -> None:
+    found = {(leak.row, leak.pair) for leak in find_leaks(training, test, similarity=0.7)}
+    grams = [word_grams(folded(t)) for t in training]
+    plain = {
+        (row, pair)
+        for row, text in enumerate(test)
+        for pair, other in enumerate(grams)
+        if jaccard(word_grams(folded(text)), other) >= 0.7
+    }
+    assert found <= plain
+    exact = {(row, pair) for row, text in enumerate(test) for pair, other in enumerate(training) if text == other}
+    assert exact <= found
+
+
+def test_a_leak_says_what_and_how_much() -> None:
+    training = ["nothing at all like it", "The cat sat on the mat today"]
+    (leak,) = find_leaks(training, ["the cat  sat on the MAT today."], similarity=0.7)
+    assert (leak.row, leak.pair, leak.similarity) == (0, 1, 1.0)
+
+
+def system(name: str, score: float, gain: Interval | None, kind: SystemKind = "prompted") -> SystemScore:
+    return SystemScore(name, name, {"exact_match": score}, gain, kind=kind)
+
+
+MEASURED = Measured(
+    seconds={"few_shot": 20.0, "specialist": 5.0, "tfidf_synthetic": 0.01},
+    latencies={"few_shot": [0.4] * 10, "specialist": [0.2] * 9 + [1.0], "tfidf_synthetic": [0.0002] * 10},
+    tuning={"specialist": 300.0, "tfidf_synthetic": 100.0},
+    sizes={"specialist": 5},
+    rows=100,
+    prompt_tokens=500,
+    answer_tokens=10,
+)
+
+
+def test_need_names_the_cheapest_that_is_not_beaten() -> None:
+    systems = [
+        system("few_shot", 60, Interval(20, 10, 30)),
+        system("tfidf_synthetic", 78, Interval(2, -3, 7)),
+        system("specialist", 80, None),
+    ]
+    rows = need_rows(systems, "exact_match", MEASURED, PriceSettings(machine_hour=3.6))
+    ours = rows[-1]
+    assert ours.rows_per_second == pytest.approx(20)
+    assert ours.p50 == pytest.approx(0.2) and ours.p95 == pytest.approx(np.quantile([0.2] * 9 + [1.0], 0.95))
+    assert ours.cost_per_million == pytest.approx(1_000_000 / 20 / 3600 * 3.6)
+    told = need_in_words(rows, MEASURED, PriceSettings())
+    assert told[0].startswith("tfidf_synthetic (78.0) is within the interval of the specialist (80.0) and 1,000 times")
+    # 300 s of tuning; 0.2 s a row prompted, 0.05 s tuned
+    assert "after 2,000 rows" in told[1]
+
+
+def test_need_without_a_rival_says_use_it() -> None:
+    rows = need_rows(
+        [system("few_shot", 60, Interval(20, 10, 30)), system("specialist", 80, None)],
+        "exact_match",
+        MEASURED,
+        PriceSettings(),
+    )
+    assert rows[0].cost_per_million is None
+    assert need_in_words(rows, MEASURED, PriceSettings())[0].endswith("each surely: use it.")
+
+
+def test_an_api_is_reckoned_with_at_the_users_prices_alone() -> None:
+    assert api_cost_per_million(MEASURED, PriceSettings()) is None
+    prices = PriceSettings(machine_hour=0.36, api_input_million=0.5, api_output_million=1.5)
+    assert api_cost_per_million(MEASURED, prices) == pytest.approx(500 * 0.5 + 10 * 1.5)
+    rows = need_rows([system("specialist", 80, None)], "exact_match", MEASURED, prices)
+    told = " ".join(need_in_words(rows, MEASURED, prices))
+    # tuning 300 s at 0.36 an hour is 0.03; a row costs 265e-6 there and 5e-6 here
+    assert "265.00 USD" in told and f"after {0.03 / 260e-6:,.0f} rows" in told
+
+
+def test_confusion_and_label_facts_are_scikit_learns() -> None:
+    labels = ("a", "b", "c")
+    wanted, given_ = ["a", "a", "b", "b", "b"], ["a", "b", "b", "what?", "B."]
+    assert diagnostics.confusion(labels, wanted, given_) == ((1, 1, 0, 0), (0, 2, 0, 1), (0, 0, 0, 0))
+    facts = {f.label: f for f in diagnostics.label_facts(labels, wanted, given_)}
+    assert facts["b"].precision == pytest.approx(200 / 3) and facts["b"].recall == pytest.approx(200 / 3)
+    assert (facts["c"].predicted, facts["c"].precision, facts["c"].f1) == (0, 0, 0)
+
+
+def test_reliability() -> None:
+    bins, error = diagnostics.reliability([0.95, 0.95, 0.55, 1.0], [True, False, True, True])
+    assert [(b.low, b.rows) for b in bins] == [(0.5, 1), (0.9, 3)]
+    assert bins[1].accuracy == pytest.approx(2 / 3)
+    assert error == pytest.approx(0.25 * 0.45 + 0.75 * abs(2.9 / 3 - 2 / 3))
+
+
+PAIRS = [Example("the invoice is wrong", "billing"), Example("the parcel is late", "delivery")] * 3
+
+
+def test_tfidf_learns() -> None:
+    model = classic.train_tfidf(PAIRS)
+    assert model.answer(["a wrong invoice", "late parcel"]) == ["billing", "delivery"]
+    assert model.nbytes > 0
+    with pytest.raises(MetierError, match="fewer than two labels"):
+        classic.train_tfidf(PAIRS[:1])
+    with pytest.raises(MetierError, match="no words to learn from"):
+        classic.train_tfidf([Example("!", "a"), Example("?", "b")])
+
+
+def test_harper_corrects_and_leaves_spacing_alone() -> None:
+    correct = classic.harper_corrector()
+    assert correct("This is an test of the the linter .") == "This is a test of the linter ."
+    assert correct("") == ""
+
+
+@pytest.mark.model
+def test_the_encoder_tells_topics_apart(encoder: Path) -> None:
+    from metier.models.encoder import SentenceEncoder
+
+    found = SentenceEncoder(encoder, device="cpu")
+    texts = ["The parcel never came.", "The package did not arrive.", "I was charged twice.", ""]
+    vectors = found.encode(texts)
+    assert vectors.shape == (4, 384)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(4), abs=1e-5)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.1
+    # Neither the batch nor the order changes a vector.
+    assert np.abs(found.encode(texts[::-1])[::-1] - vectors).max() < 1e-5
+    assert np.abs(found.encode([texts[0] + " and more" * 300, texts[1]])[1] - vectors[1]).max() < 1e-5
+    model = classic.train_encoder(PAIRS, found.encode, 1)
+    assert model.answer(["Where is my package?", "The bill is too high."]) == ["delivery", "billing"]
+
+
+def write(path: Path, lines: list[str]) -> str:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return str(path)
+
+
+def test_files_of_outputs_are_scored_alike_in_every_format(tmp_path: Path) -> None:
+    sources, outputs = ["He go home now .", "She have a cats ."], ["He goes home now .", "She have a cat ."]
+    first, second = ["He goes home now .", "She has a cat ."], ["He is going home .", "She has cats ."]
+    names = [write(tmp_path / f"{i}.txt", lines) for i, lines in enumerate((sources, outputs, first, second))]
+    (plain,) = score_files(["sari"], names[1], names[2:], source=names[0])
+    rows = [
+        {"input": s, "prediction": p, "references": [a, b]}
+        for s, p, a, b in zip(sources, outputs, first, second, strict=True)
+    ]
+    table = str(tmp_path / "all.jsonl")
+    write(tmp_path / "all.jsonl", [json.dumps(row) for row in rows])
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "all.parquet")
+    for name in (table, str(tmp_path / "all.parquet")):
+        (found,) = score_files(["sari"], name, [name], source=f"{name}:input")
+        assert found == plain
+    assert plain.signature.startswith("sari|refs:2|case:lc") and plain.interval is not None
+    (one,) = score_files(["rouge_l"], write(tmp_path / "p", ["a"]), [write(tmp_path / "r", ["a"])])
+    assert one.interval is None and one.score == 100
+
+
+def test_what_is_wrong_with_files_of_outputs(tmp_path: Path) -> None:
+    two, one = write(tmp_path / "two", ["a", "b"]), write(tmp_path / "one", ["a"])
+    empty = write(tmp_path / "none", [])
+    nan = write(tmp_path / "nan.jsonl", ['{"prediction": NaN}'])
+    cases: tuple[tuple[str, str, str, str | None, str], ...] = (
+        ("rouge_l", two, one, None, "two has 2 rows, .*one has 1"),
+        ("rouge_l", two, two, one, "one has 1"),
+        ("sari", two, two, None, "needs the inputs"),
+        ("macro_f1", two, two, None, "needs the labels"),
+        ("rogue_l", two, two, None, "'rogue_l' is not known"),
+        ("rouge_l", str(tmp_path / "no"), two, None, "no such file"),
+        ("rouge_l", empty, empty, None, "nothing in it"),
+        ("rouge_l", nan, one, None, "nan.jsonl:1: prediction is not there"),
+        ("rouge_l", f"{nan}:other", one, None, "no column 'other'"),
+    )
+    for metric, prediction, reference, source, told in cases:
+        with pytest.raises(UserError, match=told):
+            score_files([metric], prediction, [reference], source=source)
