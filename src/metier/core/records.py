@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -189,6 +189,59 @@ class ReliabilityBin:
     accuracy: float
 
 
-def to_dict(record: Any) -> dict[str, Any]:
-    """Return a record (a dataclass instance) as a plain dictionary, ready for JSON."""
-    return dataclasses.asdict(record)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answers:
+    """What a System answered, an entry for each input.
+
+    Attributes:
+        texts: The answers; empty where the input did not fit the model's context and was not asked.
+        probabilities: ``[inputs, labels]``, in the order of the task's labels; None where the System has none. A row of
+            zeros is an input that was not asked.
+        unasked: How many inputs did not fit.
+    """
+
+    texts: tuple[str, ...]
+    probabilities: tuple[tuple[float, ...], ...] | None = None
+    unasked: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SystemAnswers:
+    """A System's answers to the test rows, and what they took.
+
+    Attributes:
+        system: Its key.
+        title: Its name for people.
+        kind: What kind of System it is.
+        texts: Its answers, one a row.
+        probabilities: As `Answers` has them.
+        learning_seconds: What was done before its first answer: writing data, tuning; 0 for a prompt.
+        seconds: Answering all rows in batches.
+        latencies: Seconds of single rows, answered alone.
+        size_bytes: Its weights or tables.
+    """
+
+    system: str
+    title: str
+    kind: SystemKind
+    texts: tuple[str, ...]
+    probabilities: tuple[tuple[float, ...], ...] | None = None
+    learning_seconds: float = 0.0
+    seconds: float | None = None
+    latencies: tuple[float, ...] = ()
+    size_bytes: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MissingSystem:
+    """A System that could not be had, and why."""
+
+    system: str
+    title: str
+    kind: SystemKind
+    why: str
+
+
+Origin = Literal["example", "labelled", "synthetic", "pool", "generic"]
+"""Where a training pair is from: the task's hand-written examples, its labelled rows, what the model wrote, rows chosen
+from a pool, or generic instruction data."""
