@@ -14,7 +14,7 @@ from metier.core.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from metier.tasks.scenario import WholeScenario
+    from metier.tasks.scenario import Scenario
     from metier.tasks.task import Task
 
 TaskFile = Annotated[
@@ -101,7 +101,7 @@ def scenario_of(
     limit: int | None = None,
     smoke: bool = False,
     launch: list[str] | None = None,
-) -> WholeScenario | None:
+) -> Scenario | None:
     """Return the scenario that a command's arguments mean; None where the first of them is a task file."""
     from metier.tasks.read_scenario import load_scenario, scenario_file
 
@@ -127,7 +127,7 @@ def quieten_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-def _with_little_written(scenario: WholeScenario) -> WholeScenario:
+def _with_little_written(scenario: Scenario) -> Scenario:
     """Return the scenario with a handful of inputs for the model to write, wherever it writes any."""
     settings = scenario.settings
     tasks = {

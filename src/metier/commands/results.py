@@ -27,7 +27,7 @@ from metier.commands.options import (
 from metier.core.errors import UserError
 
 if TYPE_CHECKING:
-    from metier.tasks.scenario import WholeScenario
+    from metier.tasks.scenario import Scenario
 
 
 def compare(
@@ -150,7 +150,7 @@ def study(
 
 
 def _study_scenario(
-    scenario: WholeScenario,
+    scenario: Scenario,
     of: list[str],
     models: list[str],
     rows: list[int],

@@ -31,7 +31,7 @@ from metier.core.errors import GateError, MetierError, UserError
 if TYPE_CHECKING:
     from metier.report.facts import RunFacts
     from metier.report.scenario import ScenarioFacts
-    from metier.tasks.scenario import WholeScenario
+    from metier.tasks.scenario import Scenario
     from metier.tasks.task import Task
 
 
@@ -119,7 +119,7 @@ def _stages(task: Task, out: str | None, smoke: bool, budget: str | None, quiet:
         return run_task(task, folder, Reporter(quiet=quiet), until=until)
 
 
-def _scenario(scenario: WholeScenario, out: str | None, smoke: bool, quiet: bool) -> ScenarioFacts:
+def _scenario(scenario: Scenario, out: str | None, smoke: bool, quiet: bool) -> ScenarioFacts:
     quieten_libraries()
     from metier.core.progress import Reporter
     from metier.core.remote import run_folder

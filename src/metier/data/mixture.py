@@ -1,9 +1,9 @@
-"""Many tasks' pairs into one training set: how many of each, none twice, none from the tests, in mixed wordings.
+"""Tasks' pairs into one training set: how many of each, none twice, none from the tests, in mixed wordings.
 
-After the multi-task instruction tuning of Zhang et al. 2023 (arXiv 2305.13225): each pair is asked by one of several
-wordings of its task's instruction, and generic instruction data may be mixed in. Sizes follow ratios or a temperature
-(Raffel et al. 2020, arXiv 1910.10683, section 3.5.2). Knows nothing about models or files: tokens are counted by a
-function it is given. Everything is drawn from one seed.
+A mixture of one task is that task's pairs. For several, after the multi-task instruction tuning of Zhang et al. 2023
+(arXiv 2305.13225): each pair is asked in one of several wordings of its task's instruction, and generic instruction
+data may be mixed in. Sizes follow ratios or a temperature (Raffel et al. 2020, arXiv 1910.10683, section 3.5.2). Tokens are
+counted by a function that is passed in. Everything is drawn from one seed.
 """
 
 from __future__ import annotations
@@ -12,18 +12,15 @@ import dataclasses
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from metier.core.errors import UserError
-from metier.core.records import Example
+from metier.core.records import Example, Origin
 from metier.core.storage import seed_of
 from metier.data.leakage import find_leaks
 from metier.data.likeness import folded
 from metier.data.wordings import in_wordings
-from metier.tasks.task import Task
 
 GENERIC = "generic"  # names the generic instruction data among the tasks
-_LEAKED = 0.7  # Jaccard similarity of word 3-grams from which a training input counts as a test input
 
 CountTokens = Callable[[Sequence[Example]], list[int]]
 """From examples to the tokens each will have as it is trained on, prompt and answer."""
@@ -34,42 +31,88 @@ class Part:
     """What one task can give to a mixture.
 
     Attributes:
-        task: Its instruction and wordings.
-        pairs: Its labelled pairs.
+        name: The task's name.
+        wordings: Its instruction, and other ways to say it.
+        pairs: Its labelled pairs, or rows chosen from a pool.
         written: Pairs that a model wrote for it, beside those.
-        rows: How many labelled pairs at most; None: all.
+        examples: Its hand-written examples, if they are trained on: never left out.
+        origin: Where ``pairs`` are from.
+        rows: How many of ``pairs`` at most; None: all.
         ratio: Its share of the mixture's rows; None: by size.
-        unchanged: Of its labelled pairs, the largest share whose answer is the input as it was.
+        unchanged: Of ``pairs``, the largest share whose answer is the input as it was.
     """
 
-    task: Task
+    name: str
+    wordings: tuple[str, ...]
     pairs: tuple[Example, ...]
     written: tuple[Example, ...] = ()
+    examples: tuple[Example, ...] = ()
+    origin: Origin = "labelled"
     rows: int | None = None
     ratio: float | None = None
     unchanged: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class MixedRow:
-    """One row of a mixture: which task it is of, what is trained on, and how many tokens that has."""
+class MixPlan:
+    """How parts are mixed.
 
-    task: str
-    example: Example
-    tokens: int
+    Attributes:
+        seed: Seeds every draw.
+        rows: Rows of the tasks together, at most; None: as many as there are.
+        tokens: Tokens of the mixture, at most; rows are left out at random until it fits.
+        temperature: Sizes go with the (1/temperature)-th power of what a task has: 1 is in proportion, more is more
+            even. Where tasks have ratios, those count instead.
+        generic_share: Share of the whole mixture that is generic, from 0 to below 1.
+    """
+
+    seed: int
+    rows: int | None = None
+    tokens: int | None = None
+    temperature: float = 1.0
+    generic_share: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Mixed:
-    """A mixture.
+class Kept:
+    """What the tests keep out of the training set.
 
     Attributes:
-        rows: In training order before shuffling: task after task.
-        dropped: By task, how many pairs were left out, by reason.
+        inputs: No training input is one of these, or nearly.
+        texts: No training input or answer is one of these: the answers of tests that rewrite their input.
+        similarity: Jaccard similarity of word 3-grams from which an input is nearly another.
     """
 
-    rows: tuple[MixedRow, ...]
-    dropped: Mapping[str, Mapping[str, int]]
+    inputs: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    similarity: float = 0.7
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MixedRow:
+    """One row of a mixture: whose it is, where it is from, what is trained on, and its tokens."""
+
+    task: str
+    origin: Origin
+    instruction: str
+    input: str
+    output: str
+    tokens: int
+
+    @property
+    def example(self) -> Example:
+        """The pair, asked with the row's instruction."""
+        return Example(self.input, self.output, instruction=self.instruction)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MakeUp:
+    """What one task has in a mixture: rows, tokens, wordings, and what was left out, by reason."""
+
+    rows: int
+    tokens: int
+    wordings: int
+    dropped: Mapping[str, int]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,76 +136,97 @@ class Packing:
     padding: float
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mixed:
+    """A mixture.
+
+    Attributes:
+        rows: In training order before shuffling: task after task, each task's own examples first.
+        make_up: By task, what it has in it.
+    """
+
+    rows: tuple[MixedRow, ...]
+    make_up: Mapping[str, MakeUp]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all rows."""
+        return sum(row.tokens for row in self.rows)
+
+    def of(self, task: str) -> tuple[MixedRow, ...]:
+        """Return one task's rows."""
+        return tuple(row for row in self.rows if row.task == task)
+
+
 def mix(
-    parts: Sequence[Part],
-    *,
-    tests: Sequence[Example],
-    count_tokens: CountTokens,
-    seed: int,
-    rows: int | None = None,
-    tokens: int | None = None,
-    temperature: float = 1.0,
-    generic: Sequence[Example] = (),
-    generic_share: float = 0.0,
+    parts: Sequence[Part], plan: MixPlan, kept_out: Kept, count_tokens: CountTokens, generic: Sequence[Example] = ()
 ) -> Mixed:
     """Return the training set of a mixture.
 
     Args:
         parts: What each task gives.
-        tests: Every task's test rows: no row is trained on whose input or answer is, or nearly is, one of theirs.
+        plan: How they are mixed.
+        kept_out: Every task's test rows.
         count_tokens: Counts the tokens of examples.
-        seed: Seeds every draw.
-        rows: Rows of the tasks together, at most; None: as many as there are.
-        tokens: Tokens of the mixture, at most; rows are left out at random until it fits.
-        temperature: Sizes go with the (1/temperature)-th power of what a task has: 1 is in proportion, more is more
-            even. Where tasks have ratios, those count instead.
         generic: Generic instruction data, each row with an instruction of its own.
-        generic_share: Share of the whole mixture that is generic, from 0 to below 1.
 
     Raises:
         UserError: A task has no data, ratios do not add up to 1, or a budget leaves nothing.
     """
-    dropped: dict[str, Counter[str]] = {part.task.name: Counter() for part in parts}
-    guard = _Tests(tests)
-    available: list[list[Example]] = []
+    dropped: dict[str, Counter[str]] = {part.name: Counter() for part in parts}
+    guard = _Tests(kept_out)
     seen: set[tuple[str, str]] = set()
-    for part in parts:
-        why = dropped[part.task.name]
-        pairs = guard.without_exact(_unseen(part.pairs, seen, why), why)
-        pairs = _shuffled(pairs, seed, part.task.name)
-        pairs = _fewer_unchanged(pairs, part.unchanged, why)[: part.rows]
-        pairs = _shuffled([*pairs, *guard.without_exact(_unseen(part.written, seen, why), why)], seed, part.task.name)
-        if not pairs:
-            told = ", ".join(f"{n} {reason}" for reason, n in why.items()) or "none were given"
-            raise UserError(
-                f"task {part.task.name}: it has no training data ({told})",
-                hint="name its rows (data: or the task's train:), let the model write some (synthetic=200), or leave "
-                "the task out",
-            )
-        available.append(pairs)
+    available = [_available(part, guard, seen, plan.seed, dropped[part.name]) for part in parts]
     wanted = sizes(
-        [len(pairs) for pairs in available],
-        ratios=_ratios(parts),
-        temperature=temperature,
-        total=rows,
+        [len(pairs) for pairs in available], ratios=_ratios(parts), temperature=plan.temperature, total=plan.rows
     )
-    chosen: list[tuple[str, Example]] = []
-    for part, pairs, size in zip(parts, available, wanted, strict=True):
-        own = guard.without_near(pairs[:size], dropped[part.task.name])
-        for pair in in_wordings(part.task, own, seed):
-            # Among other tasks' rows each must say whose it is.
-            told = part.task.instruction if pair.instruction is None else pair.instruction
-            chosen.append((part.task.name, dataclasses.replace(pair, instruction=told)))
-    if generic_share:
+    chosen: list[tuple[str, Origin, Example]] = []
+    for part, found, size in zip(parts, available, wanted, strict=True):
+        origins = {id(pair): origin for origin, pair in found}
+        own = guard.without_near([pair for _, pair in found[:size]], dropped[part.name])
+        every = [*part.examples, *own]
+        for pair, asked in zip(every, in_wordings(part.wordings, every, plan.seed, part.name), strict=True):
+            chosen.append((part.name, origins.get(id(pair), "example"), asked))
+    if plan.generic_share:
         dropped[GENERIC] = Counter()
-        several = round(len(chosen) * generic_share / (1 - generic_share))
+        several = round(len(chosen) * plan.generic_share / (1 - plan.generic_share))
         more = guard.without_exact(_unseen(generic, seen, dropped[GENERIC]), dropped[GENERIC])
-        drawn = guard.without_near(_shuffled(more, seed, GENERIC)[:several], dropped[GENERIC])
-        chosen += [(GENERIC, pair) for pair in drawn]
-    counts = count_tokens([pair for _, pair in chosen])
-    mixed = [MixedRow(name, pair, n) for (name, pair), n in zip(chosen, counts, strict=True)]
-    kept = mixed if tokens is None else _within(mixed, tokens, seed, dropped)
-    return Mixed(tuple(kept), {name: dict(why) for name, why in dropped.items()})
+        drawn = guard.without_near(_shuffled(more, plan.seed, GENERIC)[:several], dropped[GENERIC])
+        chosen += [(GENERIC, "generic", pair) for pair in drawn]
+    counts = count_tokens([pair for *_, pair in chosen])
+    rows = [
+        MixedRow(name, origin, pair.instruction or "", pair.input, pair.output, n)
+        for (name, origin, pair), n in zip(chosen, counts, strict=True)
+    ]
+    if plan.tokens is not None:
+        rows = _within(rows, plan.tokens, plan.seed, dropped)
+    return Mixed(tuple(rows), {name: _make_up(rows, name, dropped[name]) for name in dropped})
+
+
+def _available(
+    part: Part, guard: _Tests, seen: set[tuple[str, str]], seed: int, why: Counter[str]
+) -> list[tuple[Origin, Example]]:
+    """Return a task's pairs that may be trained on, shuffled, each with where it is from."""
+    _unseen(part.examples, seen, Counter())
+    pairs = _shuffled(guard.without_exact(_unseen(part.pairs, seen, why), why), seed, part.name)
+    pairs = _fewer_unchanged(pairs, part.unchanged, why)[: part.rows]
+    written = guard.without_exact(_unseen(part.written, seen, why), why)
+    found: list[tuple[Origin, Example]] = [(part.origin, pair) for pair in pairs]
+    found += [("synthetic", pair) for pair in written]
+    if not found:
+        told = ", ".join(f"{n} {reason}" for reason, n in why.items()) or "none were given"
+        raise UserError(
+            f"task {part.name}: it has no training data ({told})",
+            hint="name its rows (data: or the task's train:), let the model write some (synthetic=200), or leave "
+            "the task out",
+        )
+    random.Random(seed_of(seed, "mixture", part.name)).shuffle(found)
+    return found
+
+
+def _make_up(rows: Sequence[MixedRow], name: str, dropped: Mapping[str, int]) -> MakeUp:
+    own = [row for row in rows if row.task == name]
+    return MakeUp(len(own), sum(row.tokens for row in own), len({row.instruction for row in own}), dict(dropped))
 
 
 def sizes(
@@ -233,34 +297,22 @@ def packing(rows: Sequence[MixedRow], *, length: int, batch_size: int) -> Packin
     return Packing(len(counts), total, longest, length, len(room), 1 - total / padded if padded else 0.0)
 
 
-def make_up(mixed: Mixed) -> dict[str, dict[str, Any]]:
-    """Return what the mixture is made of: by task its rows, tokens, wordings, and what was left out."""
-    found: dict[str, dict[str, Any]] = {}
-    for name in dict.fromkeys([*mixed.dropped, *(row.task for row in mixed.rows)]):
-        own = [row for row in mixed.rows if row.task == name]
-        found[name] = {
-            "rows": len(own),
-            "tokens": sum(row.tokens for row in own),
-            "wordings": len({row.example.instruction for row in own}),
-            "dropped": dict(mixed.dropped.get(name, {})),
-        }
-    return found
-
-
 class _Tests:
-    """The test rows, as what no training row may hold."""
+    """What the tests keep out of the training set."""
 
-    def __init__(self, tests: Sequence[Example]) -> None:
-        self._inputs = [row.input for row in tests]
-        self._texts = {folded(text) for row in tests for text in (row.input, *row.references)}
+    def __init__(self, kept_out: Kept) -> None:
+        self._kept_out = kept_out
+        self._texts = {folded(text) for text in (*kept_out.inputs, *kept_out.texts)}
+        self._answers = {folded(text) for text in kept_out.texts}
 
     def without_exact(self, pairs: Sequence[Example], why: Counter[str]) -> list[Example]:
-        kept = [p for p in pairs if folded(p.input) not in self._texts and folded(p.output) not in self._texts]
+        kept = [p for p in pairs if folded(p.input) not in self._texts and folded(p.output) not in self._answers]
         _count(why, "in a test", len(pairs) - len(kept))
         return kept
 
     def without_near(self, pairs: Sequence[Example], why: Counter[str]) -> list[Example]:
-        leaks = find_leaks([pair.input for pair in pairs], self._inputs, similarity=_LEAKED) if pairs else []
+        similarity = self._kept_out.similarity
+        leaks = find_leaks([p.input for p in pairs], self._kept_out.inputs, similarity=similarity) if pairs else []
         leaked = {leak.pair for leak in leaks}
         _count(why, "nearly in a test", len(leaked))
         return [pair for i, pair in enumerate(pairs) if i not in leaked]
@@ -302,7 +354,7 @@ def _shuffled(pairs: Sequence[Example], seed: int, name: str) -> list[Example]:
 def _ratios(parts: Sequence[Part]) -> list[float] | None:
     given = [part.ratio for part in parts if part.ratio is not None]
     if given and len(given) < len(parts):
-        without = next(part.task.name for part in parts if part.ratio is None)
+        without = next(part.name for part in parts if part.ratio is None)
         raise UserError(f"task {without}: it has no ratio, and others have one", hint="give all tasks one, or none")
     return given or None
 

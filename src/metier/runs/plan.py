@@ -20,7 +20,7 @@ from metier.tasks.task import Task
 
 if TYPE_CHECKING:
     from metier.runs.calibrate import UnitCosts
-    from metier.tasks.scenario import WholeScenario
+    from metier.tasks.scenario import Scenario
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _CLASSIC = 4.0  # seconds: loading the sentence encoder, and learning and answering with it and with TF-IDF
@@ -98,7 +98,7 @@ def estimate(task: Task, costs: UnitCosts | None = None) -> Plan:
     )
 
 
-def estimate_scenario(scenario: WholeScenario, costs: UnitCosts | None = None) -> Plan:
+def estimate_scenario(scenario: Scenario, costs: UnitCosts | None = None) -> Plan:
     """Estimate a run of a scenario on this machine, in one process.
 
     Args:
@@ -149,7 +149,7 @@ class _Part:
     rows: int
 
 
-def _part(scenario: WholeScenario, name: str, tested: int, costs: UnitCosts) -> _Part:
+def _part(scenario: Scenario, name: str, tested: int, costs: UnitCosts) -> _Part:
     from metier.tasks.read_scenario import read_labelled
 
     settings, entry = scenario.settings, scenario.settings.tasks[name]

@@ -29,14 +29,14 @@ from metier.report.html import write_report
 from metier.report.scenario import ScenarioFacts, write_scenario
 from metier.report.scenario_card import write_scenario_card
 from metier.core.run_folder import Stage, open_run
-from metier.tasks.scenario import WholeScenario
+from metier.tasks.scenario import Scenario
 from metier.tasks.task import Task
 
 Trained = Mapping[str, Stage]
 """By task, the training stage whose model answers it."""
 
 
-def run_scenario(scenario: WholeScenario, folder: Path, reporter: Reporter) -> ScenarioFacts:
+def run_scenario(scenario: Scenario, folder: Path, reporter: Reporter) -> ScenarioFacts:
     """Run a scenario in a folder; what is done already is not done again.
 
     Args:
@@ -77,14 +77,14 @@ def run_scenario(scenario: WholeScenario, folder: Path, reporter: Reporter) -> S
     return gathered
 
 
-def carrier(scenario: WholeScenario) -> Task:
+def carrier(scenario: Scenario) -> Task:
     """Return the task that carries a scenario's training: every row of the mixture says itself what is asked."""
     first = next(iter(scenario.tasks.values()))
     alone = first.training.model_copy(update={"demonstrations": False})
     return first.model_copy(update={"name": scenario.settings.name, "training": alone, "wordings": (), "labels": None})
 
 
-def train_models(c: Context, scenario: WholeScenario, mixture: Stage) -> Trained:
+def train_models(c: Context, scenario: Scenario, mixture: Stage) -> Trained:
     """Train one model for all tasks, or one each, or one that is then tuned on for each.
 
     Raises:
@@ -164,7 +164,7 @@ def _answers(folder: Path) -> TaskAnswers:
 
 def _gather(
     c: Context,
-    scenario: WholeScenario,
+    scenario: Scenario,
     mixture: Stage,
     trained: Trained,
     found: Mapping[str, RunFacts],

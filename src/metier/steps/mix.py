@@ -17,7 +17,7 @@ from metier.steps import select as selection
 from metier.steps.context import Context
 from metier.tasks.read_scenario import read_labelled
 from metier.tasks.read_task import read_test
-from metier.tasks.scenario import WholeScenario
+from metier.tasks.scenario import Scenario
 from metier.tasks.task import Task
 
 
@@ -30,7 +30,7 @@ class TaskData:
     test: ExampleFile | None
 
 
-def read_task_data(scenario: WholeScenario) -> dict[str, TaskData]:
+def read_task_data(scenario: Scenario) -> dict[str, TaskData]:
     """Return every task's rows; where a task has no test file, some of its inputs are held out.
 
     Raises:
@@ -58,7 +58,7 @@ def at_task(c: Context, task: Task) -> Context:
     return dataclasses.replace(c, task=task, run=Run(c.run.folder / "tasks" / task.name))
 
 
-def write_mixture(c: Context, scenario: WholeScenario, data: Mapping[str, TaskData]) -> Stage:
+def write_mixture(c: Context, scenario: Scenario, data: Mapping[str, TaskData]) -> Stage:
     """Make the mixture (``mixture.jsonl``, ``make-up.json``).
 
     Raises:
@@ -139,7 +139,7 @@ def mixture_pairs(stage: Stage, task: str | None = None) -> list[Example]:
     ]
 
 
-def _synthetic(c: Context, scenario: WholeScenario, name: str, several: int) -> list[Example]:
+def _synthetic(c: Context, scenario: Scenario, name: str, several: int) -> list[Example]:
     """Let the model write pairs for a task, and choose among them where the scenario says so."""
     entry, task = scenario.settings.tasks[name], scenario.tasks[name]
     written = task.synthesis.model_copy(

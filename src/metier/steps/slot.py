@@ -1,51 +1,73 @@
-"""Holds the one model that is in memory, opened when a stage first needs it. Knows nothing about stages."""
+"""Holds the one model that is in memory, opened when a step first needs it."""
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from metier.core.errors import UserError
 from metier.engines.base import Engine
 from metier.engines.prompts import PromptFormat
 from metier.models.locate import ModelFiles
-from metier.tasks.task import LaunchSettings, Task
+from metier.tasks.task import EngineSettings, LaunchSettings, Shared
 
 _SLOT_CONTEXT = 4096  # tokens; llama.cpp sets the memory of each slot's whole context aside
 
 
-class Bench:
-    """Opens the base model or a specialist, one at a time: two would need twice the memory.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Running:
+    """How models are run and prompted.
+
+    Attributes:
+        model: The base model's name, as the user gave it.
+        engine: What runs it.
+        launch: On how many processes and machines.
+        style: How prompts are written.
+    """
+
+    model: str
+    engine: EngineSettings
+    launch: LaunchSettings
+    style: Literal["auto", "chat", "plain"]
+
+
+def running(settings: Shared) -> Running:
+    """Return how a task or a mixture wants models to be run."""
+    return Running(settings.model, settings.engine, settings.launch, settings.prompt.style)
+
+
+class Slot:
+    """Opens the base model or a tuned one, one at a time: two would need twice the memory.
 
     Args:
-        task: Says how models are run and prompted.
+        how: How models are run and prompted.
         files: The base model.
         folder: The run folder, for what engines keep on file; None: they keep nothing.
     """
 
-    def __init__(self, task: Task, files: ModelFiles, folder: Path | None = None) -> None:
-        self._task = task
+    def __init__(self, how: Running, files: ModelFiles, folder: Path | None = None) -> None:
+        self._how = how
         self._files = files
         self._folder = folder
         self._open: tuple[Path | None, Engine] | None = None
         self._prompts: PromptFormat | None = None
         self._tokenizer: Any = None
 
-    def base(self) -> Engine:
-        """Return the base model's engine."""
-        return self._engine(None)
-
-    def specialist(self, folder: Path) -> Engine:
-        """Return the engine of a tuned model (an adapter's folder, or a whole model's)."""
-        return self._engine(folder)
+    def open(self, tuned: Path | None = None) -> Engine:
+        """Return the engine of the base model (None), or of a tuned one by its folder (an adapter's or a whole model's)."""
+        if self._open is None or self._open[0] != tuned:
+            self.close()
+            self._open = (tuned, self._opened(tuned))
+        return self._open[1]
 
     @property
     def prompts(self) -> PromptFormat:
         """How prompts are written for the base model, and so for its specialists."""
         if self._prompts is None:
-            self._prompts = PromptFormat(self.tokenizer, self._task.prompt.style)
+            self._prompts = PromptFormat(self.tokenizer, self._how.style)
         return self._prompts
 
     @property
@@ -55,7 +77,7 @@ class Bench:
             from transformers import AutoTokenizer
 
             self._tokenizer = AutoTokenizer.from_pretrained(
-                str(self._files.path), trust_remote_code=self._task.engine.trust_remote_code
+                str(self._files.path), trust_remote_code=self._how.engine.trust_remote_code
             )
         return self._tokenizer
 
@@ -68,19 +90,13 @@ class Bench:
         self._open = None
         gc.collect()
 
-    def _engine(self, tuned: Path | None) -> Engine:
-        if self._open is None or self._open[0] != tuned:
-            self.close()
-            self._open = (tuned, self._opened(tuned))
-        return self._open[1]
-
     def _opened(self, tuned: Path | None) -> Engine:
         """Open an engine, or one of many workers.
 
         Servers and GGUF files hold the base model alone, so a specialist is run here.
         """
-        kind = self._task.engine.kind
-        launch = self._task.launch
+        kind = self._how.engine.kind
+        launch = self._how.launch
         if launch.uses_ray:
             if kind == "openai":
                 raise UserError(
@@ -90,7 +106,7 @@ class Bench:
             from metier.engines.pool import WorkerPool
 
             return WorkerPool(
-                partial(_open_in_worker, self._task, self._files, tuned), launch.workers, launch.ray_address
+                partial(_open_in_worker, self._how, self._files, tuned), launch.workers, launch.ray_address
             )
         if kind == "vllm":
             return self._vllm(tuned)
@@ -103,7 +119,7 @@ class Bench:
     def _transformers(self, tuned: Path | None) -> Engine:
         from metier.engines.transformers import TransformersEngine
 
-        settings = self._task.engine
+        settings = self._how.engine
         model, adapter = self._parts(tuned)
         return TransformersEngine(
             model,
@@ -118,7 +134,7 @@ class Bench:
     def _vllm(self, tuned: Path | None) -> Engine:
         from metier.engines.vllm import VllmEngine
 
-        settings = self._task.engine
+        settings = self._how.engine
         model, adapter = self._parts(tuned)
         return VllmEngine(
             model,
@@ -132,10 +148,10 @@ class Bench:
     def _openai(self) -> Engine:
         from metier.engines.openai import OpenAIEngine
 
-        settings = self._task.engine
+        settings = self._how.engine
         return OpenAIEngine(
             settings.url,
-            settings.served_model or self._task.model,
+            settings.served_model or self._how.model,
             count_tokens=self._count_tokens,
             context_length=self._context_length(),
             api=settings.api,
@@ -150,9 +166,9 @@ class Bench:
         from metier.engines.llamacpp import LlamaCppEngine
         from metier.models.locate import resolve_gguf
 
-        settings = self._task.engine
+        settings = self._how.engine
         return LlamaCppEngine(
-            resolve_gguf(settings.gguf or self._task.model),
+            resolve_gguf(settings.gguf or self._how.model),
             count_tokens=self._count_tokens,
             context_length=min(self._context_length(), _SLOT_CONTEXT),
             slots=settings.concurrency,
@@ -171,16 +187,15 @@ class Bench:
         from transformers import AutoConfig
 
         config: Any = AutoConfig.from_pretrained(
-            str(self._files.path), trust_remote_code=self._task.engine.trust_remote_code
+            str(self._files.path), trust_remote_code=self._how.engine.trust_remote_code
         )
         return int(getattr(config.get_text_config(), "max_position_embeddings", 2048))
 
 
-def _open_in_worker(task: Task, files: ModelFiles, tuned: Path | None) -> Engine:
-    """Open a worker's engine, on whatever machine it is: a model that is not there yet is brought."""
+def _open_in_worker(how: Running, files: ModelFiles, tuned: Path | None) -> Engine:
+    """Open a worker's engine, on whatever machine it is: a model that is not there yet is fetched."""
     from metier.models.locate import resolve_model
 
     if not files.path.exists():
-        files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
-    bench = Bench(task.model_copy(update={"launch": LaunchSettings()}), files)
-    return bench.base() if tuned is None else bench.specialist(tuned)
+        files = resolve_model(how.model, trust_remote_code=how.engine.trust_remote_code)
+    return Slot(dataclasses.replace(how, launch=LaunchSettings()), files).open(tuned)

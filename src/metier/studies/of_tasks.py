@@ -26,7 +26,7 @@ from metier.steps import evaluate as stages
 from metier.steps.context import Context, demonstrations, open_context, test_rows, tuned_folder
 from metier.steps.mix import TaskData, mixture_pairs, read_task_data, write_mixture
 from metier.systems import predict
-from metier.tasks.scenario import WholeScenario
+from metier.tasks.scenario import Scenario
 
 BASE = "no tuning"
 _SIZES = (100, 300, 1000)
@@ -48,14 +48,14 @@ class Variant:
     """
 
     name: str
-    scenario: WholeScenario
+    scenario: Scenario
     trains: bool = True
     generic_only: bool = False
     unseen: bool = False
 
 
 def run_scenario_study(
-    scenario: WholeScenario,
+    scenario: Scenario,
     folder: Path,
     reporter: Reporter,
     of: Sequence[str],
@@ -98,7 +98,7 @@ class _Options:
     rows: tuple[int, ...]
 
 
-def _data(scenario: WholeScenario, options: _Options) -> list[Variant]:
+def _data(scenario: Scenario, options: _Options) -> list[Variant]:
     if scenario.settings.generic is None:
         raise UserError("study data: there is no generic data", hint="generic.data=FILE names some")
     alone = _changed(scenario, generic=None)
@@ -111,14 +111,14 @@ def _data(scenario: WholeScenario, options: _Options) -> list[Variant]:
     ]
 
 
-def _left_out(scenario: WholeScenario, options: _Options) -> list[Variant]:
+def _left_out(scenario: Scenario, options: _Options) -> list[Variant]:
     if len(scenario.tasks) < 2:
         raise UserError("study left_out: there is one task, and nothing would be left")
     without = [Variant(f"without {name}", _without(scenario, name)) for name in scenario.tasks]
     return [Variant("all tasks", scenario), *without, Variant(BASE, scenario, trains=False)]
 
 
-def _tuning(scenario: WholeScenario, options: _Options) -> list[Variant]:
+def _tuning(scenario: Scenario, options: _Options) -> list[Variant]:
     found = []
     for method in ("lora", "full"):
         training = scenario.settings.training.model_copy(update={"method": method})
@@ -126,7 +126,7 @@ def _tuning(scenario: WholeScenario, options: _Options) -> list[Variant]:
     return [*found, Variant(BASE, scenario, trains=False)]
 
 
-def _models(scenario: WholeScenario, options: _Options) -> list[Variant]:
+def _models(scenario: Scenario, options: _Options) -> list[Variant]:
     if not options.models:
         raise UserError("study models: there is one model", hint="--model NAME names another")
     found = []
@@ -136,20 +136,20 @@ def _models(scenario: WholeScenario, options: _Options) -> list[Variant]:
     return found
 
 
-def _sizes(scenario: WholeScenario, options: _Options) -> list[Variant]:
+def _sizes(scenario: Scenario, options: _Options) -> list[Variant]:
     found = [Variant("all rows", _for_each(scenario, rows=None))]
     found += [Variant(f"{n} rows a task", _for_each(scenario, rows=n)) for n in sorted(options.rows)]
     return [*found, Variant(BASE, scenario, trains=False)]
 
 
-def _adapters(scenario: WholeScenario, options: _Options) -> list[Variant]:
+def _adapters(scenario: Scenario, options: _Options) -> list[Variant]:
     names = {"one": "one model", "each": "one a task", "one_then_each": "one, then tuned on for each"}
     found = [Variant(said, _changed(scenario, adapters=how)) for how, said in names.items()]
     return [*found, Variant(BASE, scenario, trains=False)]
 
 
-def _wordings(scenario: WholeScenario, options: _Options) -> list[Variant]:
-    single = WholeScenario(
+def _wordings(scenario: Scenario, options: _Options) -> list[Variant]:
+    single = Scenario(
         scenario.settings, {n: t.model_copy(update={"wordings": ()}) for n, t in scenario.tasks.items()}
     )
     if single.tasks == scenario.tasks:
@@ -163,7 +163,7 @@ def _wordings(scenario: WholeScenario, options: _Options) -> list[Variant]:
     return found
 
 
-def _labels(scenario: WholeScenario, options: _Options) -> list[Variant]:
+def _labels(scenario: Scenario, options: _Options) -> list[Variant]:
     """Few labelled pairs a task, alone and with pairs that the model writes, all of them or those LTD chooses."""
     few = _for_each(scenario, rows=_FEW)
     written = _for_each(few, synthetic=_WRITTEN, select_synthetic=None)
@@ -176,7 +176,7 @@ def _labels(scenario: WholeScenario, options: _Options) -> list[Variant]:
     ]
 
 
-STUDIES: Mapping[str, Callable[[WholeScenario, _Options], list[Variant]]] = {
+STUDIES: Mapping[str, Callable[[Scenario, _Options], list[Variant]]] = {
     "data": _data,
     "left_out": _left_out,
     "tuning": _tuning,
@@ -254,21 +254,21 @@ def _answers(c: Context, d: TaskData, rows: Sequence[Example], trained: Stage | 
     return found
 
 
-def _changed(scenario: WholeScenario, **update: object) -> WholeScenario:
+def _changed(scenario: Scenario, **update: object) -> Scenario:
     """Return the scenario with other settings, which hold for its tasks too."""
     settings = scenario.settings.model_copy(update=update)
     shared: dict[str, Any] = {key: update[key] for key in ("model", "training") if key in update}
-    return WholeScenario(settings, {n: t.model_copy(update=shared) for n, t in scenario.tasks.items()})
+    return Scenario(settings, {n: t.model_copy(update=shared) for n, t in scenario.tasks.items()})
 
 
-def _without(scenario: WholeScenario, name: str) -> WholeScenario:
+def _without(scenario: Scenario, name: str) -> Scenario:
     """Return the scenario with a task that is tested and not trained on."""
     left = {n: entry for n, entry in scenario.settings.tasks.items() if n != name}
     settings = scenario.settings.model_copy(update={"tasks": left, "adapters": "one"})
-    return WholeScenario(settings, scenario.tasks)
+    return Scenario(settings, scenario.tasks)
 
 
-def _for_each(scenario: WholeScenario, **update: object) -> WholeScenario:
+def _for_each(scenario: Scenario, **update: object) -> Scenario:
     """Return the scenario with other settings of each task's part in the mixture."""
     tasks = {name: entry.model_copy(update=update) for name, entry in scenario.settings.tasks.items()}
     return _changed(scenario, tasks=tasks)

@@ -2,8 +2,7 @@
 
 What a phrase list can do, no model is needed for. From the pairs' word alignments every changed span of up to three
 words is counted, with what stands in its place; a replacement is kept if it was seen at least twice and the phrase is
-replaced so more often than not (a one-step form of transformation-based learning, Brill 1995). Knows nothing about
-models, references or scores.
+replaced so more often than not (a one-step form of transformation-based learning, Brill 1995).
 """
 
 from __future__ import annotations
@@ -13,13 +12,25 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from metier.core.errors import MetierError
-from metier.core.records import Example
+from metier.core.records import Answers, Example
+from metier.systems.base import Keep, Learned, Material, Tools
 
 _LONGEST = 3  # words
 _LEAST_SEEN = 2
 _LEAST_SHARE = 0.5
 
 Phrase = tuple[str, ...]
+
+
+def learn(material: Material, tools: Tools) -> Learned:
+    """Return the replacements that the labelled rows show.
+
+    Raises:
+        MetierError: There are no labelled rows, or they show none.
+    """
+    if not material.labelled:
+        raise MetierError("there are no labelled pairs to learn from")
+    return learn_replacements(material.labelled)
 
 
 class Replacements:
@@ -34,9 +45,9 @@ class Replacements:
         self.table = dict(table)
         self.nbytes = sum(len(" ".join((*a, *b)).encode()) for a, b in self.table.items())
 
-    def answer(self, texts: Sequence[str]) -> list[str]:
+    def answer(self, inputs: Sequence[str], keep: Keep | None = None) -> Answers:
         """Return the texts with every known phrase replaced, the longest first; other words and spaces stay."""
-        return [self._replaced(text) for text in texts]
+        return Answers(tuple(self._replaced(text) for text in inputs))
 
     def _replaced(self, text: str) -> str:
         words, out, i = text.split(), list[str](), 0

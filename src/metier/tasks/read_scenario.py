@@ -1,7 +1,4 @@
-"""Reads a scenario: a folder with a ``mixture.yaml`` and task files, or one of the ready ones by its name.
-
-Knows nothing about what is done with it.
-"""
+"""Reads a scenario: a folder with a ``mixture.yaml`` and task files, or one of the ready ones by its name."""
 
 from __future__ import annotations
 
@@ -17,10 +14,9 @@ from pydantic import ValidationError
 from metier.core import storage
 from metier.core.errors import UserError
 from metier.core.remote import is_url
-from metier.data.pairs import ExampleFile, NoRows
 from metier.tasks.explain import explain, override
-from metier.tasks.read_task import load_task, new_folder, read_train, resolve_path
-from metier.tasks.scenario import Scenario, WholeScenario
+from metier.tasks.read_task import load_task, new_folder, resolve_path
+from metier.tasks.scenario import MixtureFile, Scenario, check
 from metier.tasks.task import Shared, Task
 from metier.tasks.yamltext import parse, read_text
 
@@ -67,7 +63,7 @@ def copy_scenario(ready: str, folder: Path, name: str) -> Path:
     return target / MIXTURE
 
 
-def load_scenario(path: Path, overrides: Sequence[str] = ()) -> WholeScenario:
+def load_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
     """Read a scenario and its task files.
 
     Args:
@@ -79,43 +75,30 @@ def load_scenario(path: Path, overrides: Sequence[str] = ()) -> WholeScenario:
     """
     data, lines = parse(read_text(path), str(path))
     if not isinstance(data, dict):
-        raise UserError(f"{path}: a mixture is a mapping (name: …, tasks: …)")
+        raise UserError(f"{path}: expected a mapping (name: …, tasks: …)")
     for setting in overrides:
-        override(Scenario, data, lines, setting)
+        override(MixtureFile, data, lines, setting)
     if isinstance(data.get("tasks"), dict):
         data["tasks"] = {name: {} if entry is None else entry for name, entry in data["tasks"].items()}
     try:
-        scenario = Scenario.model_validate({k: v for k, v in data.items() if v is not None})
+        scenario = MixtureFile.model_validate({k: v for k, v in data.items() if v is not None})
     except ValidationError as error:
-        raise UserError(explain(Scenario, error, path, lines)) from error
+        raise UserError(explain(MixtureFile, error, path, lines)) from error
     given = {setting.partition("=")[0].strip() for setting in overrides}
+    if scenario.prompt.specialist_demonstrations:
+        raise UserError(f"{path}: prompt.specialist_demonstrations: a model of many tasks is asked without examples")
     scenario = _with_paths(scenario, path, from_here={"data", "generic.data", "model"} & given)
-    return WholeScenario(scenario, {name: _task(scenario, path, name) for name in scenario.tasks})
-
-
-def read_labelled(scenario: WholeScenario, task: Task) -> ExampleFile | None:
-    """Return the rows to train one of a scenario's tasks on; None where it names no file.
-
-    Also None where the file of all tasks has no such rows and the model is to write them.
-
-    Raises:
-        UserError: The file cannot be read, or has no rows for the task.
-    """
-    settings = scenario.settings
-    try:
-        return read_train(task)
-    except NoRows:
-        if task.train == settings.data and settings.to_write(task.name, labelled=False):
-            return None
-        raise
+    whole = Scenario(scenario, {name: _task(scenario, path, name) for name in scenario.tasks})
+    check(whole)
+    return whole
 
 
 def scenario_json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a ``mixture.yaml``, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Scenario.model_json_schema()}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **MixtureFile.model_json_schema()}
 
 
-def _task(scenario: Scenario, path: Path, name: str) -> Task:
+def _task(scenario: MixtureFile, path: Path, name: str) -> Task:
     """Return a task as its file has it, under what the scenario says for all."""
     file = path.parent / (scenario.tasks[name].file or f"{name}.yaml")
     if not file.exists():
@@ -130,10 +113,10 @@ def _task(scenario: Scenario, path: Path, name: str) -> Task:
             update["train"] = scenario.data
         if task.test is None and task.test_where is not None:
             update["test"] = scenario.data
-    return task.model_copy(update=update)
+    return task.but(**update)
 
 
-def _with_paths(scenario: Scenario, path: Path, *, from_here: set[str]) -> Scenario:
+def _with_paths(scenario: MixtureFile, path: Path, *, from_here: set[str]) -> MixtureFile:
     """Make paths absolute: those of the file start at its folder, those of the command line where it was given."""
 
     def whole(key: str, value: str) -> str:
@@ -148,5 +131,5 @@ def _with_paths(scenario: Scenario, path: Path, *, from_here: set[str]) -> Scena
         update["data"] = whole("data", scenario.data)
     if scenario.generic is not None:
         generic = scenario.generic
-        update["generic"] = generic.model_copy(update={"data": whole("generic.data", generic.data)})
-    return scenario.model_copy(update=update)
+        update["generic"] = generic.but(data=whole("generic.data", generic.data))
+    return scenario.but(**update)

@@ -1,6 +1,6 @@
 """Reads a task file: YAML in, a checked `Task` out, and errors that name file, line and key.
 
-Knows nothing about what a task is used for. Scalars come as the text that was written (yes, no, on, 1 and null are
+Scalars come as the text that was written (yes, no, on, 1 and null are
 labels like others); the schema turns into numbers what must be one.
 """
 
@@ -17,7 +17,6 @@ from metier.core import storage
 from metier.core.errors import UserError
 from metier.core.remote import is_url
 from metier.data.files import is_hub_id
-from metier.data.pairs import ExampleFile, read_examples
 from metier.tasks.explain import explain, line_of, override
 from metier.tasks.recipes import recipe_settings
 from metier.tasks.task import RecipeName, Task
@@ -42,9 +41,9 @@ def load_task(path: Path, overrides: Sequence[str] = ()) -> Task:
     """
     data, lines = parse(read_text(path), str(path), keeps_null=_null_is_text)
     if not isinstance(data, dict):
-        what = "it is empty" if data is None else "this is none"
+        found = "an empty file" if data is None else type(data).__name__
         raise UserError(
-            f"{path}: a task file is a mapping (name: …, instruction: …), {what}", hint="metier init NAME writes one"
+            f"{path}: expected a mapping (name: …, instruction: …), found {found}", hint="metier init NAME writes one"
         )
     for setting in overrides:
         override(Task, data, lines, setting, _null_is_text)
@@ -53,18 +52,6 @@ def load_task(path: Path, overrides: Sequence[str] = ()) -> Task:
     except ValidationError as error:
         raise UserError(explain(Task, error, path, lines)) from error
     return _with_paths(task, path, lines)
-
-
-def read_train(task: Task) -> ExampleFile | None:
-    """Return the rows of a task's train file; None where it names none. Raises as `data.read_examples`."""
-    if task.train is None:
-        return None
-    return read_examples(task.train, labels=task.labels, split="train", where=task.train_where)
-
-
-def read_test(task: Task) -> ExampleFile | None:
-    """Return the rows of a task's test file; None where it names none. Raises as `data.read_examples`."""
-    return None if task.test is None else read_examples(task.test, labels=task.labels, where=task.test_where)
 
 
 def resolve_path(task_file: Path, value: str) -> Path:
@@ -108,7 +95,7 @@ def new_folder(folder: Path, name: str) -> Path:
         raise UserError(f"{name!r} cannot be a name", hint="use letters, digits, '.', '_' and '-'")
     target = folder / name
     if target.exists():
-        raise UserError(f"{target} is there already", hint="choose another name, or remove it first")
+        raise UserError(f"{target} already exists", hint="choose another name, or remove it first")
     return target
 
 
@@ -160,8 +147,8 @@ def _with_paths(task: Task, path: Path, lines: Mapping[Key, int]) -> Task:
         value = getattr(settings, key, None)
         # ddp, or a file that is not there, stays as it is: who reads it says what is wrong.
         if value is not None and not is_url(value) and resolve_path(path, value).exists():
-            parts[section] = settings.model_copy(update={key: str(resolve_path(path, value))})
-    return task.model_copy(update=parts)
+            parts[section] = settings.but(**{key: str(resolve_path(path, value))})
+    return task.but(**parts)
 
 
 def _is_path(key: str, value: str, there: Path) -> bool:

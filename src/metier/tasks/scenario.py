@@ -1,7 +1,8 @@
-"""What a scenario is: several tasks for one model, and how their data are mixed. Knows nothing about files or models.
+"""What a run is of: one task or several, and how their pairs make one training set.
 
-`Scenario` is the whole of what a user says in a ``mixture.yaml``; each of its tasks has a task file of its own, read by
-``scenariofile.py``. What the scenario says of models, training and evaluation holds for all its tasks.
+`MixtureFile` is the whole of what a user says in a ``mixture.yaml``; each of its tasks has a task file of its own, read
+by ``read_scenario.py``. What the mixture says of models, training and evaluation holds for all its tasks. A task file by
+itself is a scenario of that one task (`of_one`): there is one way through a run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from metier.core.errors import UserError
 from metier.tasks.task import Settings, Shared, Task, Where
 
 Adapters = Literal["one", "each", "one_then_each"]
-_NOT_NAMED = {"engine", "launch", "prices", "evaluation"}  # what changes neither the mixture nor what is made of it
+# What changes neither the mixture nor what is made of it.
+_NOT_NAMED = {"engine", "launch", "prices", "evaluation", "seeds"}
 
 
 class ScenarioTask(Settings):
@@ -51,7 +53,7 @@ class GenericSettings(Settings):
     share: float = Field(0.2, gt=0, lt=1, description="Share of the whole mixture that is generic.")
 
 
-class Scenario(Shared):
+class MixtureFile(Shared):
     """A ``mixture.yaml``: many tasks, one model."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Names the run folder, with a hash.")
@@ -76,11 +78,9 @@ class Scenario(Shared):
     )
 
     @model_validator(mode="after")
-    def _is_whole(self) -> Scenario:
+    def _is_whole(self) -> MixtureFile:
         if not self.tasks:
             raise ValueError("tasks: there are none")
-        if self.prompt.specialist_demonstrations:
-            raise ValueError("prompt.specialist_demonstrations: a model of many tasks is asked without examples")
         for name, task in self.tasks.items():
             if task.select_synthetic is not None and not (task.synthetic or self.synthetic):
                 raise ValueError(f"tasks.{name}.select_synthetic: there are no such pairs, as synthetic is 0")
@@ -95,18 +95,20 @@ class Scenario(Shared):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class WholeScenario:
-    """A scenario with its task files read.
+class Scenario:
+    """What a run is of.
 
     Attributes:
-        settings: What the mixture file says.
-        tasks: By name, each as its file has it, with what the scenario says laid over.
+        settings: How the tasks' pairs are mixed, and what holds for all tasks.
+        tasks: By name, each as its file has it, with what the mixture says laid over.
+        alone: Whether it is a task file by itself, whose run folder is the task's own.
     """
 
-    settings: Scenario
+    settings: MixtureFile
     tasks: dict[str, Task]
+    alone: bool = False
 
-    def only(self, names: Sequence[str]) -> WholeScenario:
+    def only(self, names: Sequence[str]) -> Scenario:
         """Return the scenario with some of its tasks.
 
         Raises:
@@ -115,11 +117,60 @@ class WholeScenario:
         if unknown := next((name for name in names if name not in self.tasks), None):
             raise UserError(f"task {unknown!r} is not in {self.settings.name}", hint=f"one of {', '.join(self.tasks)}")
         entries = {name: entry for name, entry in self.settings.tasks.items() if name in names}
-        settings = self.settings.model_copy(update={"tasks": entries})
-        return WholeScenario(settings, {name: self.tasks[name] for name in entries})
+        return Scenario(self.settings.but(tasks=entries), {name: self.tasks[name] for name in entries})
+
+    def changed(self, **changes: object) -> Scenario:
+        """Return the scenario with other settings, which hold for its tasks too where tasks have them."""
+        shared = {key: value for key, value in changes.items() if key in Shared.model_fields}
+        tasks = {name: task.but(**shared) for name, task in self.tasks.items()}
+        return dataclasses.replace(self, settings=self.settings.but(**changes), tasks=tasks)
+
+    def each_changed(self, **changes: object) -> Scenario:
+        """Return the scenario with other settings of each task's part in the mixture."""
+        entries = {name: entry.but(**changes) for name, entry in self.settings.tasks.items()}
+        return dataclasses.replace(self, settings=self.settings.but(tasks=entries))
 
     @property
     def digest(self) -> str:
         """Hash of all that says what is trained; it names the run."""
         said = self.settings.model_dump(mode="json", exclude=_NOT_NAMED)
         return storage.digest([said, {n: t.model_dump(mode="json", exclude=_NOT_NAMED) for n, t in self.tasks.items()}])
+
+
+def of_one(task: Task) -> Scenario:
+    """Return the scenario that a task file by itself is: all its pairs, and one model."""
+    writes = task.recipe != "low-data" and not (task.train_use == "instead" and task.train)
+    entry = ScenarioTask(synthetic=task.synthesis.inputs if writes else 0)
+    shared = {key: getattr(task, key) for key in Shared.model_fields}
+    return Scenario(MixtureFile(name=task.name, tasks={task.name: entry}, **shared), {task.name: task}, alone=True)
+
+
+def check(scenario: Scenario) -> None:
+    """Refuse what a run of several tasks cannot do, so that no setting is dropped in silence.
+
+    Raises:
+        UserError: A task asks for it; the message names the task and the key.
+    """
+    for name, task in scenario.tasks.items():
+        entry = scenario.settings.tasks.get(name, ScenarioTask())
+        if task.recipe == "low-data" or task.pool is not None:
+            key = "pool" if task.pool is not None else "recipe: low-data"
+            raise UserError(
+                f"task {name}: {key}: rows are chosen from a pool in a run of one task only",
+                hint=f"metier run the task's own file, or leave {key} out and name labelled rows with train:",
+            )
+        if task.train_use == "instead" and (entry.synthetic or scenario.settings.synthetic):
+            raise UserError(
+                f"task {name}: train_use: instead, but synthetic pairs are asked for",
+                hint=f"set tasks.{name}.synthetic=0, or leave train_use out of the task's file",
+            )
+        if task.selection.budgeted and (entry.select is not None or entry.select_synthetic is not None):
+            raise UserError(
+                f"task {name}: selection has a budget, and so has tasks.{name} (select, select_synthetic)",
+                hint="give one of them",
+            )
+        if task.prompt.specialist_demonstrations:
+            raise UserError(
+                f"task {name}: prompt.specialist_demonstrations: a model of many tasks is asked without examples",
+                hint="leave it out, or run the task's own file",
+            )

@@ -1,12 +1,12 @@
-"""What a task is: the schema of a task file, with its defaults. Knows nothing about files, models or engines.
+"""What a task is: the schema of a task file, with its defaults.
 
-`Task` is the whole of what a user says about one job. ``taskfile.py`` reads it from YAML; ``recipes.py``
-holds the named sets of settings that a file may start from.
+`Task` is the whole of what a user says about one job. ``read_task.py`` reads it from YAML; ``recipes.py`` holds the
+named sets of settings that a file may start from.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -74,6 +74,14 @@ class Settings(BaseModel):
     """Base of every part of a task file: unknown keys are refused, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def but(self, **changes: object) -> Self:
+        """Return the settings with some changed, checked like those of a file.
+
+        Raises:
+            pydantic.ValidationError: A key is not known, or a value is not allowed.
+        """
+        return type(self).model_validate({name: getattr(self, name) for name in type(self).model_fields} | changes)
 
 
 class Demonstration(Settings):
@@ -212,6 +220,11 @@ class SelectionSettings(Settings):
         4000, ge=1, description="Controls of more rows are cut to so many, at random, and the report says so."
     )
 
+    @property
+    def budgeted(self) -> bool:
+        """Whether it says how many rows to choose."""
+        return not (self.share is None and self.rows is None and self.tokens is None)
+
     @model_validator(mode="after")
     def _related_fits(self) -> SelectionSettings:
         if self.related == "clusters" and self.related_share is not None:
@@ -224,9 +237,15 @@ class EvaluationSettings(Settings):
 
     limit: int | None = Field(None, ge=1, description="Test rows to use, drawn with the seed; default: all.")
     max_tokens: int | None = Field(None, ge=1, description="Longest answer; default: from the data at hand.")
-    answer_by: Literal["writing", "likelihood"] = Field(
-        "writing",
-        description="With labels: tuned models write their answer, or take the likeliest label (rank classification).",
+    answer_by: Literal["likelihood", "writing"] = Field(
+        "likelihood",
+        description="With labels: a tuned model takes the likeliest label, or writes (what it writes may be no label).",
+    )
+    label_prior: Literal["synthetic", "content_free", "none"] = Field(
+        "content_free",
+        description="answer_by: likelihood takes off how likely the model finds each label anyway: after its own "
+        "synthetic inputs (content_free ones where there are none), after inputs that say nothing, or not at all (then a "
+        "label counts by the mean over its tokens: rank classification).",
     )
     resamples: int = Field(10_000, ge=100, description="Bootstrap resamples for the intervals.")
     baselines: tuple[BaselineName, ...] = Field(
@@ -240,8 +259,9 @@ class EvaluationSettings(Settings):
     timed_rows: int = Field(16, ge=0, le=1000, description="Rows answered one at a time to measure latency; 0: none.")
     encoder: str = Field("all-minilm-l6-v2", description="Sentence encoder of the encoder baseline.")
     leakage: Literal["report", "remove"] = Field(
-        "report",
-        description="Training pairs nearly the same as a test row: report counts them, remove leaves them out.",
+        "remove",
+        description="Training pairs nearly the same as a test row: remove leaves them out and says how many, report "
+        "trains on them and gives the gain without those test rows too.",
     )
     leakage_similarity: float = Field(
         0.7, gt=0, le=1, description="Pairs this similar (Jaccard, word 3-grams) to a test row count as leaked."
@@ -283,6 +303,13 @@ class EngineSettings(Settings):
     batch_tokens: int = Field(32_768, ge=64, description="Tokens held at once, at most; lower it if memory is short.")
     trust_remote_code: bool = Field(False, description="Run code that comes with a hub model. It can do anything.")
 
+    def of_results(self) -> EngineSettings:
+        """Return the settings with those at their defaults that change how fast answers come, not what they are."""
+        return EngineSettings(**self.model_dump(exclude=_ONLY_SPEED))
+
+
+_ONLY_SPEED = {"url", "key_env", "concurrency", "timeout", "retries", "memory_share", "tensor_parallel"}
+
 
 class LaunchSettings(Settings):
     """On how many processes and machines a run works. None of it changes what comes out."""
@@ -314,6 +341,9 @@ class Shared(Settings):
 
     model: str = Field(DEFAULT_MODEL, description="Catalogue name, hub id, folder, or .gguf file.")
     seed: int = Field(0, ge=0, lt=2**31)
+    seeds: int = Field(
+        1, ge=1, le=20, description="Train and evaluate with so many seeds (seed, seed + 1 …) and report their spread."
+    )
     prompt: PromptSettings = PromptSettings()
     engine: EngineSettings = EngineSettings()
     launch: LaunchSettings = LaunchSettings()
@@ -347,11 +377,14 @@ class Task(Shared):
     train_use: Literal["instead", "mixed"] = Field(
         "mixed", description="With train: mixed with synthetic data, or instead of any."
     )
-    seeds: int = Field(
-        1, ge=1, le=20, description="Train and evaluate with so many seeds (seed, seed + 1 …) and report their spread."
-    )
     synthesis: SynthesisSettings = SynthesisSettings()
     selection: SelectionSettings = SelectionSettings()
+
+    @model_validator(mode="after")
+    def _recipe_fits(self) -> Task:
+        if self.train_use == "instead" and self.train is None and not self.train_where:
+            raise ValueError("train_use: instead, but there is no train file (name one with train:, or use mixed)")
+        return self
 
     @model_validator(mode="after")
     def _wordings_fit(self) -> Task:

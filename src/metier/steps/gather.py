@@ -1,0 +1,126 @@
+"""Gathers every task's rows from files: those to train on, those to test on, and what a user should be warned of."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Sequence
+
+from metier.core import storage
+from metier.core.errors import UserError
+from metier.core.records import Example
+from metier.data.mixture import split_by_source
+from metier.data.pairs import ExampleFile, NoRows, read_examples
+from metier.tasks.scenario import Scenario
+from metier.tasks.task import Task
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TaskRows:
+    """A task's rows.
+
+    Attributes:
+        task: Whose they are.
+        labelled: Rows with answers to train on.
+        test: All rows to test on; none of them is ever trained on.
+        tested: Those that answers are compared on: all, or as many as ``evaluation.limit`` says.
+        warnings: What a user should know about them.
+    """
+
+    task: Task
+    labelled: tuple[Example, ...]
+    test: tuple[Example, ...]
+    tested: tuple[Example, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        """The task's hand-written examples."""
+        return tuple(Example(e.input, e.output) for e in self.task.examples)
+
+
+def gather(scenario: Scenario) -> dict[str, TaskRows]:
+    """Return every task's rows; where a task of several has no test file, some of its inputs are held out.
+
+    Raises:
+        UserError: A file cannot be read; of several tasks the message names the one.
+    """
+    found = {}
+    for name, task in scenario.tasks.items():
+        try:
+            found[name] = _rows(scenario, task)
+        except UserError as error:
+            if scenario.alone:
+                raise
+            raise UserError(f"task {name}: {error.message}", hint=error.hint) from error
+    return found
+
+
+def read_labelled(scenario: Scenario, task: Task) -> ExampleFile | None:
+    """Return the rows of a task's train file; None where it names none.
+
+    Also None where the scenario's one file of all tasks has no such rows and the model is to write them.
+
+    Raises:
+        UserError: The file cannot be read, or has no rows for the task.
+    """
+    if task.train is None:
+        return None
+    settings = scenario.settings
+    try:
+        return read_examples(task.train, labels=task.labels, split="train", where=task.train_where)
+    except NoRows:
+        if task.train == settings.data and settings.to_write(task.name, labelled=False):
+            return None
+        raise
+
+
+def read_test(task: Task) -> ExampleFile | None:
+    """Return the rows of a task's test file; None where it names none. Raises as `data.pairs.read_examples`."""
+    return None if task.test is None else read_examples(task.test, labels=task.labels, where=task.test_where)
+
+
+def drawn(rows: Sequence[Example], limit: int | None, seed: int) -> tuple[Example, ...]:
+    """Return all rows, or so many drawn by the seed, in their order: files are often sorted by label."""
+    if limit is None or limit >= len(rows):
+        return tuple(rows)
+    chosen = random.Random(storage.seed_of(seed, "test-rows")).sample(range(len(rows)), limit)
+    return tuple(rows[i] for i in sorted(chosen))
+
+
+def _rows(scenario: Scenario, task: Task) -> TaskRows:
+    train, test = read_labelled(scenario, task), read_test(task)
+    labelled = train.examples if train else ()
+    tests = test.examples if test else ()
+    if test is None and not scenario.alone and len(labelled) > 1:
+        kept, held_out = split_by_source(labelled, scenario.settings.test_share, task.seed)
+        if held_out:
+            labelled, tests = tuple(kept), tuple(held_out)
+    return TaskRows(
+        task,
+        labelled,
+        tests,
+        drawn(tests, task.evaluation.limit, task.seed),
+        tuple(_warnings(task, train, test, labelled, tests)),
+    )
+
+
+def _warnings(
+    task: Task,
+    train: ExampleFile | None,
+    test: ExampleFile | None,
+    labelled: Sequence[Example],
+    tests: Sequence[Example],
+) -> list[str]:
+    found = []
+    for name, file in (("train", train), ("test", test)):
+        if file and file.duplicates:
+            found.append(f"{name}: {file.duplicates} duplicate rows were left out")
+        if file and file.conflicts:
+            found.append(f"{name}: {file.conflicts} inputs have more than one answer")
+    if not tests:
+        found.append("there is no test file: whether the specialist is better cannot be known")
+    seen = {e.input for e in task.examples} | {row.input for row in labelled}
+    if shared := sum(row.input in seen for row in tests):
+        found.append(f"test: {shared} inputs are also among the examples or training rows")
+    return found

@@ -1,0 +1,162 @@
+"""The contract of everything that can answer: what a System learns from, the tools it has, and what it becomes.
+
+A System is a file with a function ``learn(material, tools, …) -> Learned`` and a line in ``registry.py``. It sees of
+the material only the parts that its line names, and never the test's answers (the constant alone may: see there).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol, TypeVar
+
+from metier.core.progress import Reporter
+from metier.core.records import Answers, Example
+from metier.core.run_folder import Run
+from metier.core.step import Artifact, Work, once
+from metier.engines.base import Engine
+from metier.engines.prompts import PromptFormat
+from metier.models.encoder import SentenceEncoder
+from metier.tasks.task import EngineSettings, SynthesisSettings
+
+I = TypeVar("I")  # noqa: E741 - inputs
+T = TypeVar("T")
+
+Tuned = Literal["task", "examples", "random", "related", "pool"]
+"""What a model was tuned on: the run's own pairs, the examples alone, or what a selection is compared with."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asked:
+    """A model and how it is asked: what every answer of a language model depends on.
+
+    Attributes:
+        model: The base model.
+        style: How prompts are written (``auto``, ``chat``, ``plain``).
+        engine: How the model is run, as far as that changes its answers.
+        instruction: What it is told to do.
+        max_tokens: Longest answer; None: from the labels or the examples.
+        seed: Seeds what is sampled.
+    """
+
+    model: Artifact
+    style: Literal["auto", "chat", "plain"]
+    engine: EngineSettings
+    instruction: str
+    max_tokens: int | None
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Material:
+    """What there is to learn one task from.
+
+    Attributes:
+        labels: The possible answers; None: any text.
+        asked: The model, and how it is asked; None for a System that asks none.
+        examples: The hand-written examples.
+        labelled: Labelled rows that may be trained on.
+        synthetic: Pairs that the model wrote.
+        test_answers: The test's answers, for the constant alone.
+        weights: By what they were tuned on, the tuned models.
+        keeps_examples: Whether a tuned model's prompt still shows the examples.
+        answer_by: With labels: how a tuned model answers.
+        label_prior: What is taken off a label's likelihood.
+        unseen_wordings: Instructions that were never trained on.
+        sampling: How answers are sampled for a vote.
+        demonstration_tokens: Longest prompt of synthetic pairs.
+        encoder: The sentence encoder.
+    """
+
+    labels: tuple[str, ...] | None
+    asked: Asked | None = None
+    examples: tuple[Example, ...] = ()
+    labelled: tuple[Example, ...] = ()
+    synthetic: tuple[Example, ...] = ()
+    test_answers: tuple[str, ...] = ()
+    weights: Mapping[Tuned, Artifact] = dataclasses.field(default_factory=dict)
+    keeps_examples: bool = False
+    answer_by: Literal["likelihood", "writing"] = "likelihood"
+    label_prior: Literal["synthetic", "content_free", "none"] = "none"
+    unseen_wordings: tuple[str, ...] = ()
+    sampling: SynthesisSettings | None = None
+    demonstration_tokens: int = 0
+    encoder: Artifact | None = None
+
+    def only(self, parts: frozenset[str], tuned: Tuned | None = None) -> Material:
+        """Return the material with some parts alone, and one tuned model at most; the labels always stay."""
+        kept = {part: getattr(self, part) for part in parts}
+        weights = {tuned: self.weights[tuned]} if tuned is not None and tuned in self.weights else {}
+        return Material(self.labels, **kept, weights=weights)
+
+
+class Keep:
+    """Keeps what a model was asked in the run folder, so that nothing is asked twice, and adds up what it cost.
+
+    Attributes:
+        reporter: Where progress goes.
+        seconds: What the answers took that were had through it, now or in an earlier run.
+    """
+
+    def __init__(self, run: Run, reporter: Reporter) -> None:
+        self._run = run
+        self.reporter = reporter
+        self.seconds = 0.0
+
+    def __call__(self, inputs: I, make: Callable[[I, Work], T]) -> T:
+        """Return what was answered to these inputs: as it is on file, or asked now."""
+        done = once(self._run, "asked", inputs, make)
+        self.seconds += done.cost.seconds
+        return done.value
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tools:
+    """What a System learns with.
+
+    Attributes:
+        open_model: Opens the base model (None) or one of its tuned forms; only one is held at a time.
+        prompts: How prompts are written for the model.
+        open_encoder: Opens a sentence encoder.
+        keep: Keeps what is asked while learning.
+    """
+
+    open_model: Callable[[Artifact | None], Engine]
+    prompts: Callable[[], PromptFormat]
+    open_encoder: Callable[[Artifact], SentenceEncoder]
+    keep: Keep
+
+
+class Learned(Protocol):
+    """A System that has learnt a task."""
+
+    @property
+    def nbytes(self) -> int:
+        """What its weights or tables take."""
+        ...
+
+    def answer(self, inputs: Sequence[str], keep: Keep | None = None) -> Answers:
+        """Return an answer to each input, in order.
+
+        Args:
+            inputs: What to answer.
+            keep: Keeps what a model is asked; None: nothing is kept.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ByText:
+    """A learnt System that answers each text by itself, by a function of it."""
+
+    function: Callable[[str], str]
+    nbytes: int
+
+    def answer(self, inputs: Sequence[str], keep: Keep | None = None) -> Answers:
+        """Return an answer to each input, in order."""
+        return Answers(tuple(map(self.function, inputs)))
+
+
+def kept(keep: Keep | None, inputs: I, make: Callable[[I, Work | None], T]) -> T:
+    """Return what a model answers to some inputs, kept on file where there is a place for it."""
+    return make(inputs, None) if keep is None else keep(inputs, make)

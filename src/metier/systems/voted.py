@@ -1,0 +1,55 @@
+"""A vote of sampled answers: what SELF-GUIDE's output filters gain without any training.
+
+Ten answers that pass the filters vote (Zhao et al. 2024, arXiv 2407.12874): that paper's temperature, filters and
+mapping to labels, but no row is given up for want of agreement.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from metier.core.records import Answers, Candidate
+from metier.synthesis.brief import Brief
+from metier.synthesis.outputs import vote, vote_rule
+from metier.systems.asker import Asker, Sampling, open_asker
+from metier.systems.base import Keep, Learned, Material, Tools
+
+_VOTES = 10
+
+
+def learn(material: Material, tools: Tools) -> Learned:
+    """Return the base model whose sampled answers vote."""
+    if material.sampling is None or material.asked is None:
+        raise ValueError("a vote needs to know how to sample")
+    asker = open_asker(material, tools)
+    settings = material.sampling.but(agreement=0.0, output_keep=_VOTES)
+    brief = Brief(material.asked.instruction, material.labels, material.examples, settings, material.asked.seed)
+    return Voter(asker, brief)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Voter:
+    """Answers with the commonest of the sampled answers; empty where none passes."""
+
+    asker: Asker
+    brief: Brief
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the model."""
+        return self.asker.nbytes
+
+    def answer(self, inputs: Sequence[str], keep: Keep | None = None) -> Answers:
+        """Return an answer to each input, in order."""
+        settings = self.brief.settings
+        sampling = Sampling(_VOTES, settings.output_temperature, settings.output_top_k)
+        sampled = self.asker.sample(inputs, sampling, vote_rule(self.brief, self.asker.prompts), keep)
+        rows = [
+            Candidate(str(i), text, answers=answers)
+            for i, (text, answers) in enumerate(zip(inputs, sampled.texts, strict=True))
+        ]
+        return Answers(
+            tuple(row.output if row.kept else "" for row in vote(self.brief, rows)),
+            unasked=sum(not answers for answers in sampled.texts),
+        )

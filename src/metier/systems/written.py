@@ -1,0 +1,41 @@
+"""A model that writes its answer: the base model under a prompt, or a tuned one as it was trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from metier.core.records import Answers
+from metier.systems.asker import Asker, Shows, open_asker
+from metier.systems.base import Keep, Learned, Material, Tools, Tuned
+
+
+def learn(material: Material, tools: Tools, *, tuned: Tuned | None = None, shows_examples: bool = True) -> Learned:
+    """Return a model that writes.
+
+    Args:
+        material: The examples to show, and the tuned model.
+        tools: Opens the model.
+        tuned: Which tuned model writes; None: the base model.
+        shows_examples: Whether the base model's prompt shows the examples. A tuned model's shows what it was trained
+            with.
+    """
+    shows: Shows = "as trained" if tuned else "examples" if shows_examples else "nothing"
+    return Writer(open_asker(material, tools, tuned=tuned, shows=shows))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Writer:
+    """Answers with what a model writes."""
+
+    asker: Asker
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the model."""
+        return self.asker.nbytes
+
+    def answer(self, inputs: Sequence[str], keep: Keep | None = None) -> Answers:
+        """Return an answer to each input, in order."""
+        written = self.asker.write(inputs, keep)
+        return Answers(written.texts, unasked=written.unasked)
