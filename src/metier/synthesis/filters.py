@@ -15,9 +15,8 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from metier.core.records import Candidate
+from metier.core.records import Candidate, Example
 from metier.data.likeness import HASHES, Grams, folded, jaccard, sketch, word_grams
-from metier.tasks.task import Demonstration
 
 _PLEASANTRIES = (
     "sure,",
@@ -75,7 +74,7 @@ def empty(text: str) -> str | None:
     return None if any(character.isalnum() for character in text) else "nothing but white space or punctuation"
 
 
-def noise_phrases(demonstrations: Sequence[Demonstration], *, classification: bool) -> tuple[str, ...]:
+def noise_phrases(demonstrations: Sequence[Example], *, classification: bool) -> tuple[str, ...]:
     """Return what counts as noise for a task: pleasantries and scaffolding that its demonstrations do not use."""
     shown = _folded("\x00".join(f"{d.input}\x00{d.output}" for d in demonstrations))
     phrases = _PLEASANTRIES + _SCAFFOLDING + (_REASONING if classification else ())

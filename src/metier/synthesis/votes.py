@@ -1,9 +1,8 @@
 """Samples answers to be voted on, no more than the vote needs. Knows nothing about tasks or what a vote is for.
 
 SELF-GUIDE samples 20 answers and lets the first 10 that pass its filters vote. Most votes are decided long before: an
-answer that leads by more than what is still to come cannot be overtaken. Answers are sampled in waves, and an input
-whose vote is decided is not asked again; the winner is that of the whole vote, since each sample has its own random
-stream.
+answer that leads by more votes than are left cannot be overtaken. Answers are sampled in waves, and an input whose vote
+is decided is not asked again; the winner is the same as in the whole vote, since each sample has its own random stream.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ class VoteRule:
     """What a vote needs.
 
     Attributes:
-        keep: So many answers that pass take part, the first ones.
+        keep: How many answers that pass take part, the first ones.
         agreement: Least share of them that must agree.
         read: From a sampled text to the answer as it is voted on.
         passes: Whether an answer takes part.
@@ -49,7 +48,7 @@ def sample_until_decided(asked: Sequence[GenerationRequest], rule: VoteRule, eng
 
 
 def decided(texts: Sequence[str], rule: VoteRule) -> bool:
-    """Whether further samples can change nothing about who wins the vote, or that somebody does."""
+    """Return whether no further sample can change who wins the vote, or that there is a winner."""
     passed = [a for a in map(rule.read, texts) if rule.passes(a)][: rule.keep]
     left = rule.keep - len(passed)
     if left == 0:
@@ -57,12 +56,12 @@ def decided(texts: Sequence[str], rule: VoteRule) -> bool:
     ranked = Counter(passed).most_common(2)
     first = ranked[0][1] if ranked else 0
     second = ranked[1][1] if len(ranked) > 1 else 0
-    # Ties go to the shortest answer, so a lead must be one that cannot even be drawn level with.
+    # Ties go to the shortest answer, so the lead must be too large even for a tie.
     return first > second + left and first >= rule.agreement * rule.keep
 
 
 def _wave(texts: Sequence[str], rule: VoteRule, most: int) -> int:
-    """Return how many samples to draw next: the fewest that decide a vote of one mind, then those still wanting."""
+    """Return how many samples to draw next: first the fewest that decide a unanimous vote, then those still missing."""
     if not texts:
         wanted = max(rule.keep // 2 + 1, math.ceil(rule.agreement * rule.keep))
     else:

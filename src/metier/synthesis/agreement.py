@@ -1,0 +1,184 @@
+"""Drops the pairs that the model itself, read forwards, does not believe.
+
+In classification each input is read twice: forwards (how likely is each label after it, under the few-shot prompt) and
+backwards (how likely is it under the prompt of each label). Both are calibrated over all inputs and added up; the label
+is the likeliest, and of each label the most certain inputs are kept, equally many. In a free-text task the answer must
+be likelier after its own input than after others: the difference of log-likelihoods is the pair's pointwise mutual
+information, and the pairs with the highest are kept. How many is ``keep_share`` in both.
+
+Sources: noisy-channel prompting (Min et al. 2022, arXiv 2108.04106), batch calibration (Zhou et al. 2024, arXiv
+2309.17249).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from metier.core.records import Candidate
+from metier.core.storage import seed_of
+from metier.engines.base import Engine, Progress, Prompt, ScoringRequest
+from metier.engines.prompts import PromptFormat, fitting_demonstrations
+from metier.engines.shards import Job, Shard, in_shards, logprob_per_token
+from metier.synthesis import filters
+from metier.synthesis.backward import input_prompt
+from metier.synthesis.brief import Brief
+
+_SHARD = 64  # rows between two writes to disk
+_OTHERS = 3  # other inputs that an answer is compared under, in a free-text task
+
+_Floats = npt.NDArray[np.float64]
+_Matrix = list[list[float]]
+_Forwards = Callable[[str], Prompt]  # from an input to the prompt that asks for its answer
+
+
+def agree(
+    brief: Brief,
+    engine: Engine,
+    prompts: PromptFormat,
+    candidates: Sequence[Candidate],
+    shard: Shard,
+    progress: Progress | None = None,
+) -> list[Candidate]:
+    """Return the candidates with those dropped that the model, read forwards, does not believe."""
+    forwards = _forwards(brief, engine, prompts)
+    candidates = _fitting(brief, engine, forwards, candidates)
+    open_ones = [c for c in candidates if c.kept]
+    if not open_ones:
+        return list(candidates)
+    if brief.labels:
+        readings = in_shards(engine, shard, _label_jobs(brief, prompts, forwards, open_ones))
+        verdicts = _read_as(brief, open_ones, _evidence(readings, progress))
+    else:
+        others = min(_OTHERS, len(open_ones) - 1)
+        likely = in_shards(engine, shard, _answer_jobs(brief, prompts, forwards, open_ones, others))
+        verdicts = _gaining(brief, open_ones, _gains(likely, others, progress))
+    return [verdicts.get(c.id, c) for c in candidates]
+
+
+def _forwards(brief: Brief, engine: Engine, prompts: PromptFormat) -> _Forwards:
+    """Return what writes the few-shot prompt of an input; which examples fit is counted once."""
+    shown = fitting_demonstrations(brief.examples, engine.count_tokens, engine.context_length // 2)
+    return partial(prompts.task, brief.instruction, shown)
+
+
+def _fitting(brief: Brief, engine: Engine, forwards: _Forwards, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates with those dropped whose prompt and answer do not fit the model's context."""
+    sizes = engine.count_tokens([forwards(c.input).text for c in candidates])
+    answers = engine.count_tokens(sorted({*(c.output for c in candidates), *(brief.labels or ())}))
+    room = engine.context_length - max(answers, default=0) - 1
+    return [
+        filters.drop(c, "too_long", f"its prompt of {size} tokens does not fit the context of {engine.context_length}")
+        if c.kept and size > room
+        else c
+        for c, size in zip(candidates, sizes, strict=True)
+    ]
+
+
+def _label_jobs(
+    brief: Brief, prompts: PromptFormat, forwards: _Forwards, open_ones: Sequence[Candidate]
+) -> list[tuple[str, Job]]:
+    """Return the jobs that read inputs both ways: every label after an input, and an input after every label."""
+    labels = brief.labels or ()
+    answers = tuple(prompts.answer(label) for label in labels)
+    jobs: list[tuple[str, Job]] = []
+    for number, begin in enumerate(range(0, len(open_ones), _SHARD)):
+        texts = tuple(c.input for c in open_ones[begin : begin + _SHARD])
+        direct = [ScoringRequest(forwards(text), answers) for text in texts]
+        channel = [ScoringRequest(input_prompt(brief, prompts, label, number), texts) for label in labels]
+        jobs.append((f"agreement-{number:05d}", partial(_both_ways, direct, channel)))
+    return jobs
+
+
+def _both_ways(direct: Sequence[ScoringRequest], channel: Sequence[ScoringRequest], engine: Engine) -> list[_Matrix]:
+    return [[list(s.logprobs) for s in engine.score(asked)] for asked in (direct, channel)]
+
+
+def _evidence(readings: Iterable[list[_Matrix]], progress: Progress | None) -> _Floats:
+    """Return how much speaks for each label, ``[inputs, labels]``: both readings, calibrated and added up."""
+    direct: _Matrix = []
+    channel: _Matrix = []
+    for by_input, by_label in readings:
+        direct += by_input
+        channel += [list(row) for row in zip(*by_label, strict=True)]
+        if progress:
+            progress(len(direct), 0)
+    return _calibrated(np.array(direct)) + _calibrated(np.array(channel))
+
+
+def _calibrated(logprobs: _Floats) -> _Floats:
+    """Return log-probabilities over labels, ``[inputs, labels]``, without the bias that all inputs share.
+
+    Inputs were asked for equally often for every label, so over all of them no label should be likelier than another
+    (batch calibration, Zhou et al. 2024).
+    """
+    normalised = logprobs - np.logaddexp.reduce(logprobs, axis=1, keepdims=True)
+    centred: _Floats = normalised - normalised.mean(axis=0)
+    return centred
+
+
+def _read_as(brief: Brief, open_ones: Sequence[Candidate], evidence: _Floats) -> dict[str, Candidate]:
+    """Return the candidates by id with their likeliest label; the less certain ones of each label are dropped."""
+    labels = brief.labels or ()
+    shares = np.exp(evidence - np.logaddexp.reduce(evidence, axis=1, keepdims=True))
+    best = shares.argmax(axis=1)
+    certain = shares.max(axis=1)
+    quota = math.ceil(brief.settings.keep_share * len(open_ones) / len(labels))
+    kept = {i for k in range(len(labels)) for i in sorted(np.flatnonzero(best == k), key=lambda i: -certain[i])[:quota]}
+    out = {}
+    for i, c in enumerate(open_ones):
+        read = labels[int(best[i])]
+        marked = dataclasses.replace(c, output=read, share=float(certain[i]))
+        if i not in kept:
+            reason = f"written for {c.asked_label!r}, read as {read!r} with {certain[i]:.2f}"
+            marked = filters.drop(marked, "disagreement", reason)
+        out[c.id] = marked
+    return out
+
+
+def _answer_jobs(
+    brief: Brief, prompts: PromptFormat, forwards: _Forwards, open_ones: Sequence[Candidate], others: int
+) -> list[tuple[str, Job]]:
+    """Return the jobs that score every answer after its own input and then after ``others`` drawn at random."""
+    count = len(open_ones)
+    jobs: list[tuple[str, Job]] = []
+    for number, begin in enumerate(range(0, count, _SHARD)):
+        asked = []
+        for i in range(begin, min(begin + _SHARD, count)):
+            rng = random.Random(seed_of(brief.seed, "agreement", open_ones[i].id))
+            rivals = rng.sample([j for j in range(count) if j != i], others)
+            answer = (prompts.answer(open_ones[i].output),)
+            asked += [ScoringRequest(forwards(open_ones[j].input), answer) for j in [i, *rivals]]
+        jobs.append((f"agreement-{number:05d}", partial(logprob_per_token, asked)))
+    return jobs
+
+
+def _gains(likely: Iterable[list[float]], others: int, progress: Progress | None) -> list[float]:
+    """Return for each pair what its answer gains, in nats a token, from its own input over other candidates' inputs."""
+    gains: list[float] = []
+    for made in likely:
+        for first in range(0, len(made), others + 1):
+            own, *rest = made[first : first + others + 1]
+            gains.append(own - (sum(rest) / len(rest) if rest else 0.0))
+        if progress:
+            progress(len(gains), 0)
+    return gains
+
+
+def _gaining(brief: Brief, open_ones: Sequence[Candidate], gains: Sequence[float]) -> dict[str, Candidate]:
+    """Return the candidates by id with their gain; those that gain too little are dropped."""
+    threshold = float(np.quantile(gains, 1 - brief.settings.keep_share)) if len(open_ones) > 1 else -np.inf
+    out = {}
+    for c, gain in zip(open_ones, gains, strict=True):
+        marked = dataclasses.replace(c, share=gain)
+        if gain < threshold or gain <= 0:
+            reason = f"its input makes the answer likelier by only {gain:.2f} nats a token"
+            marked = filters.drop(marked, "disagreement", reason)
+        out[c.id] = marked
+    return out

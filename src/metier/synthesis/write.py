@@ -1,0 +1,43 @@
+"""Writes a job's training pairs from start to end: inputs, their filters, answers the model agrees on, balance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from metier.core.records import Candidate
+from metier.engines.base import Engine, Progress
+from metier.engines.prompts import PromptFormat
+from metier.engines.shards import Shard
+from metier.synthesis.agreement import agree
+from metier.synthesis.backward import write_pairs
+from metier.synthesis.brief import Brief
+from metier.synthesis.inputs import filter_inputs, write_inputs
+from metier.synthesis.outputs import answer_inputs, balance, vote
+
+Track = Callable[[str, int, str], AbstractContextManager[Progress]]
+"""From a title, a total and a unit to what shows progress while that much work is done (`Reporter.track`)."""
+
+
+def synthesize(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shard, track: Track) -> list[Candidate]:
+    """Return every pair that was written, each kept or dropped with the filter's name and reason.
+
+    Args:
+        brief: The job; ``brief.settings.method`` says how its data is written.
+        engine: Runs the model.
+        prompts: Renders for that model.
+        shard: Puts each part of the work on file, or brings it back from there.
+        track: Shows progress.
+    """
+    backward = brief.settings.method == "backward"
+    with track("inputs", brief.settings.inputs, "rows") as update:
+        write = write_pairs if backward else write_inputs
+        written = filter_inputs(brief, write(brief, engine, prompts, shard, update))
+    open_ones = sum(candidate.kept for candidate in written)
+    if backward:
+        with track("agreement", open_ones, "rows") as update:
+            judged = agree(brief, engine, prompts, written, shard, update)
+    else:
+        with track("answers", open_ones, "inputs") as update:
+            judged = vote(brief, answer_inputs(brief, engine, prompts, written, shard, update))
+    return balance(brief, judged)
