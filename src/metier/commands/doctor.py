@@ -15,8 +15,9 @@ from typing import Literal
 
 import psutil
 
-from metier.models.fetch import cache_folder, known_models
-from metier.models.hub import hub_answers
+from metier.core.cache import cache_folder
+from metier.core.net import hub_answers
+from metier.models.fetch import known_models
 from metier.models.load import cpu_has_bf16
 
 _NEEDED = (

@@ -29,8 +29,8 @@ import numpy.typing as npt
 
 from metier.core.records import Candidate, Example
 from metier.core.storage import seed_of
-from metier.engines.base import Engine, GenerationRequest, Progress, Prompt, ScoringRequest
-from metier.engines.prompts import PromptFormat, Turn, fitting_demonstrations
+from metier.engines.base import Engine, GenerationRequest, Progress, ScoringRequest
+from metier.engines.prompts import Prompt, PromptFormat, Turn, fitting_demonstrations
 from metier.engines.shards import Job, Shard, in_shards, logprob_per_token, texts_and_ends
 from metier.synthesis import filters
 from metier.synthesis.inputs import raw_candidate

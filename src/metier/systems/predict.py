@@ -14,8 +14,8 @@ import numpy as np
 
 from metier.core.records import Example
 from metier.core.storage import seed_of
-from metier.engines.base import Engine, GenerationRequest, Progress, Prompt, ScoringRequest
-from metier.engines.prompts import PromptFormat
+from metier.engines.base import Engine, GenerationRequest, Progress, ScoringRequest
+from metier.engines.prompts import Prompt, PromptFormat
 from metier.engines.shards import Job, Shard, first_texts, in_shards, logprobs
 from metier.tasks.task import Task
 

@@ -12,8 +12,8 @@ from functools import partial
 
 from metier.core.records import Candidate, Example
 from metier.core.storage import seed_of
-from metier.engines.base import Engine, GenerationRequest, Progress, Prompt, ScoringRequest
-from metier.engines.prompts import PromptFormat, Turn, fitting_demonstrations
+from metier.engines.base import Engine, GenerationRequest, Progress, ScoringRequest
+from metier.engines.prompts import Prompt, PromptFormat, Turn, fitting_demonstrations
 from metier.engines.shards import Job, Shard, in_shards, logprob_per_token
 from metier.synthesis.outputs import vote, vote_rule
 from metier.synthesis.votes import sample_until_decided
