@@ -13,7 +13,7 @@ import pytest
 
 from metier.cli import run_cli
 from metier.core.errors import MetierError, UserError
-from metier.core.remote import is_url, local, run_folder
+from metier.core.remote import is_hub_id, is_url, local, run_folder
 from metier.data.pairs import read_examples
 from metier.models.locate import resolve_model
 from tests.runs.test_run import contents, make_task
@@ -97,3 +97,9 @@ def test_what_could_not_be_put_there_is_told_and_kept_here(memory: Any, monkeypa
         (folder / "x.json").write_text("{}")
         monkeypatch.setattr(type(memory), "put_file", refuse)
     assert (folder / "x.json").exists()
+
+
+def test_hub_ids() -> None:
+    assert is_hub_id("owner/name-v1.5")
+    assert not is_hub_id("folder/file.jsonl")
+    assert not is_hub_id("name")

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from metier.core.errors import UserError
-from metier.data.files import is_hub_id, read_rows
+from metier.data.files import read_rows
 
 ROWS = [{"input": "a", "output": "x"}, {"input": "b", "output": "y"}]
 
@@ -68,9 +68,3 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, name: str, content
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=told):
         rows(tmp_path / name)
-
-
-def test_hub_ids() -> None:
-    assert is_hub_id("owner/name-v1.5")
-    assert not is_hub_id("folder/file.jsonl")
-    assert not is_hub_id("name")

@@ -12,6 +12,9 @@ import pytest
 from metier.core.errors import UserError
 from metier.core.records import Example
 from metier.data.pairs import read_examples, read_instructions
+from metier.evaluation.metrics import get_metric
+from metier.evaluation.score_files import score_files
+from metier.evaluation.scored import Texts
 
 ROWS = [{"input": "a", "output": "x"}, {"input": "b", "output": "y"}]
 PAIRS = (Example("a", "x"), Example("b", "y"))
@@ -70,6 +73,34 @@ def test_numbers_become_text(tmp_path: Path) -> None:
 def test_duplicates_and_conflicts_are_counted(tmp_path: Path) -> None:
     file = read_examples(jsonl(tmp_path, [*ROWS, ROWS[0], {"input": "a", "output": "z"}]), labels=None)
     assert (len(file.examples), file.duplicates, file.conflicts) == (3, 1, 1)
+
+
+def test_equal_references_are_all_kept(tmp_path: Path) -> None:
+    row = {"input": "a", "references": ["x", "y", "x"]}
+    file = read_examples(jsonl(tmp_path, [row, row]), labels=None)
+    assert file.examples[0].references == ("x", "y", "x")
+    assert (len(file.examples), file.duplicates, file.conflicts) == (1, 1, 0)
+    merged = read_examples(jsonl(tmp_path, [{"input": "a", "references": ["x", "y"]}], "merged.jsonl"), labels=None)
+    assert file.sha256 != merged.sha256
+
+
+def test_a_repeated_reference_is_no_second_output(tmp_path: Path) -> None:
+    rows = [{"input": "a", "references": ["x", "x"]}, {"input": "a", "output": "x"}]
+    assert read_examples(jsonl(tmp_path, rows), labels=None).conflicts == 0
+
+
+@pytest.mark.parametrize("metric", ["sari", "gleu"])
+def test_rows_score_as_files_of_references_do(tmp_path: Path, metric: str) -> None:
+    source, output = "about 95 species are currently accepted .", "about 95 species are now accepted ."
+    references = ["about 95 species are known .", "about 95 species are now accepted .", "about 95 species are known ."]
+    test = read_examples(jsonl(tmp_path, [{"input": source, "references": references}]), labels=None).examples
+    read = get_metric(metric).score(Texts([output], [row.references for row in test], [row.input for row in test]))
+    paths = {"source": source, "output": output, **{f"reference{i}": text for i, text in enumerate(references)}}
+    for name, text in paths.items():
+        (tmp_path / name).write_text(f"{text}\n", encoding="utf-8")
+    names = [str(tmp_path / f"reference{i}") for i in range(len(references))]
+    (scored,) = score_files([metric], str(tmp_path / "output"), names, source=str(tmp_path / "source"))
+    assert read.corpus == pytest.approx(scored.score)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from metier.engines.base import CannotScore, Engine, GenerationRequest, Prompt, ScoringRequest
+from metier.engines.base import CannotScore, Engine, GenerationRequest, ScoringRequest
+from metier.engines.prompts import Prompt
 
 pytestmark = pytest.mark.model
 KINDS = ["transformers", "llamacpp", *(["vllm"] if find_spec("vllm") else [])]

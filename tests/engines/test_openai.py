@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from metier.core.errors import MetierError, UserError
-from metier.engines.base import CannotScore, Engine, GenerationRequest, Progress, Prompt, Scores, ScoringRequest
+from metier.engines.base import CannotScore, Engine, GenerationRequest, Progress, Scores, ScoringRequest
 from metier.engines.openai import OpenAIEngine
+from metier.engines.prompts import Prompt
 from metier.engines.split import SplitEngine
 
 Answer = tuple[int, dict[str, str], bytes] | None

@@ -11,8 +11,9 @@ import pytest
 
 from metier.core.errors import UserError
 from metier.core.run_folder import open_run
-from metier.engines.base import Engine, GenerationRequest, Prompt, ScoringRequest
+from metier.engines.base import Engine, GenerationRequest, ScoringRequest
 from metier.engines.pool import WorkerPool
+from metier.engines.prompts import Prompt
 from metier.engines.shards import first_texts, in_shards, logprobs
 from metier.engines.transformers import TransformersEngine
 

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metier.engines.base import Generation, GenerationRequest, Prompt
+from metier.engines.base import Generation, GenerationRequest
+from metier.engines.prompts import Prompt
 from metier.engines.transformers import TransformersEngine
 from metier.synthesis.filters import majority_vote
 from metier.synthesis.votes import VoteRule, sample_until_decided

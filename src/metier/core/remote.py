@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from metier.core import storage
+from metier.core.cache import cache_folder
 from metier.core.errors import MetierError, UserError, first_line
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://")
@@ -26,6 +27,11 @@ _EVERY = 15.0  # seconds between two looks at what is new in a run's folder
 def is_url(name: str) -> bool:
     """Whether a name is a URL that fsspec may open, not a path."""
     return _URL.match(name) is not None
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name reads as a data set's hub id: owner/name, with no file's ending (a version's .5 is none)."""
+    return bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name)) and not re.search(r"\.[A-Za-z]\w*$", name)
 
 
 def local(name: str | Path) -> Path:
@@ -174,8 +180,6 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _cache() -> Path:
-    from metier.models.fetch import cache_folder
-
     return cache_folder().parent / "remote"
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from metier.core.errors import MetierError, UserError
+from metier.core.net import hub_answers
+from metier.core.remote import is_hub_id
 
 _LONGEST_LINE = 10_000_000  # bytes
 _FORMATS = ".jsonl, .jsonl.gz, .json, .csv, .tsv, .parquet, a folder of Parquet or Arrow files, or a hub id"
@@ -68,11 +70,6 @@ def read_lines(path: Path) -> list[str]:
     if not path.exists():
         raise UserError(f"{path}: no such file")
     return [line.rstrip("\r\n") for _, line in _lines(path)]
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether a name reads as a data set's hub id: owner/name, with no file's ending (a version's .5 is none)."""
-    return bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name)) and not re.search(r"\.[A-Za-z]\w*$", name)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -175,8 +172,6 @@ def _folder(path: Path) -> Iterator[Row]:
 def _hub(name: str, split: str) -> Iterator[Row]:
     import datasets
     from huggingface_hub import constants
-
-    from metier.models.hub import hub_answers
 
     hint = "check the name and the network, or save the data set as Parquet and name the file"
     if not constants.HF_HUB_OFFLINE and not hub_answers(constants.ENDPOINT):

@@ -89,7 +89,8 @@ def read_examples(
         asked = ", ".join(f"{column} {' or '.join(values)}" for column, values in (where or {}).items())
         raise NoRows(f"{path}: there are no rows in it" + (f" with {asked}" if asked else ""))
     unique = tuple(dict.fromkeys(pairs))
-    outputs = collections.Counter(pair.input for pair in unique)
+    answers = {(pair.input, tuple(dict.fromkeys(pair.references))) for pair in unique}
+    outputs = collections.Counter(text for text, _ in answers)
     digest = hashlib.sha256(json.dumps([[p.input, *p.references] for p in pairs]).encode()).hexdigest()
     return ExampleFile(unique, len(pairs) - len(unique), sum(n > 1 for n in outputs.values()), digest)
 
@@ -160,7 +161,8 @@ def pair_of(row: Mapping[str, Any], labels: tuple[str, ...] | None = None) -> Ex
     """
     (asked, question), (answered, answer) = _sides(row)
     if several := _references(row):
-        outputs = tuple(dict.fromkeys(_text(several, (piece,)) for piece in row[several]))
+        # Equal references all stay: SARI and GLEU weigh what several references agree on.
+        outputs = tuple(_text(several, (piece,)) for piece in row[several])
         pair = Example(_text(asked, question), outputs[0], outputs[1:])
     else:
         pair = Example(_text(asked, question), _text(answered, answer))

@@ -1,5 +1,6 @@
 """Engines run a model: they generate text and score continuations. They know nothing about tasks or files."""
 
-from metier.engines.base import Engine, EngineStats, Generation, GenerationRequest, Prompt, Scores, ScoringRequest
+from metier.engines.base import Engine, EngineStats, Generation, GenerationRequest, Scores, ScoringRequest
+from metier.engines.prompts import Prompt
 
 __all__ = ["Engine", "EngineStats", "Generation", "GenerationRequest", "Prompt", "Scores", "ScoringRequest"]

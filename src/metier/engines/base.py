@@ -7,23 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from metier.core.errors import MetierError
+from metier.engines.prompts import Prompt
 
 Progress = Callable[[int, int], None]
 """Called with (requests done, tokens made since the call began)."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Prompt:
-    """A rendered prompt.
-
-    Attributes:
-        text: The whole prompt, with every special token written out; engines add none.
-        shared: How many of its first characters it has in common with the other prompts of its stage (the
-            instruction and the demonstrations). An engine may compute that part once.
-    """
-
-    text: str
-    shared: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

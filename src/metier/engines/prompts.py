@@ -23,10 +23,23 @@ from typing import Any, Literal
 
 from metier.core.errors import UserError, first_line
 from metier.core.records import Example
-from metier.engines.base import Prompt
 
 Style = Literal["auto", "chat", "plain"]
 _MARK = "\u241einput\u241e"  # stands for the input while the shared part of a prompt is found
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prompt:
+    """A rendered prompt.
+
+    Attributes:
+        text: The whole prompt, with every special token written out; engines add none.
+        shared: How many of its first characters it has in common with the other prompts of its stage (the
+            instruction and the demonstrations). An engine may compute that part once.
+    """
+
+    text: str
+    shared: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -19,9 +19,10 @@ import torch
 
 from metier.core.errors import MetierError
 from metier.engines.attention import use_grouped
-from metier.engines.base import EngineStats, Generation, GenerationRequest, Progress, Prompt, Scores, ScoringRequest
+from metier.engines.base import EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
 from metier.engines.decoding import Decoder, Waiting
 from metier.engines.forward import Forward
+from metier.engines.prompts import Prompt
 from metier.engines.scoring import score_batch
 from metier.models.load import load_causal, pick_device
 

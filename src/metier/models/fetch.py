@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import filelock
-import platformdirs
 
 from metier.core import storage
+from metier.core.cache import cache_folder
 from metier.core.errors import MetierError
 from metier.models.catalogue import CATALOGUE, KnownModel, Wheel
 from metier.models.gguf_file import convert_gguf
@@ -43,12 +43,6 @@ class ModelOnFile:
     licence: str
     here: bool
     bytes_here: int
-
-
-def cache_folder() -> Path:
-    """Return where models are kept: ``METIER_CACHE``, or the user's cache folder."""
-    root = os.environ.get("METIER_CACHE")
-    return Path(root).expanduser() / "models" if root else Path(platformdirs.user_cache_dir("metier")) / "models"
 
 
 def known_models() -> list[ModelOnFile]:

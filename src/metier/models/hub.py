@@ -5,12 +5,12 @@ from __future__ import annotations
 import fnmatch
 import json
 import shutil
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from metier.core import storage
 from metier.core.errors import MetierError, first_line
+from metier.core.net import HUB_SECONDS, hub_answers
 
 # Weights in safetensors, configuration, tokenizer and chat template: nothing that runs code when it is read.
 _WANTED = (
@@ -23,7 +23,6 @@ _WANTED = (
 )
 # The same weights over again, in other tools' layouts.
 _NOT_WANTED = ("onnx/*", "openvino/*", "original/*", "gguf/*", "consolidated*.safetensors")
-_SECONDS = 4.0  # how long a hub may take to say anything at all
 
 
 def from_hub(hub_id: str, target: Path, *, code: bool = False) -> None:
@@ -68,34 +67,11 @@ def from_hub(hub_id: str, target: Path, *, code: bool = False) -> None:
                 _link(kept / name, target / name)
 
 
-def hub_answers(endpoint: str) -> bool:
-    """Whether a hub says anything at all, found out in seconds: its client alone would try for minutes."""
-    answers: list[bool] = []
-    asking = threading.Thread(target=lambda: answers.append(_head(endpoint)), daemon=True)
-    asking.start()
-    asking.join(_SECONDS + 1)  # looking up a name has no timeout of its own
-    return bool(answers and answers[0])
-
-
 def _silent(offline: bool, endpoint: str) -> str | None:
     """Return why the hub is not to be asked; None if it answers."""
     if offline:
         return "the hub is switched off (HF_HUB_OFFLINE)"
-    return None if hub_answers(endpoint) else f"the hub does not answer within {_SECONDS:.0f} s"
-
-
-def _head(endpoint: str) -> bool:
-    import urllib.error
-    import urllib.request
-
-    try:
-        request = urllib.request.Request(endpoint, method="HEAD")
-        with urllib.request.urlopen(request, timeout=_SECONDS):
-            return True
-    except urllib.error.HTTPError as error:
-        return error.code < 500 and error.code != 403
-    except (OSError, ValueError):
-        return False
+    return None if hub_answers(endpoint) else f"the hub does not answer within {HUB_SECONDS:.0f} s"
 
 
 def _lacking(folder: Path, names: list[str]) -> str | None:

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from metier.core import storage
+from metier.core.cache import cache_folder
 from metier.core.errors import MetierError, UserError
 from metier.core.remote import is_url, local
 from metier.models import fetch
@@ -107,7 +108,7 @@ def resolve_gguf(spec: str) -> Path:
 def _from_gguf(path: Path) -> ModelFiles:
     check_gguf(path)
     sha = fetch.file_sha256(path)
-    folder = fetch.cache_folder() / f"gguf-{sha[:16]}"
+    folder = cache_folder() / f"gguf-{sha[:16]}"
     if not fetch.is_whole(folder):
         with fetch.making(folder, fetch.say_on_stderr) as partial:
             if partial is not None:
@@ -119,7 +120,7 @@ def _from_gguf(path: Path) -> ModelFiles:
 
 def _from_hub(hub_id: str, trust_remote_code: bool) -> ModelFiles:
     # With its code it is another folder: what was brought without would lack it for good.
-    folder = fetch.cache_folder() / f"hub--{hub_id.replace('/', '--')}{'--code' if trust_remote_code else ''}"
+    folder = cache_folder() / f"hub--{hub_id.replace('/', '--')}{'--code' if trust_remote_code else ''}"
     if not fetch.is_whole(folder):
         with fetch.making(folder, fetch.say_on_stderr) as partial:
             if partial is not None:

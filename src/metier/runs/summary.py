@@ -15,7 +15,7 @@ import psutil
 
 import metier
 from metier.core import storage
-from metier.engines.base import Prompt
+from metier.engines.prompts import Prompt
 from metier.evaluation import diagnostics, need
 from metier.evaluation.compare import metrics_of
 from metier.systems.registry import SPECIALIST, SPECIALIST_SCORING, SPECIALIST_SCORING_CALIBRATED

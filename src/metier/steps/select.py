@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from metier.core import storage
+from metier.core.cache import cache_folder
 from metier.core.errors import UserError
 from metier.core.records import Example
 from metier.core.remote import local
 from metier.core.run_folder import Stage
 from metier.data.pairs import read_inputs
 from metier.models.encoder import Encoder, SentenceEncoder, StaticEncoder
-from metier.models.fetch import cache_folder
 from metier.models.locate import ModelFiles, resolve_model
 from metier.selection import kcenter
 from metier.selection.cluster import Clusters, Region, cluster, region_fallen_into, region_of_share

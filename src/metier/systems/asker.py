@@ -17,8 +17,8 @@ from typing import Any, Literal
 from metier.core.records import Example
 from metier.core.step import Artifact, Work
 from metier.core.storage import seed_of
-from metier.engines.base import Engine, GenerationRequest, Prompt, ScoringRequest
-from metier.engines.prompts import PromptFormat, fitting_demonstrations
+from metier.engines.base import Engine, GenerationRequest, ScoringRequest
+from metier.engines.prompts import Prompt, PromptFormat, fitting_demonstrations
 from metier.engines.shards import Job, first_texts, in_shards, logprobs, unkept
 from metier.synthesis.votes import VoteRule, sample_until_decided
 from metier.systems.base import Asked, Keep, Material, Tools, Tuned, kept

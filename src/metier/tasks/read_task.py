@@ -15,8 +15,7 @@ from pydantic import ValidationError
 
 from metier.core import storage
 from metier.core.errors import UserError
-from metier.core.remote import is_url
-from metier.data.files import is_hub_id
+from metier.core.remote import is_hub_id, is_url
 from metier.tasks.explain import explain, line_of, override
 from metier.tasks.recipes import recipe_settings
 from metier.tasks.task import RecipeName, Task

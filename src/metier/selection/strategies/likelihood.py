@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from metier.engines.base import Prompt, ScoringRequest
+from metier.engines.base import ScoringRequest
+from metier.engines.prompts import Prompt
 from metier.selection.material import Material
 
 _MOST = 5_000
