@@ -8,8 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from metier.core.records import Example
-from metier.engines.prompts import Prompt
-from metier.engines.prompts import PromptFormat, Turn
+from metier.engines.prompts import Prompt, PromptFormat, Turn
 
 Rendering = Literal["usual", "one turn", "every turn"]
 
