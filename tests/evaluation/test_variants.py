@@ -1,90 +1,117 @@
 from __future__ import annotations
 
-from pathlib import Path
+import json
 
 import numpy as np
 import pytest
 
+from metier.core.codec import decode, encode
+from metier.core.errors import MetierError
 from metier.evaluation.scored import Scored, mean_of
-from metier.evaluation.variants import BASE, Condition, Outcome, outcomes, smallest_sufficient
-from metier.report.study import study_sentences, study_table, write_study
+from metier.evaluation.variants import BASE, Outcome, Variant, compare_variants, smallest_sufficient
 
 
 def right(share: float, seed: int, rows: int = 400) -> Scored:
     return mean_of(np.where(np.random.default_rng(seed).random(rows) < share, 100.0, 0.0))
 
 
-def found() -> list[Outcome]:
-    return outcomes(
+def budget(group: str, share: float, score: float, first: int) -> Variant:
+    """Return one cell of a study of selection, of three seeds, compared as such a study compares."""
+    name = f"{group}, {100 * share:g}%"
+    by_seed = {s: right(score, first + s) for s in (1, 2, 3)}
+    over = {"random": f"random, {100 * share:g}%", "related": "all related"}
+    return Variant(name, {"nli": by_seed}, {"share": share, "rows": 1000 * share}, group, over)
+
+
+def of_selection() -> tuple[Outcome, ...]:
+    return compare_variants(
         [
-            (Condition(BASE, ""), {0: right(0.3, 0)}),
-            (Condition("random, 1%", "random", 0.01, 10, 100), {s: right(0.4, s) for s in (1, 2, 3)}),
-            (Condition("k_center, 1%", "k_center", 0.01, 10, 100), {s: right(0.6, 10 + s) for s in (1, 2, 3)}),
-            (Condition("random, 10%", "random", 0.1, 100, 1000), {s: right(0.72, 20 + s) for s in (1, 2, 3)}),
-            (Condition("k_center, 10%", "k_center", 0.1, 100, 1000), {s: right(0.75, 30 + s) for s in (1, 2, 3)}),
-            (Condition("all related", "related", None, 500, 5000), {s: right(0.74, 40 + s) for s in (1, 2, 3)}),
+            Variant(BASE, {"nli": {0: right(0.3, 0)}}),
+            budget("random", 0.01, 0.4, 0),
+            budget("k_center", 0.01, 0.6, 10),
+            budget("random", 0.1, 0.72, 20),
+            budget("k_center", 0.1, 0.75, 30),
+            Variant("all related", {"nli": {s: right(0.74, 40 + s) for s in (1, 2, 3)}}),
         ],
         resamples=500,
-        seed=0,
     )
 
 
 def test_differences_are_between_means_over_seeds_and_have_their_interval() -> None:
-    by_name = {o.condition.name: o for o in found()}
-    small = by_name["k_center, 1%"]
-    assert small.over_random is not None and small.over_related is not None
-    at_random = by_name["random, 1%"]
-    assert small.over_random.value == pytest.approx(small.score.value - at_random.score.value)
-    assert small.score.value == pytest.approx(np.mean(list(small.by_seed.values())))
-    assert small.over_random.low > 0 > small.over_related.high
-    assert small.score.low < small.score.value < small.score.high
-    assert by_name[BASE].over_random is None and at_random.over_random is None
+    by_name = {o.name: o for o in of_selection()}
+    small, at_random = by_name["k_center, 1%"], by_name["random, 1%"]
+    gain, short = small.over["random"], small.over["related"]
+    assert gain.rival == "random, 1%" and gain.mean.value == pytest.approx(small.mean.value - at_random.mean.value)
+    assert small.mean.value == pytest.approx(np.mean(list(small.by_seed["nli"].values())))
+    assert gain.mean.low > 0 > short.mean.high
+    assert small.mean.low < small.mean.value < small.mean.high
+    assert by_name[BASE].over == {}
+    assert list(at_random.over) == ["related"]  # nothing is compared with itself
 
 
 def test_the_smallest_budget_that_will_do() -> None:
-    all_of_them = found()
-    enough = smallest_sufficient(all_of_them, "k_center")
-    assert enough is not None and enough.condition.share == 0.1
-    assert smallest_sufficient(all_of_them[:3], "k_center") is None
-    said = " ".join(study_sentences(all_of_them))
-    assert "k_center: 10% (100 rows) is the smallest budget not shown to be worse" in said
-    assert "k_center, 1% is better than as many rows at random" in said
+    found = of_selection()
+    enough = smallest_sufficient(found, "k_center")
+    assert enough is not None and enough.facts["share"] == 0.1
+    assert smallest_sufficient(found[:3], "k_center") is None  # 1% is shown to be worse
+    assert smallest_sufficient(found, "nearest") is None
 
 
-def test_without_a_gain_it_is_said() -> None:
-    same = [
-        (Condition("random, 1%", "random", 0.01, 10, 100), {0: right(0.5, 1)}),
-        (Condition("nearest, 1%", "nearest", 0.01, 10, 100), {0: right(0.5, 1)}),
-    ]
-    assert study_sentences(outcomes(same, resamples=200, seed=0)) == [
-        "No strategy was shown to be better than as many rows at random."
-    ]
-
-
-def test_the_page_holds_every_condition_and_a_curve(tmp_path: Path) -> None:
-    write_study(found(), "a <task>", tmp_path / "study.html")
-    page = (tmp_path / "study.html").read_text()
-    assert "a &lt;task&gt;" in page and page.count("<svg") == 2
-    assert all(o.condition.name in page for o in found())
-    assert study_table(found()).row_count == 6
-
-
-def test_more_wordings_are_set_beside_one_of_the_same_rows() -> None:
-    several = outcomes(
+def test_variants_are_compared_on_the_tasks_both_have() -> None:
+    found = compare_variants(
         [
-            (Condition("random, 50%, 1 wording", "random", 0.5, 10, 100, 1), {0: right(0.4, 1)}),
-            (Condition("k_center, 50%, 1 wording", "k_center", 0.5, 10, 100, 1), {0: right(0.4, 2)}),
-            (Condition("random, 50%, 9 wordings", "random", 0.5, 10, 100, 9), {0: right(0.4, 3)}),
-            (Condition("k_center, 50%, 9 wordings", "k_center", 0.5, 10, 100, 9), {0: right(0.7, 4)}),
+            Variant("all", {"one": {0: right(0.8, 1)}, "two": {0: right(0.5, 2)}}, {"rows": 10.0}),
+            Variant("less", {"one": {0: right(0.3, 3)}, "two": {0: right(0.5, 2)}}),
+            Variant("one alone", {"one": {0: right(0.8, 1)}}),
+            Variant("another", {"three": {0: right(0.8, 1)}}),
         ],
-        resamples=200,
-        seed=0,
+        against="all",
     )
-    one, many = several[1], several[3]
-    assert one.over_one is None and one.over_random is not None
-    assert many.over_one is not None and many.over_one.value == pytest.approx(many.score.value - one.score.value)
-    assert many.over_random is not None
-    assert many.over_random.value == pytest.approx(many.score.value - several[2].score.value)
-    said = study_sentences(several)
-    assert any(line.startswith("k_center, 50%, 9 wordings: +") and line.endswith("over one wording.") for line in said)
-    assert "More wordings were not shown to be better than one." in study_sentences(several[:3])
+    first, less, alone, another = found
+    assert first.over == {} and first.facts == {"rows": 10.0}
+    gains = less.over["all"]
+    assert gains.by_task["one"].high < 0
+    assert gains.by_task["two"].low == gains.by_task["two"].high == 0  # the same answers, so no difference in any draw
+    assert gains.mean.value == pytest.approx(gains.by_task["one"].value / 2)
+    assert list(alone.over["all"].by_task) == ["one"]
+    assert another.over == {}
+    assert first.mean.value == pytest.approx(np.mean([one.value for one in first.by_task.values()]))
+    assert first.mean.low < first.mean.value < first.mean.high
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    alike = {s: right(0.5, 1) for s in (1, 2, 3)}
+    apart = {1: right(0.2, 1), 2: right(0.5, 1), 3: right(0.8, 1)}
+    one, other = compare_variants([Variant("alike", {"t": alike}), Variant("apart", {"t": apart})])
+    assert other.mean.high - other.mean.low > 3 * (one.mean.high - one.mean.low)
+    (single,) = compare_variants([Variant("one seed", {"t": {1: right(0.5, 1)}})])
+    assert single.mean == one.mean  # the same rows are drawn, and equal seeds add nothing
+
+
+def test_a_corpus_score_that_is_more_than_its_sums_is_kept() -> None:
+    plain = right(0.5, 1)
+    moved = Scored(plain.rows, plain.stats, plain.combine, plain.corpus + 3)
+    one, other = compare_variants([Variant("plain", {"t": {0: plain}}), Variant("moved", {"t": {0: moved}})])
+    assert other.mean.value == pytest.approx(one.mean.value + 3)
+    assert other.mean.low == pytest.approx(one.mean.low + 3)
+
+
+def test_outcomes_go_to_json_and_back() -> None:
+    found = of_selection()
+    assert decode(tuple[Outcome, ...], json.loads(json.dumps(encode(found)))) == found
+
+
+@pytest.mark.parametrize(
+    ("variants", "told"),
+    [
+        (
+            [Variant("a", {"t": {0: right(0.5, 1)}}), Variant("b", {"t": {0: right(0.5, 1, rows=9)}})],
+            "not the same rows",
+        ),
+        ([Variant("a", {"t": {0: right(0.5, 1)}}, over={"random": "nobody"})], "'nobody' is not a variant"),
+        ([Variant("a", {})], "a: it was not scored"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(variants: list[Variant], told: str) -> None:
+    with pytest.raises(MetierError, match=told):
+        compare_variants(variants)

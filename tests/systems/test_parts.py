@@ -1,4 +1,4 @@
-"""Leakage, need, diagnostics, classic systems and files of outputs, each on small cases made by hand."""
+"""Leakage, classic systems and files of outputs, each on small cases made by hand."""
 
 from __future__ import annotations
 
@@ -13,14 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metier.core.errors import MetierError, UserError
-from metier.core.records import Example, Interval, SystemKind, SystemScore
+from metier.core.records import Example
 from metier.data.leakage import find_leaks
 from metier.data.likeness import folded, jaccard, word_grams
-from metier.evaluation import diagnostics
-from metier.evaluation.need import Measured, api_cost_per_million, need_in_words, need_rows
 from metier.evaluation.score_files import score_files
 from metier.systems import classic
-from metier.tasks.task import PriceSettings
 
 WORD = st.sampled_from(["the", "cat", "sat", "on", "a", "mat", "and", "saw", "two", "birds"])
 WORDS = st.lists(WORD, min_size=3, max_size=9).map(" ".join)
@@ -45,75 +42,6 @@ def test_a_leak_says_what_and_how_much() -> None:
     training = ["nothing at all like it", "The cat sat on the mat today"]
     (leak,) = find_leaks(training, ["the cat  sat on the MAT today."], similarity=0.7)
     assert (leak.row, leak.pair, leak.similarity) == (0, 1, 1.0)
-
-
-def system(name: str, score: float, gain: Interval | None, kind: SystemKind = "prompted") -> SystemScore:
-    return SystemScore(name, name, {"exact_match": score}, gain, kind=kind)
-
-
-MEASURED = Measured(
-    seconds={"few_shot": 20.0, "specialist": 5.0, "tfidf_synthetic": 0.01},
-    latencies={"few_shot": [0.4] * 10, "specialist": [0.2] * 9 + [1.0], "tfidf_synthetic": [0.0002] * 10},
-    tuning={"specialist": 300.0, "tfidf_synthetic": 100.0},
-    sizes={"specialist": 5},
-    rows=100,
-    prompt_tokens=500,
-    answer_tokens=10,
-)
-
-
-def test_need_names_the_cheapest_that_is_not_beaten() -> None:
-    systems = [
-        system("few_shot", 60, Interval(20, 10, 30)),
-        system("tfidf_synthetic", 78, Interval(2, -3, 7)),
-        system("specialist", 80, None),
-    ]
-    rows = need_rows(systems, "exact_match", MEASURED, PriceSettings(machine_hour=3.6))
-    ours = rows[-1]
-    assert ours.rows_per_second == pytest.approx(20)
-    assert ours.p50 == pytest.approx(0.2) and ours.p95 == pytest.approx(np.quantile([0.2] * 9 + [1.0], 0.95))
-    assert ours.cost_per_million == pytest.approx(1_000_000 / 20 / 3600 * 3.6)
-    told = need_in_words(rows, MEASURED, PriceSettings())
-    assert told[0].startswith("tfidf_synthetic (78.0) is within the interval of the specialist (80.0) and 1,000 times")
-    # 300 s of tuning; 0.2 s a row prompted, 0.05 s tuned
-    assert "after 2,000 rows" in told[1]
-
-
-def test_need_without_a_rival_says_use_it() -> None:
-    rows = need_rows(
-        [system("few_shot", 60, Interval(20, 10, 30)), system("specialist", 80, None)],
-        "exact_match",
-        MEASURED,
-        PriceSettings(),
-    )
-    assert rows[0].cost_per_million is None
-    assert need_in_words(rows, MEASURED, PriceSettings())[0].endswith("each surely: use it.")
-
-
-def test_an_api_is_reckoned_with_at_the_users_prices_alone() -> None:
-    assert api_cost_per_million(MEASURED, PriceSettings()) is None
-    prices = PriceSettings(machine_hour=0.36, api_input_million=0.5, api_output_million=1.5)
-    assert api_cost_per_million(MEASURED, prices) == pytest.approx(500 * 0.5 + 10 * 1.5)
-    rows = need_rows([system("specialist", 80, None)], "exact_match", MEASURED, prices)
-    told = " ".join(need_in_words(rows, MEASURED, prices))
-    # tuning 300 s at 0.36 an hour is 0.03; a row costs 265e-6 there and 5e-6 here
-    assert "265.00 USD" in told and f"after {0.03 / 260e-6:,.0f} rows" in told
-
-
-def test_confusion_and_label_facts_are_scikit_learns() -> None:
-    labels = ("a", "b", "c")
-    wanted, given_ = ["a", "a", "b", "b", "b"], ["a", "b", "b", "what?", "B."]
-    assert diagnostics.confusion(labels, wanted, given_) == ((1, 1, 0, 0), (0, 2, 0, 1), (0, 0, 0, 0))
-    facts = {f.label: f for f in diagnostics.label_facts(labels, wanted, given_)}
-    assert facts["b"].precision == pytest.approx(200 / 3) and facts["b"].recall == pytest.approx(200 / 3)
-    assert (facts["c"].predicted, facts["c"].precision, facts["c"].f1) == (0, 0, 0)
-
-
-def test_reliability() -> None:
-    bins, error = diagnostics.reliability([0.95, 0.95, 0.55, 1.0], [True, False, True, True])
-    assert [(b.low, b.rows) for b in bins] == [(0.5, 1), (0.9, 3)]
-    assert bins[1].accuracy == pytest.approx(2 / 3)
-    assert error == pytest.approx(0.25 * 0.45 + 0.75 * abs(2.9 / 3 - 2 / 3))
 
 
 PAIRS = [Example("the invoice is wrong", "billing"), Example("the parcel is late", "delivery")] * 3

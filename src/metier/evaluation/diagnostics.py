@@ -9,11 +9,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metier.core.records import LabelFacts, ReliabilityBin
+from metier.core.records import LabelFacts, ReliabilityBin, SystemAnswers
 from metier.evaluation.metrics.label_match import answered
+from metier.evaluation.records import ByLabel
 
 _BINS = 10
 _NONE = "\u0000none"
+
+
+def by_label(labels: tuple[str, ...], references: Sequence[str], answers: SystemAnswers) -> ByLabel:
+    """Return where one system went wrong.
+
+    Args:
+        labels: The task's labels.
+        references: The right answer of every row.
+        answers: What the system answered; without probabilities nothing is said about its confidence.
+    """
+    bins, error = reliability(labels, references, answers.probabilities or ())
+    return ByLabel(
+        confusion(labels, references, answers.texts), label_facts(labels, references, answers.texts), bins, error
+    )
 
 
 def confusion(
@@ -41,24 +56,33 @@ def label_facts(
     )
 
 
-def reliability(shares: Sequence[float], right: Sequence[bool]) -> tuple[tuple[ReliabilityBin, ...], float]:
-    """Return how often a classifier was right when it was so sure, and its expected calibration error.
+def reliability(
+    labels: tuple[str, ...], references: Sequence[str], probabilities: Sequence[Sequence[float]]
+) -> tuple[tuple[ReliabilityBin, ...], float | None]:
+    """Return how often a classifier was right when it was so confident, and its expected calibration error.
 
     Ten bins of equal width (Guo et al. 2017, arXiv 1706.04599); empty ones are left out.
 
     Args:
-        shares: The probability of each row's chosen label, 0 to 1.
-        right: Whether it was the right one.
+        labels: The task's labels.
+        references: The right answer of every row.
+        probabilities: ``[rows, labels]``; a row of zeros was not asked and is left out. Empty: nothing is said.
     """
-    sure, hit = np.asarray(shares, np.float64), np.asarray(right, np.float64)
-    places = np.minimum((sure * _BINS).astype(int), _BINS - 1)
+    known = zip(probabilities, references, strict=True) if probabilities else ()
+    asked = [(row, right) for row, right in known if any(row)]
+    if not asked:
+        return (), None
+    shares = np.asarray([row for row, _ in asked], np.float64)
+    confidence = shares.max(axis=1)
+    hit = np.asarray([labels[i] == right for i, (_, right) in zip(shares.argmax(axis=1), asked, strict=True)], float)
+    places = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     bins, error = [], 0.0
     for place in range(_BINS):
         chosen = places == place
         if not chosen.any():
             continue
-        confidence, accuracy = float(sure[chosen].mean()), float(hit[chosen].mean())
+        mean, accuracy = float(confidence[chosen].mean()), float(hit[chosen].mean())
         count = int(chosen.sum())
-        bins.append(ReliabilityBin(place / _BINS, (place + 1) / _BINS, count, confidence, accuracy))
-        error += count / len(sure) * abs(confidence - accuracy)
+        bins.append(ReliabilityBin(place / _BINS, (place + 1) / _BINS, count, mean, accuracy))
+        error += count / len(hit) * abs(mean - accuracy)
     return tuple(bins), error
