@@ -1,234 +1,219 @@
-"""One command for the whole way: synthesize, train, evaluate, report, in one run folder that can be continued."""
+"""The driver: one run of n tasks in one folder, step by step. What is done already is not done again.
+
+A task file is a run of one task, a scenario a run of several; both come this way. The steps, in order: every task's rows
+are gathered; the model writes pairs; pairs are chosen; the mixture is made of them; Systems that need no tuning answer
+the test rows; the model is tuned; the other Systems answer; all are judged on the same rows; what came of it is written
+down. Of several tasks each has a folder of its own (``tasks/NAME``) with the report of a single run.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from metier.core import storage
-from metier.data.pairs import ExampleFile
-from metier.core.errors import UserError
-from metier.evaluation.compare import check_metric
-from metier.systems.predict import answer_length
-from metier.data.leakage import Leak
-from metier.runs import summary as facts
-from metier.steps import select as selection
-from metier.steps import evaluate as stages
-from metier.steps.baselines import TrainingData, baselines
-from metier.steps.context import Context, open_context, specialist_demonstrations, test_rows, tuned_folder
 from metier.core.progress import Reporter
-from metier.core.records import Example
-from metier.report.card import write_card
+from metier.core.records import MissingSystem
+from metier.core.run_folder import open_run
+from metier.core.step import Artifact, Done
+from metier.data.mixture import Mixed
+from metier.evaluation.measure import check_metric
 from metier.report.facts import RunFacts
-from metier.report.html import write_report
-from metier.core.run_folder import Stage, open_run
-from metier.selection.pool import Pool
-from metier.tasks.task import Task
-from metier.tasks.read_task import read_test, read_train
-from metier.data.wordings import in_wordings
+from metier.report.scenario import ScenarioFacts
+from metier.runs.summary import Finished, FinishedTask, summarize
+from metier.steps import answer, select
+from metier.steps.answer import Answered, answer_all, answers_of, material_of
+from metier.steps.context import Context, open_context
+from metier.steps.gather import TaskRows, gather
+from metier.steps.judge import judge
+from metier.steps.measures import measure_of
+from metier.steps.mix import mix_pairs, part_of
+from metier.steps.pairs import TaskPairs, choose_pairs, write_pairs
+from metier.steps.train import Trained, train, train_on_examples, weights_of
+from metier.systems.base import Tuned
+from metier.systems.registry import SPECIALIST, SYSTEMS
+from metier.tasks.scenario import Scenario
 
-STAGES = ("synthesize", "select", "train", "evaluate", "report")
+Until = Literal["synthesize", "select", "train", "evaluate", "report"]
 
 
-def run_task(task: Task, folder: Path, reporter: Reporter, *, until: str = "report") -> RunFacts | None:
-    """Run a task's stages in a folder, as far as ``until``; what is done already is not done again.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        tasks: By name, the facts of every task.
+        scenario: The facts of all together; None for a task file by itself.
+    """
+
+    tasks: Mapping[str, RunFacts]
+    scenario: ScenarioFacts | None
+
+    @property
+    def only(self) -> RunFacts:
+        """The facts of a run's one task."""
+        return next(iter(self.tasks.values()))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Models:
+    """The models that a run tunes.
+
+    Attributes:
+        specialists: By training seed, and by task, the model that answers it.
+        others: By task, those that the specialist is compared with, by what they were tuned on.
+    """
+
+    specialists: Mapping[int, Mapping[str, Done[Trained]]]
+    others: Mapping[str, Mapping[Tuned, Done[Trained]]]
+
+
+def run(scenario: Scenario, folder: Path, reporter: Reporter, *, until: Until = "report") -> Outcome | None:
+    """Run a scenario's steps in a folder, as far as ``until``.
 
     Args:
-        task: What to do.
-        folder: The run folder, made if it is not there.
+        scenario: What the run is of; `metier.tasks.scenario.of_one` makes one of a task file.
+        folder: The run folder, made if it does not exist.
         reporter: Where progress goes.
-        until: The last stage to run, one of `STAGES`.
+        until: The last step to take.
 
     Returns:
-        The facts of the run; None where it was asked to stop before the report.
+        What the run came to; None where it was to stop before the report.
 
     Raises:
         UserError: A file, name or setting is wrong.
         NotEnoughData: Synthesis left too few pairs to train on.
-        MetierError: A stage failed; what was done is kept.
+        MetierError: A step failed; what was done is kept.
     """
-    train, test = read_train(task), read_test(task)
-    if task.train is None and task.train_use == "instead":
-        raise UserError("train_use: instead, but there is no train file", hint="name one with train:, or use mixed")
-    if test is not None:
-        check_metric(task)
-    with open_run(folder) as run:
-        storage.write_json(folder / "task.json", task.model_dump(mode="json"))
-        return _run_stages(open_context(task, run, reporter), train, test, until)
+    rows = gather(scenario)
+    for one in rows.values():
+        if one.test:
+            check_metric(measure_of(one.task))
+    with open_run(folder) as opened:
+        kind, settings = (
+            ("task", rows[scenario.settings.name].task) if scenario.alone else ("scenario", scenario.settings)
+        )
+        storage.write_json(folder / f"{kind}.json", settings.model_dump(mode="json"))
+        c = open_context(scenario, opened, reporter)
+        for one in rows.values():
+            for warning in one.warnings:
+                reporter.say(f"warning: {warning}" if scenario.alone else f"warning: task {one.task.name}: {warning}")
+        finished = _steps(c, scenario, rows, until)
+        outcome = None
+        if finished is not None:
+            facts, together = summarize(c, scenario, finished)
+            outcome = Outcome(facts, together)
+        c.slot.close()
+    return outcome
 
 
-def _run_stages(c: Context, train: ExampleFile | None, test: ExampleFile | None, until: str) -> RunFacts | None:
-    warnings = _warnings(c.task, train, test)
-    for warning in warnings:
-        c.reporter.say(f"warning: {warning}")
-    rows = test_rows(c.task, test) if test else []
-    pool = chosen = None
-    if c.task.recipe == "low-data":
-        pool = selection.open_task_pool(c, [row.input for row in test.examples] if test else [])
-    no_synthesis = pool is not None or (c.task.train_use == "instead" and train)
-    synthesis = None if no_synthesis else stages.synthesize(c)
+def train_models(
+    c: Context, scenario: Scenario, mixture: Done[Mixed], rows: Mapping[str, TaskRows]
+) -> dict[str, Done[Trained]]:
+    """Train one model for all tasks, or one each, or one that is then tuned on for each.
+
+    Returns:
+        By task, the training step of the model that answers it.
+
+    Raises:
+        MetierError: Training failed; what was done is kept.
+    """
+    how, mixed = scenario.settings.adapters, mixture.value
+    first = next(iter(rows.values())).task
+    together = None
+    if how != "each":
+        together = train(c, first, mixed.rows)
+        if how == "one":
+            return dict.fromkeys(rows, together)
+    return {name: train(c, r.task, mixed.of(name), name=f"training-{name}", start=together) for name, r in rows.items()}
+
+
+def _steps(c: Context, scenario: Scenario, rows: Mapping[str, TaskRows], until: Until) -> Finished | None:
+    written = {name: write_pairs(c, scenario, r) for name, r in rows.items()}
     if until == "synthesize":
         return None
-    pairs = _pairs(synthesis, train)
-    if pool is not None:
-        chosen = selection.choose(c, pool)
-        pairs += selection.chosen_pairs(chosen)
-    elif selection.is_asked_for(c.task):
-        pairs, chosen = selection.select_pairs(c, pairs)
+    pairs = {name: choose_pairs(c, scenario, r, written[name]) for name, r in rows.items()}
     if until == "select":
         return None
-    leaks = stages.leaks_into(c.task, pairs, rows)
-    if leaks:
-        pairs, leaks, told = _without_leaks(c.task, pairs, leaks)
-        warnings.append(told)
-        c.reporter.say(f"warning: {told}")
-    asked = in_wordings(c.task, pairs, c.task.seed)
-    source = storage.digest([[p.input, p.output, p.instruction] for p in asked])
-    labelled = set(train.examples) if train else set()
-    data = TrainingData(
-        examples=tuple(Example(e.input, e.output) for e in c.task.examples),
-        labelled=tuple(p for p in pairs if p in labelled),
-        # A pool's rows are of many tasks: nothing that answers with this task's labels can learn from them.
-        synthetic=() if pool is not None else tuple(p for p in pairs if p not in labelled),
-        source=source,
-    )
-    # The baselines come before training: the base model is in memory, and a wrong test file shows early.
-    base = baselines(c, rows, test, data) if test and until != "train" else None
-    if base and (too_long := base.outcome["too_long"]):
-        warnings.append(
-            f"test: {too_long} rows do not fit the model's context with the examples: not asked, counted wrong"
-        )
-        c.reporter.say(f"warning: {warnings[-1]}")
-    training = stages.train(c, asked, source)
+    mixture = mix_pairs(c, scenario, [p.part for p in pairs.values()], rows)
+    tested = {name: r for name, r in rows.items() if r.tested} if until != "train" else {}
+    early = {name: _answers(c, r, mixture.value, {}, answer.FIRST) for name, r in tested.items()}
+    models = _train(c, scenario, mixture, pairs, tested)
     if until == "train":
         return None
-    evaluation = on_examples = None
-    controls = _controls(c, pool, chosen) if test and base and pool and chosen else {}
-    if test and base:
-        if "tuned_on_examples" in c.task.evaluation.baselines:
-            on_examples = stages.train_on_examples(c)
-        evaluation = stages.evaluate(
-            c,
-            rows,
-            test,
-            base=base,
-            trained=training,
-            on_examples=on_examples,
-            controls=controls,
-            more_seeds=_more_seeds(c, asked, source),
-            leaks=leaks,
-        )
-    synthetic = stages.check_on_synthetic(c, pairs, training) if synthesis else None
-    if until == "evaluate":
-        return None
-    return _report(c, synthesis, chosen, training, on_examples, base, evaluation, synthetic, rows, pairs, warnings)
+    found = {}
+    for name, r in rows.items():
+        done, missing = early.get(name, ([], []))
+        seeds: dict[int, Sequence[str]] = {}
+        judged = None
+        specialist = models.specialists[r.task.seed][name]
+        if name in tested:
+            weights: dict[Tuned, Artifact] = {tuned: weights_of(m) for tuned, m in models.others.get(name, {}).items()}
+            weights["task"] = weights_of(specialist)
+            late = _answers(c, r, mixture.value, weights, answer.LAST)
+            done, missing = [*done, *late[0]], [*missing, *late[1]]
+            seeds = _more_seeds(c, r, mixture.value, models)
+            judged = judge(c, r, [answers_of(d) for d in _in_order(done)], missing, seeds, mixture.value.rows)
+        found[name] = FinishedTask(pairs[name], specialist, models.others.get(name, {}), tuple(_in_order(done)), judged)
+    finished = Finished(mixture, found)
+    return None if until == "evaluate" else finished
 
 
-def _report(
+def _answers(
+    c: Context, rows: TaskRows, mixed: Mixed, weights: Mapping[Tuned, Artifact], kinds: Sequence[answer.SystemKind]
+) -> tuple[list[Done[Answered]], list[MissingSystem]]:
+    c.reporter.say(f"task {rows.task.name}: {', '.join(kinds)}")
+    return answer_all(c, rows, material_of(c, rows, mixed.of(rows.task.name), weights), kinds)
+
+
+def _in_order(done: Sequence[Done[Answered]]) -> list[Done[Answered]]:
+    """Return Systems' steps in the order in which tables show them."""
+    order = list(SYSTEMS)
+    return sorted(done, key=lambda d: order.index(d.name.removeprefix("answers-")))
+
+
+def _train(
     c: Context,
-    synthesis: Stage | None,
-    chosen: Stage | None,
-    training: Stage,
-    on_examples: Stage | None,
-    base: Stage | None,
-    evaluation: Stage | None,
-    synthetic: Stage | None,
-    rows: Sequence[Example],
-    pairs: Sequence[Example],
-    warnings: Sequence[str],
-) -> RunFacts:
-    tuned = tuned_folder(training)
-    engine = c.bench.specialist(tuned)
-    shown = specialist_demonstrations(c, engine)
-    gathered = facts.gather(
-        c,
-        synthesis=synthesis,
-        selection=chosen,
-        training=training,
-        on_examples=on_examples,
-        baselines=base,
-        evaluation=evaluation,
-        synthetic=synthetic,
-        test_rows=len(rows),
-        template=c.bench.prompts.task(c.task.instruction, shown, ""),
-        pairs=pairs,
-        answer_tokens=answer_length(c.task, engine),
-        warnings=warnings,
-    )
-    storage.write_json(c.run.folder / "result.json", gathered.to_dict())
-    write_report(gathered, c.run.folder / "report.html")
-    write_card(gathered, tuned, c.files.card_name)
-    _mark(gathered, tuned)
-    return gathered
+    scenario: Scenario,
+    mixture: Done[Mixed],
+    pairs: Mapping[str, TaskPairs],
+    tested: Mapping[str, TaskRows],
+) -> Models:
+    rows = {name: p.rows for name, p in pairs.items()}
+    specialists = {}
+    for seed in range(scenario.settings.seed, scenario.settings.seed + scenario.settings.seeds):
+        seeded = {name: dataclasses.replace(r, task=r.task.but(seed=seed)) for name, r in rows.items()}
+        specialists[seed] = train_models(c, scenario, mixture, seeded)
+    others: dict[str, dict[Tuned, Done[Trained]]] = {}
+    for name, r in tested.items():
+        others[name] = _controls(c, scenario, pairs[name])
+        if "tuned_on_examples" in r.task.evaluation.baselines:
+            others[name]["examples"] = train_on_examples(c, r)
+    return Models(specialists, others)
 
 
-def _mark(gathered: RunFacts, tuned: Path) -> None:
-    """Put the verdict beside the weights, so that serving and export can warn without the run folder."""
-    storage.write_json(
-        tuned / "metier.json",
-        {
-            "task": gathered.name,
-            "recommended": "specialist" if gathered.better else "base",
-            "verdict": gathered.verdict,
-            "prompt": dataclasses.asdict(gathered.prompt) if gathered.prompt else None,
-        },
-    )
-
-
-def _pairs(synthesis: Stage | None, train: ExampleFile | None) -> list[Example]:
-    """Return what to train on, labelled pairs first."""
-    pairs = list(train.examples) if train else []
-    if synthesis is not None:
-        kept = [row for row in synthesis.read_records("candidates") if row["dropped_by"] is None]
-        known = {pair.input for pair in pairs}
-        pairs += [Example(row["input"], row["output"]) for row in kept if row["input"] not in known]
-    return pairs
-
-
-def _controls(c: Context, pool: Pool, chosen: Stage) -> dict[str, Stage]:
-    """Train what the selection is held against: without as many rows at random there is no claim."""
-    trained = {}
-    for control in c.task.selection.controls:
-        rows = selection.choose_control(c, pool, control, chosen)
-        pairs = selection.chosen_pairs(rows)
-        trained[f"trained_{control}"] = stages.train(c, pairs, rows.outcome["digest"], name=f"training-{control}")
+def _controls(c: Context, scenario: Scenario, pairs: TaskPairs) -> dict[Tuned, Done[Trained]]:
+    """Train what a selection is compared with: without as many rows at random there is no claim."""
+    if pairs.pool is None or pairs.selection is None:
+        return {}
+    trained: dict[Tuned, Done[Trained]] = {}
+    rows, entry = pairs.rows, scenario.settings.tasks[pairs.rows.task.name]
+    for control in rows.task.selection.controls:
+        chosen = select.choose_control(c, rows.task, pairs.pool, control, pairs.selection.value)
+        part = part_of(rows, entry, chosen.value.selected, (), pool=True)
+        mixture = mix_pairs(c, scenario, [part], {rows.task.name: rows})
+        trained[control] = train(c, rows.task, mixture.value.rows, name=f"training-{control}")
     return trained
 
 
-def _without_leaks(task: Task, pairs: list[Example], leaks: list[Leak]) -> tuple[list[Example], list[Leak], str]:
-    """Return the pairs to train on, the leaks that stay, and what to tell of them."""
-    rows = len({leak.row for leak in leaks})
-    told = f"test: {rows} rows are nearly the same as something trained on (leakage.jsonl lists them)"
-    if task.evaluation.leakage == "report":
-        return pairs, leaks, f"{told}; evaluation.leakage=remove leaves such pairs out"
-    own = len(task.examples)
-    leaked = {leak.pair - own for leak in leaks if leak.pair >= own}
-    kept = [pair for i, pair in enumerate(pairs) if i not in leaked]
-    stay = [leak for leak in leaks if leak.pair < own]  # the user's own examples are not taken away
-    return kept, stay, f"{told}; {len(leaked)} training pairs were left out"
-
-
-def _more_seeds(c: Context, pairs: Sequence[Example], source: str) -> dict[int, Stage]:
-    """Train again with further seeds on the same pairs."""
-    out = {}
-    for seed in range(c.task.seed + 1, c.task.seed + c.task.seeds):
-        again = dataclasses.replace(c, task=c.task.model_copy(update={"seed": seed}))
-        out[seed] = stages.train(again, pairs, source)
-    return out
-
-
-def _warnings(task: Task, train: ExampleFile | None, test: ExampleFile | None) -> list[str]:
-    found = []
-    for name, file in (("train", train), ("test", test)):
-        if file and file.duplicates:
-            found.append(f"{name}: {file.duplicates} duplicate rows were left out")
-        if file and file.conflicts:
-            found.append(f"{name}: {file.conflicts} inputs have more than one answer")
-    if test is None:
-        found.append("there is no test file: whether the specialist is better cannot be known")
-    shown = {e.input for e in task.examples} | ({e.input for e in train.examples} if train else set())
-    leaked = sum(row.input in shown for row in test.examples) if test else 0
-    if leaked:
-        found.append(f"test: {leaked} inputs are also among the examples or training rows")
+def _more_seeds(c: Context, rows: TaskRows, mixed: Mixed, models: Models) -> dict[int, Sequence[str]]:
+    """Return what the specialists of further training seeds answer."""
+    found: dict[int, Sequence[str]] = {}
+    for seed, by_task in models.specialists.items():
+        if seed != rows.task.seed:
+            weights: dict[Tuned, Artifact] = {"task": weights_of(by_task[rows.task.name])}
+            material = material_of(c, rows, mixed.of(rows.task.name), weights)
+            found[seed] = answer.answer(c, rows, material, SYSTEMS[SPECIALIST]).value.answers.texts
     return found

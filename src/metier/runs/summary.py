@@ -21,7 +21,16 @@ from metier.evaluation.compare import metrics_of
 from metier.systems.registry import SPECIALIST, SPECIALIST_SCORING, SPECIALIST_SCORING_CALIBRATED
 from metier.steps.context import Context, tuned_folder
 from metier.core.records import Candidate, Example, Interval, LossPoint, SystemScore
-from metier.report.facts import BeforeAfter, FunnelStep, MachineFacts, ModelFacts, PromptTemplate, RenderedExample, RunFacts, StageCost
+from metier.report.facts import (
+    BeforeAfter,
+    FunnelStep,
+    MachineFacts,
+    ModelFacts,
+    PromptTemplate,
+    RenderedExample,
+    RunFacts,
+    StageCost,
+)
 from metier.core.run_folder import Stage
 from metier.tasks.task import Task
 

@@ -117,14 +117,18 @@ def choose_control(c: Context, task: Task, pool: Pool, control: Control, like: S
     return done
 
 
-def select_pairs(c: Context, task: Task, pairs: Sequence[Example]) -> tuple[tuple[Example, ...], Done[Selection]]:
-    """Return the part of a task's own pairs that its ``selection:`` chooses, and the step.
+def select_pairs(
+    c: Context, task: Task, pairs: Sequence[Example], control: Control | None = None
+) -> tuple[tuple[Example, ...], Done[Selection]]:
+    """Return the part of a task's own pairs that its ``selection:`` (or a control of it) chooses, and the step.
 
     Raises:
         UserError: The budget is not given, or cannot be met.
     """
     own, pool = pool_of_pairs(task, pairs)
     done = choose(c, own, pool)
+    if control is not None:
+        done = choose_control(c, own, pool, control, done.value)
     kept = {(row.input, row.output) for row in done.value.selected}
     return tuple(pair for pair in pairs if (pair.input, pair.output) in kept), done
 

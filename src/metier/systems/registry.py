@@ -15,7 +15,7 @@ from metier.core.records import SystemKind
 from metier.systems.base import Learned, Material, Tools, Tuned
 
 Fits = Literal["any task", "labels", "free text", "rewriting", "correction", "unseen wordings"]
-SPECIALIST = "specialist"
+SPECIALIST, UNSEEN = "specialist", "specialist_unseen"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ _ENTRIES = (
         frozenset({"labelled"}), "replacements",
     ),
     Entry(
-        "specialist_unseen", "specialist, unseen wordings", "specialist", None, "unseen wordings",
+        UNSEEN, "specialist, unseen wordings", "specialist", None, "unseen wordings",
         _AS_ASKED | {"unseen_wordings"}, "unseen_wordings", tuned="task",
     ),
     Entry("specialist_written", "specialist, writing", "specialist", None, "labels", _TUNED, "written", tuned="task"),
