@@ -65,14 +65,14 @@ def demo_verdict() -> str:
     rivals = _rivals(run)
     best = _best(run, tuple(rivals))
     named = f"{_TITLES.get(best, best)} ({_score(run, best):.1f})"
-    said = f"The best other system is *{named}*. The specialist's gain over it is {_gain_over(run, best)} points"
+    said = f"The best other system is *{named}*; the specialist's gain over it is {_gain_over(run, best)} points"
     judged = [s for s in rivals.values() if s["specialist_gain"]]
     if all(significant(s["specialist_gain"], s["p_value"]) for s in judged):
         return f"{said}: it is significantly better than every other system."
     said += ": **not shown to be better**."
     theirs, ours = (run["systems"][system]["seconds"] or 0.0 for system in (best, SPECIALIST))
     if theirs < ours:
-        said += f" The other takes {theirs:.1f} s for these rows and the specialist {ours:.1f} s, so use the other."
+        said += f" It takes {ours:.1f} s for these rows and the other system {theirs:.1f} s, so use the other."
     return said
 
 
