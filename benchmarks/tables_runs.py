@@ -72,7 +72,7 @@ def demo_verdict() -> str:
     said += ": **not shown to be better**."
     theirs, ours = (run["systems"][system]["seconds"] or 0.0 for system in (best, SPECIALIST))
     if theirs < ours:
-        said += f" It takes {ours:.1f} s for these rows and the other system {theirs:.1f} s, so use the other."
+        said += f" The specialist takes {ours:.1f} s for these rows and the other {theirs:.1f} s, so use the other."
     return said
 
 
@@ -91,10 +91,11 @@ def examples() -> str:
 
 def example_seconds() -> str:
     """Return what the stages of the example runs took."""
-    stages = ("synthesis", "baselines", "training", "evaluation")
-    runs = [read(name) for name in _EXAMPLES]
-    rows = [(run["task"], *(number(run["seconds"].get(stage), 0) for stage in stages)) for run in runs]
-    return table(("example", *(f"{stage}, s" for stage in stages)), rows)
+    rows = []
+    for run in map(read, _EXAMPLES):
+        stages = ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in run["seconds"].items())
+        rows.append((run["task"], stages, number(sum(run["seconds"].values()), 0)))
+    return table(("example", "seconds by stage", "together"), rows, text_columns=2)
 
 
 def self_guide(runs: Mapping[str, Record] | None = None) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
-TRANSCRIBED = ("demo", "ticket_routing", "speed", "regions", "low_data_transcribed")
+TRANSCRIBED = ("ticket_routing", "speed", "regions", "low_data_transcribed")
 
 
 def load(name: str) -> ModuleType:
@@ -56,7 +56,7 @@ def test_a_figure_changed_by_hand_is_found_and_put_right(
 ) -> None:
     page = pages / "docs" / "results.md"
     before = page.read_text(encoding="utf-8")
-    changed = before.replace("| 97.3 |", "| 98.3 |")
+    changed = before.replace("| 49.6 |", "| 94.6 |")  # a published figure
     assert changed != before
     page.write_text(changed, encoding="utf-8")
     assert tables.main(["--check"], pages) == 1
