@@ -2,6 +2,7 @@
 # make test   set up, check style and types, and run the tests
 # make lint   style and types alone
 # make bench  the benchmarks, if the data is there (BENCH_DATA=folder)
+# make results  the tables of README.md and docs/ again, from benchmarks/results/*.json (the standard library is enough)
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_DATA ?= ../shared/data
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench results clean
 
 demo: $(READY)
 	$(BIN)/metier run examples/newspaper-sections/task.yaml
@@ -24,6 +25,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/self_guide.py --data $(BENCH_DATA)
+
+results:
+	$(PYTHON) benchmarks/tables.py
 
 # torch comes first and alone: asked for by another package, pip would take the newest build with its CUDA libraries.
 $(READY): pyproject.toml constraints.txt

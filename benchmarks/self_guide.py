@@ -3,8 +3,8 @@
 Run it with: python benchmarks/self_guide.py --data FOLDER [--models A B] [--tasks …] [--recipes …]
 
 Runs the whole of Metier on Super-NaturalInstructions tasks with the prompts and test splits of the SELF-GUIDE authors,
-and writes one JSON file with every score, interval and time. It continues where it was stopped. The data is not part
-of the project: FOLDER must hold superni/tasks.jsonl and superni/selfguide_test.parquet (see docs/results.md).
+and writes one JSON file with every score, interval and time. The same command resumes a run that was stopped. The data
+is not part of the project: FOLDER must hold superni/tasks.jsonl and superni/selfguide_test.parquet (docs/results.md).
 
 The test files are sorted by label, so "the first 200 rows" of a classification task are all of one label, and a
 constant answer would score 100. Rows are therefore drawn at random, by the seed.
@@ -39,9 +39,6 @@ def main() -> None:
     """Run what is asked for and write the results."""
     arguments = _arguments()
     path = arguments.results
-    if arguments.table:
-        print(markdown(storage.read_json(path)["runs"]))
-        return
     results: dict[str, Any] = storage.read_json(path) if path.exists() else {"runs": {}}
     results["machine"] = {**vars_of_machine(), "python": platform.python_version()}
     for model in arguments.models:
@@ -60,36 +57,6 @@ def main() -> None:
                     results["runs"][key] = {"error": error.message.replace(str(folder), "RUN")}
                 storage.write_json(path, results)
     print(json.dumps({"results": str(path), "runs": len(results["runs"])}))
-
-
-def markdown(runs: dict[str, Any]) -> str:
-    """Return the results as a Markdown table, one run a line."""
-    lines = [
-        "| model | recipe | task | pairs | constant | zero-shot | few-shot | label scoring | calibrated | specialist "
-        "| gain over few-shot | gain over the best other row | seconds |",
-        "|---|---|---|" + "---:|" * 10,
-    ]
-    for key, run in sorted(runs.items()):
-        name = " | ".join(key.split("/"))
-        if "error" in run:
-            lines.append(f"| {name} | {run['error'].split('; ')[0]} |" + " |" * 9)
-            continue
-        systems, metric = run["systems"], run["metric"]
-        scores = {s: f"{facts['scores'][metric]:.1f}" for s, facts in systems.items() if metric in facts["scores"]}
-        constant = scores.get("majority") or scores.get("copied_input", "")
-        gain = systems["few_shot"]["specialist_gain"]
-        cells = [str(run["counts"]["training_pairs"]), constant]
-        cells += [
-            scores.get(system, "")
-            for system in ("zero_shot", "few_shot", "label_scoring", "label_scoring_calibrated", "specialist")
-        ]
-        cells += [_interval(gain), _interval(run["gain"]), f"{sum(run['seconds'].values()):.0f}"]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _interval(gain: dict[str, float]) -> str:
-    return f"{gain['value']:+.1f} [{gain['low']:+.1f}, {gain['high']:+.1f}]"
 
 
 def superni_task(data: Path, name: str, model: str, recipe: str, arguments: argparse.Namespace) -> Task:
@@ -150,7 +117,6 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--runs", type=Path, default=Path("runs/self-guide"))
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results/self_guide.json"))
-    parser.add_argument("--table", action="store_true", help="print the results as Markdown and run nothing")
     return parser.parse_args()
 
 
