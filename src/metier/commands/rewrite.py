@@ -34,7 +34,7 @@ def rewrite(
     """Rewrite a text with a specialist; what is not prose, or would lose something, stays as it is."""
     quieten_libraries()
     from metier.core.progress import Reporter
-    from metier.runs.rewriting import find_specialist, open_bench, rewrite_text
+    from metier.runs.rewriting import find_specialist, open_slot, rewrite_text
 
     if not task:
         raise UserError("rewrite: say what to do with --task", hint="metier rewrite --task clarity FILE")
@@ -48,10 +48,10 @@ def rewrite(
     reporter = Reporter(quiet=quiet)
     if not specialist.recommended:
         reporter.say(f"warning: the run did not show this model to be better than its base at {task}")
-    bench = open_bench(specialist)
+    slot = open_slot(specialist)
     for path, raw, text in texts:
         mark = _MARK if text.startswith(_MARK) else ""
-        after, made = rewrite_text(specialist, text.removeprefix(_MARK), by, reporter, bench)
+        after, made = rewrite_text(specialist, text.removeprefix(_MARK), by, reporter, slot)
         after = mark + after
         if in_place:
             _replace(path, raw, after)
@@ -59,7 +59,7 @@ def rewrite(
         changed, left = sum(m.changed for m in made), collections.Counter(m.reason for m in made if m.reason)
         told = "".join(f"; {n} left alone: {reason}" for reason, n in left.most_common())
         reporter.say(f"{path}: {changed} of {len(made)} {by}s changed{told}")
-    bench.close()
+    slot.close()
 
 
 def _read(path: Path) -> tuple[bytes, str]:

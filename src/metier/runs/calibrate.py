@@ -15,20 +15,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from metier.data.pairs import pair_of
-from metier.engines.base import Engine
-from metier.engines.shards import unkept
-from metier.systems import prompted as baselines
-from metier.systems import predict
-from metier.models.locate import ModelFiles
-from metier.steps.slot import Bench
-from metier.steps.select import open_encoder
-from metier.engines.prompts import PromptFormat, fitting_demonstrations
 from metier.core.records import Candidate, Example
 from metier.core.remote import local
-from metier.data.files import read_rows
 from metier.core.run_folder import peak_memory
+from metier.data.files import read_rows
+from metier.data.pairs import pair_of
+from metier.engines.base import Engine
+from metier.engines.prompts import PromptFormat, fitting_demonstrations
+from metier.engines.shards import unkept
+from metier.models.locate import ModelFiles
+from metier.steps.select import open_encoder
+from metier.steps.slot import Bench
 from metier.synthesis import backward, inputs, outputs
+from metier.systems import predict
+from metier.systems import prompted as baselines
 from metier.tasks.task import LaunchSettings, Task
 
 _INPUTS = 64  # raw inputs that are written and judged: one shard

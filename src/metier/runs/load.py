@@ -1,17 +1,19 @@
-"""Reads a finished run's folder back, for comparison. Runs nothing."""
+"""Reads finished runs back from their folders, for comparison. Runs nothing."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from metier.core import storage
-from metier.core.errors import UserError
+from metier.core.codec import CodecError, decode
+from metier.core.errors import MetierError, UserError
+from metier.core.records import Example, Prediction, SystemAnswers
 from metier.evaluation.compare_runs import RunAnswers
-from metier.systems.registry import SPECIALIST
-from metier.report.facts import RunFacts
+from metier.evaluation.measure import Measure
+from metier.evaluation.over_tasks import TaskAnswers
+from metier.report.facts import Judged, RunFacts
 
 
 def load_runs(folders: Sequence[Path]) -> list[RunAnswers]:
@@ -33,37 +35,47 @@ def load_run(folder: Path) -> RunAnswers:
     Raises:
         UserError: The folder is no finished run's, or its test had no rows to compare.
     """
+    facts = load_facts(folder)
+    judged = facts.judged
+    if judged is None or judged.evaluation_folder is None or not judged.systems:
+        raise UserError(f"{folder}: this run had no test set", hint="name one with test: and run it again")
+    step = folder / Path(judged.evaluation_folder).name
+    try:
+        rows = [decode(Example, row) for row in storage.read_lines(step / "rows.jsonl")]
+        predictions = [decode(Prediction, row) for row in storage.read_lines(step / "predictions.jsonl")]
+    except OSError as error:
+        raise UserError(f"{step}: cannot be read ({error.strerror})") from error
+    except (CodecError, MetierError) as error:
+        raise UserError(f"{step}: cannot be read ({error})") from error
+    return RunAnswers(
+        name=str(folder),
+        model=facts.model.name,
+        training_pairs=facts.data.pairs,
+        task=TaskAnswers(facts.name, Measure(facts.metric, facts.labels), tuple(rows), _systems(judged, predictions)),
+    )
+
+
+def load_facts(folder: Path) -> RunFacts:
+    """Return the facts of a finished run of one task.
+
+    Raises:
+        UserError: The folder is no finished run's, or another version of Metier wrote it.
+    """
     path = folder / "result.json"
     if not path.exists():
         raise UserError(f"{folder}: there is no finished run in it (no result.json)", hint="metier run makes one")
     try:
-        facts = RunFacts.from_dict(storage.read_json(path))
-    except (ValueError, TypeError, KeyError, json.JSONDecodeError) as error:
+        return decode(RunFacts, storage.read_json(path))
+    except (ValueError, MetierError) as error:
         raise UserError(
-            f"{path}: not readable ({error})", hint="the same metier run command writes it again"
+            f"{path}: cannot be read ({error})", hint="the same metier run command writes it again"
         ) from error
-    if facts.evaluation_folder is None or not facts.systems:
-        raise UserError(f"{folder}: this run had no test set", hint="name one with test: and run it again")
-    stage = folder / Path(facts.evaluation_folder).name
-    try:
-        rows = storage.read_lines(stage / "rows.jsonl")
-        predictions = storage.read_lines(stage / "predictions.jsonl")
-    except OSError as error:
-        raise UserError(f"{stage}: not readable ({error.strerror})") from error
-    answers: dict[str, list[str]] = {}
+
+
+def _systems(judged: Judged, predictions: Sequence[Prediction]) -> tuple[SystemAnswers, ...]:
+    texts: dict[str, list[str]] = {}
     for row in predictions:
-        answers.setdefault(row["system"], []).append(row["prediction"])
-    others = {s.system: s.scores[facts.metric] for s in facts.systems if s.system in answers and s.gain}
-    baseline = facts.baseline or max(others, key=lambda s: others[s], default=SPECIALIST)
-    return RunAnswers(
-        name=str(folder),
-        task=facts.name,
-        model=facts.model.name,
-        metric=facts.metric,
-        labels=facts.labels,
-        baseline=baseline,
-        training_pairs=facts.kept_pairs,
-        inputs=tuple(row["input"] for row in rows),
-        references=tuple(tuple(row["references"]) for row in rows),
-        answers={system: tuple(texts) for system, texts in answers.items()},
+        texts.setdefault(row.system, []).append(row.prediction)
+    return tuple(
+        SystemAnswers(s.system, s.title, s.kind, tuple(texts[s.system])) for s in judged.systems if s.system in texts
     )

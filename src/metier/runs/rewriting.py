@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from metier.core import storage
 from metier.core.errors import UserError
-from metier.models.locate import resolve_model
-from metier.steps.slot import Bench
 from metier.core.progress import Reporter
+from metier.models.locate import resolve_model
 from metier.rewriting.pieces import pieces
 from metier.rewriting.rewrite import Rewritten, rewrite
+from metier.runs.mark import read_mark
+from metier.steps.slot import Slot, running
 from metier.tasks.task import Task
 
 _RUNS = Path("runs")
@@ -46,16 +45,15 @@ def find_specialist(name: str, run: Path | None) -> Specialist:
     known: set[str] = set()
     for folder in folders:
         marks = sorted(folder.glob("training*/*/metier.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for mark in marks:
-            told = _read(mark)
-            tasks: dict[Any, Any] = told.get("tasks") or {told.get("task"): told}
-            known |= {str(task) for task in tasks}
-            if name in tasks and mark.parent.parent.suffix != ".partial":
+        for path in marks:
+            tasks = read_mark(path).tasks
+            known |= set(tasks)
+            if name in tasks and path.parent.parent.suffix != ".partial":
                 inside = folder / "tasks" / name / "task.json"
                 task = _task(inside if inside.exists() else folder / "task.json")
                 if task.labels:
                     raise UserError(f"{name} answers with labels ({', '.join(task.labels)}): it rewrites nothing")
-                return Specialist(task, mark.parent, tasks[name].get("recommended") == "specialist")
+                return Specialist(task, path.parent, tasks[name].recommended == "specialist")
     where = str(run) if run else f"{_RUNS}/"
     raise UserError(
         f"{where}: there is no model for the task {name!r}",
@@ -64,7 +62,7 @@ def find_specialist(name: str, run: Path | None) -> Specialist:
 
 
 def rewrite_text(
-    specialist: Specialist, text: str, by: str, reporter: Reporter, bench: Bench
+    specialist: Specialist, text: str, by: str, reporter: Reporter, slot: Slot
 ) -> tuple[str, list[Rewritten]]:
     """Return a text rewritten, and what became of each of its sentences.
 
@@ -73,36 +71,28 @@ def rewrite_text(
         text: Plain text or Markdown.
         by: ``sentence`` or ``paragraph``.
         reporter: Where progress goes.
-        bench: What opens the model, and holds it between several texts.
+        slot: Opens the model, and holds it between several texts.
     """
     parts = pieces(text, by=by)
     prose = [part.text for part in parts if part.prose]
     if not prose:
         return text, []
-    engine = bench.specialist(specialist.tuned)
+    engine = slot.open(specialist.tuned)
     with reporter.track(specialist.task.name, len(set(prose)), f"{by}s") as update:
-        made = rewrite(prose, specialist.task.instruction, engine, bench.prompts, update)
+        made = rewrite(prose, specialist.task.instruction, engine, slot.prompts, update)
     turn = iter(made)
     return "".join(next(turn).after if part.prose else part.text for part in parts), made
 
 
-def open_bench(specialist: Specialist) -> Bench:
+def open_slot(specialist: Specialist) -> Slot:
     """Return what opens and holds the specialist's model."""
     task = specialist.task
-    return Bench(task, resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = storage.read_json(path)
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
-    return found
+    return Slot(running(task), resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code))
 
 
 def _task(path: Path) -> Task:
     try:
-        return Task.model_validate(_read(path))
+        return Task.model_validate(storage.read_json(path))
     except ValidationError as error:
         raise UserError(
             f"{path}: not a task as this version of Metier writes it ({error.error_count()} problems)"

@@ -1,9 +1,9 @@
 """The driver: one run of n tasks in one folder, step by step. What is done already is not done again.
 
-A task file is a run of one task, a scenario a run of several; both come this way. The steps, in order: every task's rows
-are gathered; the model writes pairs; pairs are chosen; the mixture is made of them; Systems that need no tuning answer
-the test rows; the model is tuned; the other Systems answer; all are judged on the same rows; what came of it is written
-down. Of several tasks each has a folder of its own (``tasks/NAME``) with the report of a single run.
+A task file is a run of one task, a scenario a run of several; both come this way. The steps, in order: every task's
+rows are gathered; the model writes pairs; pairs are chosen; the mixture is made of them; Systems that need no tuning
+answer the test rows; the model is tuned; the other Systems answer; all are judged on the same rows; what came of it is
+written down. Of several tasks each has a folder of its own (``tasks/NAME``) with the report of a single run.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Literal
 
 from metier.core import storage
 from metier.core.progress import Reporter
-from metier.core.records import MissingSystem
+from metier.core.records import MissingSystem, SystemKind
 from metier.core.run_folder import open_run
 from metier.core.step import Artifact, Done
 from metier.data.mixture import Mixed
 from metier.evaluation.measure import check_metric
 from metier.report.facts import RunFacts
-from metier.report.scenario import ScenarioFacts
+from metier.report.scenario_facts import ScenarioFacts
 from metier.runs.summary import Finished, FinishedTask, summarize
 from metier.steps import answer, select
 from metier.steps.answer import Answered, answer_all, answers_of, material_of
-from metier.steps.context import Context, open_context
+from metier.steps.context import Context
 from metier.steps.gather import TaskRows, gather
 from metier.steps.judge import judge
 from metier.steps.measures import measure_of
@@ -92,11 +92,11 @@ def run(scenario: Scenario, folder: Path, reporter: Reporter, *, until: Until = 
         if one.test:
             check_metric(measure_of(one.task))
     with open_run(folder) as opened:
-        kind, settings = (
-            ("task", rows[scenario.settings.name].task) if scenario.alone else ("scenario", scenario.settings)
-        )
-        storage.write_json(folder / f"{kind}.json", settings.model_dump(mode="json"))
         c = open_context(scenario, opened, reporter)
+        if not scenario.alone:
+            storage.write_json(folder / "scenario.json", scenario.settings.model_dump(mode="json"))
+        for name, one in rows.items():
+            storage.write_json(c.of(name).folder / "task.json", one.task.model_dump(mode="json"))
         for one in rows.values():
             for warning in one.warnings:
                 reporter.say(f"warning: {warning}" if scenario.alone else f"warning: task {one.task.name}: {warning}")
@@ -162,7 +162,7 @@ def _steps(c: Context, scenario: Scenario, rows: Mapping[str, TaskRows], until: 
 
 
 def _answers(
-    c: Context, rows: TaskRows, mixed: Mixed, weights: Mapping[Tuned, Artifact], kinds: Sequence[answer.SystemKind]
+    c: Context, rows: TaskRows, mixed: Mixed, weights: Mapping[Tuned, Artifact], kinds: Sequence[SystemKind]
 ) -> tuple[list[Done[Answered]], list[MissingSystem]]:
     c.reporter.say(f"task {rows.task.name}: {', '.join(kinds)}")
     return answer_all(c, rows, material_of(c, rows, mixed.of(rows.task.name), weights), kinds)

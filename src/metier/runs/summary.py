@@ -1,204 +1,172 @@
-"""Gathers what a finished run has on file into the facts that the report, the card and the table are made of."""
+"""Says what a finished run came to: gathers its steps into facts, and writes pages, cards and result files."""
 
 from __future__ import annotations
 
-import os
-import platform
+import dataclasses
 import random
 from collections import Counter
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import psutil
 
 import metier
 from metier.core import storage
-from metier.engines.prompts import Prompt
-from metier.evaluation import diagnostics, need
-from metier.evaluation.compare import metrics_of
-from metier.systems.registry import SPECIALIST, SPECIALIST_SCORING, SPECIALIST_SCORING_CALIBRATED
-from metier.steps.context import Context, tuned_folder
-from metier.core.records import Candidate, Example, Interval, LossPoint, SystemScore
-from metier.report.facts import (
-    BeforeAfter,
-    FunnelStep,
-    MachineFacts,
-    ModelFacts,
-    PromptTemplate,
-    RenderedExample,
-    RunFacts,
-    StageCost,
-)
-from metier.core.run_folder import Stage
-from metier.tasks.task import Task
+from metier.core.codec import encode
+from metier.core.records import Candidate, Example, Origin
+from metier.core.step import Done
+from metier.data.mixture import Mixed, MixedRow, packing
+from metier.engines.prompts import fitting_demonstrations
+from metier.evaluation.measure import metrics_of, score_texts
+from metier.evaluation.need import PromptTokens, weigh
+from metier.evaluation.over_tasks import TaskAnswers, compare_tasks
+from metier.report.card import write_card
+from metier.report.facts import Judged as JudgedFacts
+from metier.report.facts import ModelFacts, PromptTemplate, RunFacts, StageCost
+from metier.report.html import write_report
+from metier.report.judged import judged_by
+from metier.report.made import Data, FunnelStep, RenderedExample, Training
+from metier.report.scenario import write_scenario
+from metier.report.scenario_card import write_scenario_card
+from metier.report.scenario_facts import ScenarioFacts
+from metier.runs.machine import machine
+from metier.runs.mark import Mark, MarkedTask, write_mark
+from metier.steps.answer import Answered, answer, answers_of, material_of
+from metier.steps.context import Context
+from metier.steps.judge import Judged
+from metier.steps.measures import measure_of
+from metier.steps.pairs import TaskPairs
+from metier.steps.select import Selection
+from metier.steps.synthesize import Synthesis
+from metier.steps.train import Trained, split_holdout, weights_of
+from metier.systems.asker import answer_length
+from metier.systems.base import Tuned
+from metier.systems.registry import SPECIALIST, SYSTEMS
+from metier.tasks.scenario import Scenario
 
-_ORDER = (
-    "cut_off",
-    "empty",
-    "length",
-    "noise",
-    "copied",
-    "duplicate",
-    "no_answer",
-    "disagreement",
-    "no_label",
-    "balance",
-)
 _SHOWN = 20
-_PACKAGES = ("torch", "transformers", "trl", "peft")
 
 
-def gather(
-    c: Context,
-    *,
-    synthesis: Stage | None,
-    selection: Stage | None,
-    training: Stage,
-    on_examples: Stage | None,
-    baselines: Stage | None,
-    evaluation: Stage | None,
-    synthetic: Stage | None,
-    test_rows: int,
-    template: Prompt,
-    pairs: Sequence[Example],
-    answer_tokens: int,
-    warnings: Sequence[str],
-) -> RunFacts:
-    """Return the facts of a run whose stages are done.
+@dataclasses.dataclass(frozen=True, slots=True)
+class FinishedTask:
+    """The steps that one task's run is made of.
+
+    Attributes:
+        pairs: What its pairs are made of.
+        trained: The model that answers it.
+        others: The models it is compared with, by what they were tuned on.
+        answered: What every System answered, in the order of tables; empty without test rows.
+        judged: The comparison; None without test rows.
+    """
+
+    pairs: TaskPairs
+    trained: Done[Trained]
+    others: Mapping[Tuned, Done[Trained]]
+    answered: tuple[Done[Answered], ...]
+    judged: Done[Judged] | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finished:
+    """The steps of a whole run: the training set, and every task's by name."""
+
+    mixture: Done[Mixed]
+    tasks: Mapping[str, FinishedTask]
+
+
+def summarize(c: Context, scenario: Scenario, finished: Finished) -> tuple[dict[str, RunFacts], ScenarioFacts | None]:
+    """Return the facts of every task and of all together, and write them down (``result.json``, ``report.html``).
 
     Args:
         c: The run's context.
-        synthesis: None where nothing was synthesised.
-        selection: None where everything was taken.
-        training: The training stage.
-        on_examples: The model tuned on the examples alone, if there is one.
-        baselines: None without a test set.
-        evaluation: None without a test set.
-        synthetic: The check on synthetic pairs held out; None without any.
-        test_rows: Rows the systems were compared on.
-        template: The specialist's prompt around an empty input.
-        pairs: What was trained on, demonstrations not counted.
-        answer_tokens: Longest answer in tokens.
-        warnings: What the run warned of.
+        scenario: What the run was of.
+        finished: Its steps.
     """
-    task = c.task
-    candidates = _candidates(synthesis)
-    rendered = storage.read_json(training.path / "rendered.json")
-    compared = _comparison(c, baselines, evaluation)
-    if baselines and evaluation:
-        compared |= _need(c, synthesis, training, on_examples, baselines, evaluation, compared["systems"])
-    if synthetic:
-        compared["synthetic_scores"] = storage.read_json(synthetic.path / "synthetic.json")
-        compared["synthetic_rows"] = synthetic.outcome["rows"]
-    stages = (
-        ("synthesis", synthesis),
-        ("selection", selection),
-        ("training", training),
-        ("baselines", baselines),
-        ("evaluation", evaluation),
-    )
+    found = {name: _facts(c, finished.mixture.value, task) for name, task in finished.tasks.items()}
+    together = None if scenario.alone else _together(c, scenario, finished, found)
+    if together is not None:
+        corrected = {task.name: task.p_value for task in together.outcome.tasks}
+        found = {name: _corrected(facts, corrected) for name, facts in found.items()}
+        storage.write_json(c.run.folder / "result.json", encode(together))
+        write_scenario(together, c.run.folder / "report.html")
+    for name, facts in found.items():
+        folder = c.of(name).folder
+        storage.write_json(folder / "result.json", encode(facts))
+        write_report(facts, folder / "report.html")
+    _write_cards(c, scenario, finished, found, together)
+    return found, together
+
+
+def _facts(c: Context, mixed: Mixed, finished: FinishedTask) -> RunFacts:
+    task, trained = finished.pairs.rows.task, finished.trained.value
+    held_out_rows, held_out_scores = _on_held_out(c, mixed, finished)
     return RunFacts(
         name=task.name,
-        run_folder=str(c.run.folder),
+        run_folder=str(c.of(task.name).folder),
         instruction=task.instruction,
         labels=task.labels,
-        metrics=metrics_of(task),
+        metrics=metrics_of(measure_of(task)),
         model=ModelFacts(c.files.name, c.files.source, c.files.licence),
         recipe=task.recipe,
-        tuning=task.training.method,
         seed=task.seed,
         metier_version=metier.__version__,
         machine=machine(),
-        test_source=_test_source(task) if evaluation else None,
-        test_rows=test_rows,
-        funnel=(*_funnel(candidates), *_selection_steps(selection)),
-        kept_pairs=len(pairs),
-        label_counts=dict(sorted(Counter(p.output for p in pairs if p.output in (task.labels or ())).items())),
-        loss=tuple(LossPoint(**point) for point in storage.read_json(training.path / "loss.json")),
-        chosen_epoch=training.outcome["epoch"],
-        synthetic=_sample(candidates, task.seed),
-        stages=tuple(
-            StageCost(
-                name,
-                stage.cost.get("seconds", 0.0),
-                stage.cost.get("tokens"),
-                stage.cost.get("peak_memory_bytes"),
-            )
-            for name, stage in stages
-            if stage is not None
+        data=_data(mixed.of(task.name), finished),
+        training=Training(
+            method=task.training.method,
+            loss=trained.losses,
+            chosen_epoch=trained.epoch,
+            rendered_example=RenderedExample(trained.prompt, trained.answer),
+            held_out_rows=held_out_rows,
+            held_out_scores=held_out_scores,
         ),
-        rendered_example=RenderedExample(rendered["prompt"], rendered["answer"]),
-        prompt=PromptTemplate(
-            template.text[: template.shared],
-            template.text[template.shared :],
-            c.bench.prompts.stop,
-            answer_tokens,
-        ),
+        judged=_judged(c, finished),
+        stages=_stages(finished),
+        prompt=_prompt(c, finished),
         settings=task.model_dump(mode="json"),
-        warnings=tuple(warnings),
-        **compared,
+        warnings=_warnings(mixed, finished),
     )
 
 
-def machine() -> MachineFacts:
-    """Return what this machine is."""
-    accelerator = None
-    import torch
-
-    if torch.cuda.is_available():
-        accelerator = torch.cuda.get_device_name()
-    return MachineFacts(
-        cpu=_cpu_name(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        memory_bytes=psutil.virtual_memory().total,
-        accelerator=accelerator,
-        versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+def _data(rows: Sequence[MixedRow], finished: FinishedTask) -> Data:
+    synthesis, labels = finished.pairs.synthesis, finished.pairs.rows.task.labels
+    candidates = synthesis.value.candidates if synthesis else ()
+    origins: Counter[Origin] = Counter(row.origin for row in rows)
+    return Data(
+        pairs_by_origin=dict(origins),
+        label_counts=dict(sorted(Counter(row.output for row in rows).items())) if labels else {},
+        synthesis_funnel=_funnel(synthesis),
+        selection_funnel=_selection_funnel(finished.pairs.selection),
+        candidates=_sample(candidates, finished.pairs.rows.task.seed),
     )
 
 
-def _test_source(task: Task) -> str:
-    return Path(task.test).name if task.test else "rows held out from training"
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _candidates(synthesis: Stage | None) -> list[Candidate]:
-    if synthesis is None:
-        return []
-    return [Candidate(**{**row, "answers": tuple(row["answers"])}) for row in synthesis.read_records("candidates")]
-
-
-def _funnel(candidates: Sequence[Candidate]) -> tuple[FunnelStep, ...]:
-    if not candidates:
+def _funnel(synthesis: Done[Synthesis] | None) -> tuple[FunnelStep, ...]:
+    """Return the way from what was written to what was kept, filter by filter, in the order in which they came."""
+    if synthesis is None or not synthesis.value.candidates:
         return ()
-    dropped = Counter(c.dropped_by for c in candidates if c.dropped_by)
-    steps = [FunnelStep("written", len(candidates))]
-    left = len(candidates)
-    for name in [*_ORDER, *(n for n in dropped if n not in _ORDER)]:
-        if dropped[name]:
-            left -= dropped[name]
-            steps.append(FunnelStep(name, left, {name: dropped[name]}))
+    dropped = Counter(c.dropped_by for c in synthesis.value.candidates if c.dropped_by)
+    left = len(synthesis.value.candidates)
+    steps = [FunnelStep("written", left)]
+    for name, several in sorted(dropped.items(), key=lambda item: _place(item[0])):
+        left -= several
+        steps.append(FunnelStep(name, left, {name: several}))
     return tuple(steps)
 
 
-def _selection_steps(selection: Stage | None) -> tuple[FunnelStep, ...]:
-    """Return what was chosen from, the part of it that counts as the task's, and what was chosen."""
+_ORDER = ("cut_off", "empty", "length", "noise", "duplicate", "no_answer", "disagreement", "no_label", "balance")
+
+
+def _place(name: str) -> int:
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
+
+
+def _selection_funnel(selection: Done[Selection] | None) -> tuple[FunnelStep, ...]:
     if selection is None:
         return ()
-    found = selection.outcome
-    steps = [FunnelStep("rows to choose from", found["pool_rows"])]
-    if found["region_rows"] is not None:
-        steps.append(FunnelStep("the task's part", found["region_rows"]))
-    return (*steps, FunnelStep("chosen", found["rows"]))
+    found = selection.value
+    steps = [FunnelStep("rows to choose from", found.pool_rows)]
+    if found.region_rows is not None:
+        steps.append(FunnelStep("the task's part", found.region_rows))
+    return (*steps, FunnelStep("chosen", len(found.places)))
 
 
 def _sample(candidates: Sequence[Candidate], seed: int) -> tuple[Candidate, ...]:
@@ -209,119 +177,193 @@ def _sample(candidates: Sequence[Candidate], seed: int) -> tuple[Candidate, ...]
     return (*rng.sample(kept, min(half, len(kept))), *rng.sample(dropped, min(half, len(dropped))))
 
 
-def _comparison(c: Context, baselines: Stage | None, evaluation: Stage | None) -> dict[str, Any]:
-    if baselines is None or evaluation is None:
-        return {}
-    facts = storage.read_json(evaluation.path / "comparison.json")
-    seconds = _seconds(baselines, evaluation)
-    systems = tuple(
-        SystemScore(**{**s, "gain": _interval(s["gain"]), "seconds": seconds.get(s["system"])})
-        for s in facts["systems"]
+def _on_held_out(c: Context, mixed: Mixed, finished: FinishedTask) -> tuple[int, Mapping[str, float]]:
+    """Return how many pairs that the model wrote were held out from training, and the specialist's scores on them.
+
+    This is no result: the model wrote these answers itself. Beside a real score it shows how far the two are apart.
+    """
+    rows = finished.pairs.rows
+    if finished.pairs.synthesis is None:
+        return 0, {}
+    every = [row for row in mixed.rows if row.origin != "example"]
+    held_out = split_holdout(every, rows.task.training, rows.task.seed)[1]
+    own = [row for row in held_out if row.task == rows.task.name and row.origin == "synthetic"]
+    if not own:
+        return 0, {}
+    pairs = tuple(Example(row.input, row.output) for row in own)
+    untimed = rows.task.but(evaluation=rows.task.evaluation.but(timed_rows=0))
+    asked = dataclasses.replace(rows, task=untimed, tested=pairs)
+    material = material_of(c, asked, mixed.of(rows.task.name), {"task": weights_of(finished.trained)})
+    texts = answer(c, asked, material, SYSTEMS[SPECIALIST]).value.answers.texts
+    scored = score_texts(measure_of(rows.task), pairs, texts)
+    return len(pairs), {name: score.corpus for name, score in scored.items()}
+
+
+def _judged(c: Context, finished: FinishedTask) -> JudgedFacts | None:
+    if finished.judged is None:
+        return None
+    task = finished.pairs.rows.task
+    measure, judged = measure_of(task), finished.judged.value
+    comparison = dataclasses.replace(judged.comparison, predictions=judged.predictions)
+    systems = [answers_of(done, _before_learning(done, finished)) for done in finished.answered]
+    seconds = {s.system: s.seconds for s in systems}
+    timed = tuple(dataclasses.replace(s, seconds=seconds.get(s.system)) for s in comparison.systems)
+    prices = task.prices
+    asked = prices.api_input_million is not None and prices.api_output_million is not None
+    need = weigh(timed, systems, measure.metric, prices=prices, few_shot=_tokens(c, finished) if asked else None)
+    return judged_by(
+        dataclasses.replace(comparison, systems=timed),
+        measure,
+        systems,
+        source=Path(task.test).name if task.test else "rows held out from training",
+        need=need,
+        evaluation_folder=finished.judged.path.name,
     )
-    rows = evaluation.read_records("predictions")
-    before = [r for r in rows if r["system"] == facts["baseline"]]
-    after = [r for r in rows if r["system"] == SPECIALIST]
-    pairs = [
-        BeforeAfter(a["input"], a["reference"], b["prediction"], a["prediction"], b["score"], a["score"])
-        for a, b in zip(after, before, strict=True)
-    ]
-    places = list(range(len(pairs)))
-    random.Random(0).shuffle(places)
-    lost = sorted((p for p in pairs if p.score_after < 100), key=lambda p: p.score_after - p.score_before)
-    split = facts["split"] or {}
-    return {
-        "systems": systems,
-        "baseline": facts["baseline"] if facts["gain"] else None,
-        "gain": _interval(facts["gain"]),
-        "verdict": facts["verdict"],
-        "detectable": facts["detectable"],
-        "rows_needed": facts["rows_needed"],
-        "ability": _interval(split.get("ability")),
-        "format": _interval(split.get("format")),
-        "seed_scores": {str(s["seed"]): s["score"] for s in facts["seeds"]},
-        "seed_spread": facts["seed_spread"],
-        "leaked_rows": len({leak["row"] for leak in evaluation.read_records("leakage")}),
-        "clean_gain": _interval(facts["clean_gain"]),
-        "predictions": tuple(pairs[i] for i in sorted(places[:_SHOWN])),
-        "predictions_note": f"{min(_SHOWN, len(pairs))} of {len(pairs)} test rows, drawn at random",
-        "worst": tuple(lost[:_SHOWN]),
-        "evaluation_folder": evaluation.path.name,
-        **_diagnostics(c, evaluation, after),
-    }
 
 
-def _diagnostics(c: Context, evaluation: Stage, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    labels = c.task.labels
-    if not labels:
-        return {}
-    references, predictions = [r["reference"] for r in rows], [r["prediction"] for r in rows]
-    sure = storage.read_json(evaluation.path / "confidence.json")
-    bins, error = diagnostics.reliability(
-        [s["share"] for s in sure],
-        [s["label"] == reference for s, reference in zip(sure, references, strict=True)],
+def _before_learning(done: Done[Answered], finished: FinishedTask) -> float:
+    """Return the seconds that went into a System before it learnt: writing the pairs it learns from, and tuning."""
+    entry = SYSTEMS[done.name.removeprefix("answers-")]
+    writing = _seconds(finished.pairs.synthesis) + _seconds(finished.pairs.selection)
+    if entry.tuned == "task":
+        return writing + finished.trained.cost.seconds
+    if entry.tuned is not None:
+        return finished.others[entry.tuned].cost.seconds
+    return writing if "synthetic" in entry.uses else 0.0
+
+
+def _seconds(done: Done[Synthesis] | Done[Selection] | None) -> float:
+    return done.cost.seconds if done else 0.0
+
+
+def _tokens(c: Context, finished: FinishedTask) -> PromptTokens | None:
+    """Return the mean tokens of a few-shot prompt and its answer: what an API would be paid for."""
+    few_shot = next((done for done in finished.answered if done.name == "answers-few_shot"), None)
+    if few_shot is None:
+        return None
+    rows = finished.pairs.rows
+    shown = _fitting(c, rows.examples)
+    asked = [c.slot.prompts.task(rows.task.instruction, shown, row.input).text for row in rows.tested]
+    prompts, answers = c.slot.count_tokens(asked), c.slot.count_tokens(few_shot.value.answers.texts)
+    return PromptTokens(sum(prompts) / len(prompts), sum(answers) / len(answers) + 1)  # and the end token
+
+
+def _stages(finished: FinishedTask) -> tuple[StageCost, ...]:
+    found = []
+    named = (
+        ("synthesis", [finished.pairs.synthesis]),
+        ("selection", [finished.pairs.selection]),
+        ("training", [finished.trained, *finished.others.values()]),
+        ("answers", finished.answered),
+        ("evaluation", [finished.judged]),
     )
-    return {
-        "confusion": diagnostics.confusion(labels, references, predictions),
-        "label_facts": diagnostics.label_facts(labels, references, predictions),
-        "reliability": bins,
-        "ece": error,
-    }
+    for name, steps in named:
+        costs = [step.cost for step in steps if step is not None]
+        if costs:
+            found.append(
+                StageCost(
+                    name,
+                    sum(cost.seconds for cost in costs),
+                    sum(cost.tokens for cost in costs) or None,
+                    max(cost.peak_memory_bytes for cost in costs),
+                )
+            )
+    return tuple(found)
 
 
-def _need(
+def _prompt(c: Context, finished: FinishedTask) -> PromptTemplate:
+    """Return how the specialist is asked."""
+    rows = finished.pairs.rows
+    shown = _fitting(c, rows.examples) if rows.task.prompt.specialist_demonstrations else ()
+    template = c.slot.prompts.task(rows.task.instruction, shown, "")
+    longest = answer_length(rows.task.labels, rows.examples, rows.task.evaluation.max_tokens, c.slot.count_tokens)
+    before, after = template.text[: template.shared], template.text[template.shared :]
+    return PromptTemplate(before, after, c.slot.prompts.stop, longest)
+
+
+def _fitting(c: Context, examples: Sequence[Example]) -> tuple[Example, ...]:
+    return fitting_demonstrations(examples, c.slot.count_tokens, c.slot.context_length // 2)
+
+
+def _warnings(mixed: Mixed, finished: FinishedTask) -> tuple[str, ...]:
+    rows = finished.pairs.rows
+    found = list(rows.warnings)
+    made = mixed.make_up[rows.task.name]
+    if left_out := made.dropped.get("in a test", 0) + made.dropped.get("nearly in a test", 0):
+        found.append(f"train: {left_out} pairs are, or nearly are, test rows and were left out")
+    if unasked := max((done.value.answers.unasked for done in finished.answered), default=0):
+        found.append(f"test: {unasked} rows do not fit the model's context: not asked, counted wrong")
+    return tuple(found)
+
+
+def _together(c: Context, scenario: Scenario, finished: Finished, found: Mapping[str, RunFacts]) -> ScenarioFacts:
+    settings = scenario.settings
+    judged = {name: task for name, task in finished.tasks.items() if task.judged is not None}
+    outcome = compare_tasks(
+        [
+            TaskAnswers(
+                name, measure_of(t.pairs.rows.task), t.pairs.rows.tested, tuple(answers_of(d) for d in t.answered)
+            )
+            for name, t in judged.items()
+        ],
+        resamples=settings.evaluation.resamples,
+        seed=settings.seed,
+    )
+    models = {task.trained.key: task.trained for task in finished.tasks.values()}
+    rows = finished.mixture.value.rows
+    return ScenarioFacts(
+        name=settings.name,
+        digest=scenario.digest,
+        run_folder=str(c.run.folder),
+        model=c.files.name,
+        adapters=settings.adapters,
+        tuning=settings.training.method,
+        seed=settings.seed,
+        machine=machine(),
+        outcome=outcome,
+        mixture=finished.mixture.value.make_up,
+        packing=packing(rows, length=settings.training.max_length, batch_size=settings.training.batch_size),
+        training_seconds=sum(done.cost.seconds for done in models.values()),
+        writing_seconds=sum(_seconds(task.pairs.synthesis) for task in finished.tasks.values()),
+        need={name: facts.judged.need for name, facts in found.items() if facts.judged},
+    )
+
+
+def _corrected(facts: RunFacts, p_values: Mapping[str, float | None]) -> RunFacts:
+    """Return a task's facts with its verdict among the others'."""
+    if facts.judged is None or facts.name not in p_values:
+        return facts
+    return dataclasses.replace(facts, judged=facts.judged.corrected(p_values[facts.name], len(p_values)))
+
+
+def _write_cards(
     c: Context,
-    synthesis: Stage | None,
-    training: Stage,
-    on_examples: Stage | None,
-    baselines: Stage,
-    evaluation: Stage,
-    systems: Sequence[SystemScore],
-) -> dict[str, Any]:
-    writing = float(synthesis.cost.get("seconds", 0.0)) if synthesis else 0.0
-    parts = baselines.cost.get("parts", {})
-    tuning = {SPECIALIST: writing + float(training.cost.get("seconds", 0.0))}
-    sizes = {}
-    model = sum(f.stat().st_size for f in c.files.path.glob("*.safetensors"))
-    tuned = tuned_folder(training)
-    own = sum(f.stat().st_size for f in tuned.glob("*.safetensors"))
-    for s in systems:
-        if s.kind == "classic":
-            learnt = float(parts.get(f"learning {s.system}", 0.0))
-            tuning[s.system] = learnt + (writing if s.system.endswith("_synthetic") else 0.0)
-            sizes[s.system] = int(baselines.cost.get("memory", {}).get(s.system, 0))
-        elif s.kind == "specialist":
-            tuning[s.system] = tuning[SPECIALIST]
-            sizes[s.system] = own if c.task.training.method == "full" else model + own
-        elif s.kind != "constant":
-            sizes[s.system] = model
-        if s.system == "self_icl":
-            tuning[s.system] = writing
-    if on_examples is not None:
-        tuning["tuned_on_examples"] = float(on_examples.cost.get("seconds", 0.0))
-    measured = need.Measured(
-        seconds=_seconds(baselines, evaluation),
-        latencies={**baselines.cost.get("latencies", {}), **evaluation.cost.get("latencies", {})},
-        tuning=tuning,
-        sizes=sizes,
-        rows=evaluation.outcome["rows"],
-        prompt_tokens=baselines.outcome["prompt_tokens"],
-        answer_tokens=baselines.outcome["answer_tokens"],
-    )
-    table = need.need_rows(systems, metrics_of(c.task)[0], measured, c.task.prices)
-    return {"need": tuple(table), "need_words": tuple(need.need_in_words(table, measured, c.task.prices))}
-
-
-def _seconds(baselines: Stage, evaluation: Stage) -> dict[str, float]:
-    """Return the seconds of answering all rows, by system."""
-    parts = {**baselines.cost.get("parts", {}), **evaluation.cost.get("parts", {})}
-    for name, same in (
-        ("label_scoring", "label_scoring_calibrated"),
-        (SPECIALIST_SCORING, SPECIALIST_SCORING_CALIBRATED),
-    ):
-        if name in parts:
-            parts[same] = parts[name]
-    return parts
-
-
-def _interval(data: dict[str, float] | None) -> Interval | None:
-    return Interval(**data) if data else None
+    scenario: Scenario,
+    finished: Finished,
+    found: Mapping[str, RunFacts],
+    together: ScenarioFacts | None,
+) -> None:
+    """Put a card beside the weights, and how each task is asked and whether the specialist is to be used for it."""
+    by_folder: dict[Path, list[str]] = {}
+    for name, task in finished.tasks.items():
+        by_folder.setdefault(weights_of(task.trained).path, []).append(name)
+    for folder, names in by_folder.items():
+        if together is None or len(names) == 1:
+            write_card(found[names[0]], folder, c.files.card_name)
+        else:
+            write_scenario_card(together, [found[name] for name in names], folder, c.files.card_name)
+        write_mark(
+            folder,
+            Mark(
+                scenario.settings.name,
+                {
+                    name: MarkedTask(
+                        finished.tasks[name].pairs.rows.task.instruction,
+                        "specialist" if found[name].better else "base",
+                        found[name].verdict,
+                        found[name].prompt,
+                    )
+                    for name in names
+                },
+            ),
+        )

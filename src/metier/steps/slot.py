@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -57,7 +58,7 @@ class Slot:
         self._tokenizer: Any = None
 
     def open(self, tuned: Path | None = None) -> Engine:
-        """Return the engine of the base model (None), or of a tuned one by its folder (an adapter's or a whole model's)."""
+        """Return the engine of the base model (None), or of a tuned one by the folder of its adapter or weights."""
         if self._open is None or self._open[0] != tuned:
             self.close()
             self._open = (tuned, self._opened(tuned))
@@ -80,6 +81,20 @@ class Slot:
                 str(self._files.path), trust_remote_code=self._how.engine.trust_remote_code
             )
         return self._tokenizer
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return the tokens of each text, special tokens not added; the model need not be open."""
+        return [len(self.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens a prompt and its answer may have together; the model need not be open."""
+        from transformers import AutoConfig
+
+        config: Any = AutoConfig.from_pretrained(
+            str(self._files.path), trust_remote_code=self._how.engine.trust_remote_code
+        )
+        return int(getattr(config.get_text_config(), "max_position_embeddings", 2048))
 
     def close(self) -> None:
         """Let the model go, and its memory."""
@@ -152,8 +167,8 @@ class Slot:
         return OpenAIEngine(
             settings.url,
             settings.served_model or self._how.model,
-            count_tokens=self._count_tokens,
-            context_length=self._context_length(),
+            count_tokens=self.count_tokens,
+            context_length=self.context_length,
             api=settings.api,
             key_env=settings.key_env,
             concurrency=settings.concurrency,
@@ -169,8 +184,8 @@ class Slot:
         settings = self._how.engine
         return LlamaCppEngine(
             resolve_gguf(settings.gguf or self._how.model),
-            count_tokens=self._count_tokens,
-            context_length=min(self._context_length(), _SLOT_CONTEXT),
+            count_tokens=self.count_tokens,
+            context_length=min(self.context_length, _SLOT_CONTEXT),
             slots=settings.concurrency,
             device=settings.device,
         )
@@ -179,17 +194,6 @@ class Slot:
         """Return the folder of whole weights to load, and the adapter to put on them."""
         whole = tuned is not None and (tuned / "config.json").exists()
         return (tuned, None) if tuned is not None and whole else (self._files.path, tuned)
-
-    def _count_tokens(self, texts: Any) -> list[int]:
-        return [len(self.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
-
-    def _context_length(self) -> int:
-        from transformers import AutoConfig
-
-        config: Any = AutoConfig.from_pretrained(
-            str(self._files.path), trust_remote_code=self._how.engine.trust_remote_code
-        )
-        return int(getattr(config.get_text_config(), "max_position_embeddings", 2048))
 
 
 def _open_in_worker(how: Running, files: ModelFiles, tuned: Path | None) -> Engine:

@@ -6,6 +6,7 @@ import dataclasses
 import random
 from collections.abc import Sequence
 from functools import partial
+from typing import TypeVar
 
 from metier.core import storage
 from metier.core.records import Example, LossPoint
@@ -16,6 +17,7 @@ from metier.steps.context import Context, ModelInputs
 from metier.steps.gather import TaskRows
 from metier.tasks.task import Task, TrainingSettings
 
+T = TypeVar("T")
 EXAMPLE_EPOCHS = 10  # of the model tuned on the examples alone, which are few
 
 
@@ -121,9 +123,7 @@ def weights_of(done: Done[Trained]) -> Artifact:
     return done.artifact(done.value.folder)
 
 
-def split_holdout(
-    pairs: Sequence[Example], settings: TrainingSettings, seed: int
-) -> tuple[list[Example], list[Example]]:
+def split_holdout(pairs: Sequence[T], settings: TrainingSettings, seed: int) -> tuple[list[T], list[T]]:
     """Split pairs into those trained on and those that choose the epoch, by the seed."""
     shuffled = list(pairs)
     random.Random(storage.seed_of(seed, "holdout")).shuffle(shuffled)

@@ -1,7 +1,7 @@
 """A study of which rows a task is tuned on: strategies x budgets x seeds beside controls.
 
-What is selected from is the task's pool or, where it has none, its labelled rows: then the study says how many labels are
-enough, and whether more wordings of the instruction help.
+What is selected from is the task's pool or, where it has none, its labelled rows: then the study says how many labels
+are enough, and whether more wordings of the instruction help.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def study_rows(task: Task, folder: Path, plan: RowsPlan, reporter: Reporter) -> 
     """Run a study of a task on its own test rows and return what every variant came to.
 
     Raises:
-        UserError: The task has no test rows, or neither pool nor labelled rows; a budget cannot be met; there are not so
-            many wordings, or the pool's rows have their own.
+        UserError: The task has no test rows, or neither pool nor labelled rows; a budget cannot be met; there are not
+            so many wordings, or the pool's rows have their own.
     """
     if task.pool is None:
         # Only labelled rows are studied: nothing is written beside them.
@@ -61,7 +61,8 @@ def study_rows(task: Task, folder: Path, plan: RowsPlan, reporter: Reporter) -> 
     rows = gather(of_one(task))
     if task.pool is None and not rows[task.name].labelled:
         raise UserError("study: the task has nothing to select from", hint="pool: FILE, or train: FILE (labelled rows)")
-    measured, found = [], ()
+    measured = []
+    found: tuple[Outcome, ...] = ()
     with open_run(folder) as run:
         for variant in variants_of(task, plan):
             measured.append(measure_variant(variant, rows, run, reporter))

@@ -71,8 +71,11 @@ def study_tasks(
             yield name, variants[0].name, found
 
 
-def _variant(name: str, scenario: Scenario, **more: bool) -> Variant:
-    return Variant(name, scenario, (scenario.settings.seed,), **more)
+def _variant(
+    name: str, scenario: Scenario, *, trains: bool = True, generic_only: bool = False, unseen: bool = False
+) -> Variant:
+    seeds = (scenario.settings.seed,)
+    return Variant(name, scenario, seeds, trains=trains, generic_only=generic_only, unseen=unseen)
 
 
 def _data(scenario: Scenario, plan: TasksPlan) -> list[Variant]:

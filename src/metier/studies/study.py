@@ -80,9 +80,8 @@ def measure_variant(variant: Variant, rows: Mapping[str, TaskRows], run: Run, re
     facts = dict(variant.facts)
     for seed in variant.seeds:
         reporter.say(variant.name + (f", seed {seed}" if len(variant.seeds) > 1 else ""))
-        scenario = variant.scenario.changed(
-            seed=seed, evaluation=variant.scenario.settings.evaluation.but(timed_rows=0)
-        )
+        untimed = variant.scenario.settings.evaluation.but(timed_rows=0)
+        scenario = variant.scenario.changed(seed=seed, evaluation=untimed)
         c = open_context(scenario, run, reporter)
         own = {name: dataclasses.replace(r, task=scenario.tasks[name]) for name, r in rows.items()}
         made = _train(c, scenario, variant, own) if variant.trains else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -179,17 +179,20 @@ def open_asker(
     shown: tuple[Example, ...] = ()
     if shows == "examples" or (shows == "as trained" and (weights is None or material.keeps_examples)):
         shown = fitting_demonstrations(material.examples, engine.count_tokens, engine.context_length // 2)
-    longest = answer_length(material.labels, material.examples, material.asked.max_tokens, engine)
+    longest = answer_length(material.labels, material.examples, material.asked.max_tokens, engine.count_tokens)
     return Asker(engine, prompts, material.asked, weights, material.labels, shown, longest)
 
 
 def answer_length(
-    labels: Sequence[str] | None, examples: Sequence[Example], max_tokens: int | None, engine: Engine
+    labels: Sequence[str] | None,
+    examples: Sequence[Example],
+    max_tokens: int | None,
+    count_tokens: Callable[[Sequence[str]], list[int]],
 ) -> int:
     """Return the most tokens an answer may have: as given, or from the labels or examples at hand."""
     if max_tokens is not None:
         return max_tokens
-    longest = max(engine.count_tokens(list(labels) if labels else [e.output for e in examples]))
+    longest = max(count_tokens(list(labels) if labels else [e.output for e in examples]))
     # A prompted model wraps its label into a few words; it is given the room to do so.
     return longest + 16 if labels else min(512, 2 * longest + 32)
 
