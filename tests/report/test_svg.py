@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import xml.etree.ElementTree as ElementTree
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,3 +84,47 @@ def test_ticks_are_few_rising_and_inside(a: float, b: float) -> None:
     assert found == sorted(found)
     assert low - slack <= found[0]
     assert found[-1] <= high + slack
+
+
+def _drawn_width(shape: ElementTree.Element) -> float:
+    """Return a label's width in pixels in DejaVu Sans, one of the widest that a browser may take; bold is wider."""
+    bold = 1.08 if "strong" in shape.attrib["class"] else 1.0
+    widths = {**dict.fromkeys("ijlft.,'|:;()[]- ", 5.2), **dict.fromkeys("mwMW", 13.0)}
+    return bold * sum(14.0 if letter > "\u2e80" else widths.get(letter, 8.6) for letter in shape.text or "")
+
+
+_LONG = "few-shot, with the synthetic pairs of the first round in the prompt"
+_CASES = (
+    ("over prompted, few-shot", "+12.3 [+6.1, +18.4]"),
+    (f"over {_LONG}", "+12.3 [+6.1, +18.4]"),
+    ("grammar_correction_of_learners_writing_at_intermediate_level", "-12.3 [-100.0, +18.4]"),
+    ("simplification", "1,000 rows, 123,456 tokens (left out: 12 twice, 345 in a test, 6 too long)"),
+    ("文法を直すための長い長い長い名前のついた課題です", "+12.3 [+6.1, +18.4]"),
+)
+
+
+@pytest.mark.parametrize(("label", "text"), _CASES)
+@pytest.mark.parametrize("tone", ["plain", "good"])
+def test_a_long_name_does_not_run_into_its_number(label: str, text: str, tone: str) -> None:
+    column = 299  # pixels: the narrowest column of two figures side by side
+    row = svg.Dot(label, text, 5, -10, 20, tone)
+    for figure in (svg.dots("gains", [row, row], (-20, 20)), svg.bars("left", [svg.Bar(label, text, 5)] * 2)):
+        said = [s for s in _shapes(figure, "text") if "label" in s.attrib["class"]]
+        by_line: dict[str, float] = {}
+        for shape in said:
+            by_line[shape.attrib["y"]] = by_line.get(shape.attrib["y"], 0.0) + _drawn_width(shape)
+        assert max(by_line.values()) <= column
+        whole = "".join(s.text or "" for s in said).replace(" ", "")
+        assert whole == 2 * f"{label}{text}".replace(" ", "")  # nothing is lost, and the number comes after the name
+
+
+def test_a_row_of_several_lines_pushes_the_others_down() -> None:
+    figure = svg.dots("gains", [svg.Dot(_LONG, "1", 1), svg.Dot("short", "2", 2)], (0, 2))
+    texts = {s.text: float(s.attrib["y"]) for s in _shapes(figure, "text")}
+    first, second = (float(s.attrib["cy"]) for s in _shapes(figure, "circle"))
+    assert texts["1"] < first < texts["short"] < second < float(ElementTree.fromstring(figure).attrib["height"])
+
+
+def test_a_short_name_and_its_number_share_a_line() -> None:
+    said = _shapes(svg.dots("scores", [svg.Dot("label scoring, calibrated", "68.7", 1)], (0, 2)), "text")
+    assert said[-2].attrib["y"] == said[-1].attrib["y"]

@@ -5,13 +5,14 @@ What it says is here; how it is written so that no text becomes markup is in ``m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from metier.core import storage
 from metier.report import words
 from metier.report.facts import RunFacts
 from metier.report.markdown import base_header, base_name, card
+from metier.report.sentences import advice, caveats, data_sentences, verdict_sentence
 
 _HUB_METRICS = {"rouge_l": "rouge"}  # the hub's identifier where it is not ours
 
@@ -36,10 +37,11 @@ def write_card(facts: RunFacts, adapter_folder: Path, base_model: str) -> Path:
             _header(facts, base_model),
             "card.md.j2",
             facts=facts,
-            adapter=facts.tuning == "lora",
-            verdict=words.verdict_sentence(facts),
-            caveats=words.caveats(facts),
-            made=_made(facts),
+            adapter=facts.training.method == "lora",
+            verdict=verdict_sentence(facts),
+            advice=advice(facts),
+            caveats=caveats(facts),
+            made=" ".join(data_sentences(facts.data)),
             base=base_name(base_model),
             snippet=snippet(facts),
         ),
@@ -47,51 +49,29 @@ def write_card(facts: RunFacts, adapter_folder: Path, base_model: str) -> Path:
     return path
 
 
-def _header(facts: RunFacts, base_model: str) -> dict[str, Any]:
-    tags = ["synthetic-data", facts.recipe]
-    header = base_header(base_model, facts.model.licence, adapter=facts.tuning == "lora", tags=tags)
-    if facts.datasets:
-        header["datasets"] = list(facts.datasets)
-    if results := hub_results(facts):
-        header["metrics"] = [_HUB_METRICS.get(m, m) for m in facts.metrics]
-        header["model-index"] = [{"name": facts.name, "results": results}]
-    return header
-
-
-def hub_results(facts: RunFacts) -> list[dict[str, Any]]:
+def hub_results(facts: RunFacts) -> list[dict[str, object]]:
     """Return a run's scores in the form of the hub's ``model-index``; nothing without a test."""
-    ours = next((s for s in facts.systems if s.system == "specialist"), None)
-    if ours is None or facts.test_source is None:
+    ours = facts.judged.ours if facts.judged else None
+    if ours is None or facts.judged is None:
         return []
     metrics = [
-        {
-            "type": _HUB_METRICS.get(name, name),
-            "name": words.metric_title(name),
-            "value": round(ours.scores[name], 2),
-        }
+        {"type": _HUB_METRICS.get(name, name), "name": words.metric_title(name), "value": round(ours.scores[name], 2)}
         for name in facts.metrics
         if name in ours.scores
     ]
     task = {"type": "text-classification" if facts.labels else "text-generation", "name": facts.name}
-    return [{"task": task, "dataset": {"name": facts.test_source, "type": facts.name}, "metrics": metrics}]
+    return [{"task": task, "dataset": {"name": facts.judged.source, "type": facts.name}, "metrics": metrics}]
 
 
-def _made(facts: RunFacts) -> str:
-    trained = f"It was trained on {words.count(facts.kept_pairs, 'pair')}."
-    if not facts.funnel:
-        return f"{trained} They came from a labelled file; none were synthetic."
-    first, last = facts.funnel[0], facts.funnel[-1]
-    written = first.kept + sum(first.dropped.values())
-    return (
-        "The base model wrote training data for this one task, from the instruction and a few examples: "
-        f"{words.count(written, 'raw pair')}, of which {last.kept:,} passed the filters. {trained}"
-    )
+def data_tags(*facts: RunFacts) -> list[str]:
+    """Return the hub's tag for synthetic data, where some of what was trained on is."""
+    return ["synthetic-data"] if any(one.data.synthetic for one in facts) else []
 
 
 def snippet(facts: RunFacts) -> str:
     """Return Python that asks a run's specialist, with the prompt it was trained on."""
-    kind = "AutoPeftModelForCausalLM" if facts.tuning == "lora" else "AutoModelForCausalLM"
-    library = "peft" if facts.tuning == "lora" else "transformers"
+    kind = "AutoPeftModelForCausalLM" if facts.training.method == "lora" else "AutoModelForCausalLM"
+    library = "peft" if facts.training.method == "lora" else "transformers"
     prompt = facts.prompt
     stop = f", stop_strings={list(prompt.stop)!r}, tokenizer=tokenizer" if prompt and prompt.stop else ""
     imports = [f"from {library} import {kind}", "from transformers import AutoTokenizer"]
@@ -114,3 +94,13 @@ def snippet(facts: RunFacts) -> str:
             "print(answer.strip())",
         ]
     )
+
+
+def _header(facts: RunFacts, base_model: str) -> Mapping[str, object]:
+    tags = [*data_tags(facts), facts.recipe]
+    adapter = facts.training.method == "lora"
+    header = base_header(base_model, facts.model.licence, adapter=adapter, tags=tags)
+    if results := hub_results(facts):
+        header["metrics"] = [_HUB_METRICS.get(m, m) for m in facts.metrics]
+        header["model-index"] = [{"name": facts.name, "results": results}]
+    return header

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from metier.core import storage
+from metier.core.codec import encode
 from metier.evaluation.compare_runs import Pairing, RunLine, RunsCompared
 from metier.report import svg, words
 from metier.report.html import gains_figure, page
@@ -20,60 +20,28 @@ if TYPE_CHECKING:
 
 def compared_tables(compared: RunsCompared) -> list[Table]:
     """Return the tables: one line a run, and one for every two runs on the same rows."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title="specialist against the best without it", box=None, pad_edge=False, title_justify="left")
-    for column in ("run", "task"):
-        table.add_column(column, overflow="fold")
-    for column in ("rows", "pairs", "best other", "specialist", "gain [95%]", "p"):
-        table.add_column(column, justify="right", no_wrap=column.endswith("]"))
-    for line in compared.lines:
-        table.add_row(
-            *(escape(x) for x in (line.name, line.task)),
-            str(line.rows),
-            str(line.training_pairs),
-            words.number(line.before),
-            words.number(line.after),
-            escape(words.interval_text(line.gain)) if line.gain else "one row: no interval",
-            "" if line.p_value is None else words.p_value(line.p_value),
-        )
-    if not compared.pairings:
-        return [table]
-    pairs = Table(title="specialists on the same rows", box=None, pad_edge=False, title_justify="left")
-    for column in ("from", "to"):
-        pairs.add_column(column, overflow="fold")
-    for column in ("rows", "gain [95%]", "p", "wins", "ties", "losses"):
-        pairs.add_column(column, justify="right", no_wrap=column.endswith("]"))
-    for pairing in compared.pairings:
-        pairs.add_row(
-            escape(pairing.first),
-            escape(pairing.second),
-            str(pairing.rows),
-            escape(words.interval_text(pairing.gain)) if pairing.gain else "one row: no interval",
-            "" if pairing.p_value is None else words.p_value(pairing.p_value),
-            *(str(n) for n in (pairing.wins, pairing.ties, pairing.losses)),
-        )
-    return [table, pairs]
+    return [_lines_table(compared.lines), *([_pairings_table(compared.pairings)] if compared.pairings else [])]
 
 
 def compared_sentences(compared: RunsCompared) -> list[str]:
     """Return what the comparison says in words."""
     said = [
-        f"{words.count(len(compared.lines), 'run')}: {compared.wins} better, {compared.ties} not shown to be better, "
-        f"{compared.losses} worse than the best without tuning."
+        f"Of {words.count(len(compared.lines), 'run')}, {compared.wins} {_are(compared.wins)} significantly better "
+        f"than every system without the specialist, {compared.losses} {_are(compared.losses)} significantly worse than "
+        f"the best of them, and {compared.ties} {_are(compared.ties)} not shown to be either."
     ]
     if compared.mean:
         said.append(
             f"Mean gain over {compared.mean_tasks} tasks: {words.interval_text(compared.mean)} points "
-            "(hierarchical bootstrap over tasks and rows)."
+            "(95% interval over tasks and rows)."
         )
     return [*said, *compared.notes]
 
 
-def compared_json(compared: RunsCompared) -> dict[str, Any]:
+def compared_json(compared: RunsCompared) -> dict[str, object]:
     """Return the comparison ready for JSON."""
-    return {**dataclasses.asdict(compared), "sentences": compared_sentences(compared)}
+    whole: dict[str, object] = encode(compared)
+    return {**whole, "sentences": compared_sentences(compared)}
 
 
 def write_compared(compared: RunsCompared, path: Path) -> None:
@@ -97,9 +65,57 @@ def write_compared(compared: RunsCompared, path: Path) -> None:
     )
 
 
+def _lines_table(lines: Sequence[RunLine]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    title = "the specialist beside the best system without it"
+    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
+    for column in ("run", "task"):
+        table.add_column(column, overflow="fold")
+    for column in ("rows", "pairs", "best other", "specialist", "gain [95%]", "p (corrected)"):
+        table.add_column(column, justify="right", no_wrap=column.endswith("]"))
+    for line in lines:
+        table.add_row(
+            *(escape(x) for x in (line.name, line.task)),
+            str(line.rows),
+            str(line.training_pairs),
+            words.number(line.before),
+            words.number(line.after),
+            escape(words.interval_text(line.gain)) if line.gain else "one row: no interval",
+            "" if line.p_value is None else words.p_value(line.p_value),
+        )
+    return table
+
+
+def _pairings_table(pairings: Sequence[Pairing]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="specialists on the same rows", box=None, pad_edge=False, title_justify="left")
+    for column in ("from", "to"):
+        table.add_column(column, overflow="fold")
+    for column in ("rows", "gain [95%]", "p (corrected)", "wins", "ties", "losses"):
+        table.add_column(column, justify="right", no_wrap=column.endswith("]"))
+    for pairing in pairings:
+        table.add_row(
+            escape(pairing.first),
+            escape(pairing.second),
+            str(pairing.rows),
+            escape(words.interval_text(pairing.gain)) if pairing.gain else "one row: no interval",
+            "" if pairing.p_value is None else words.p_value(pairing.p_value),
+            *(str(n) for n in (pairing.wins, pairing.ties, pairing.losses)),
+        )
+    return table
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
 def _gains(lines: Sequence[RunLine]) -> Markup:
     rows = [(f"{line.task} ({words.shorten(line.name, 40)})", line.gain) for line in lines if line.gain]
-    return gains_figure("Gain of each run's specialist over the best without it", rows)
+    return gains_figure("Gain of each run's specialist over the best system without it", rows)
 
 
 def _by_size(lines: Sequence[RunLine]) -> list[tuple[str, Markup]]:

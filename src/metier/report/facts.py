@@ -1,26 +1,18 @@
 """The finished facts of a run, as plain values: all that a report, a model card or a result table may say.
 
-Knows nothing about how a fact came to be, and nothing about how it is shown. `RunFacts` goes to JSON and back
-unchanged, so that a report can be drawn again long after the run.
+Knows nothing about how a fact came to be, and nothing about how it is shown. `core.codec` writes `RunFacts` as JSON and
+reads it back unchanged, so that a report can be drawn again long after the run.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
-from typing import Any, Literal
 
-from metier.core.records import (
-    Candidate,
-    Interval,
-    LabelFacts,
-    LossPoint,
-    NeedRow,
-    ReliabilityBin,
-    SystemScore,
-    Verdict,
-)
+from metier.core.records import Interval, SystemScore, Verdict
+from metier.evaluation.better import SPECIALIST, judge
+from metier.evaluation.records import ByLabel, Need, SeedScore, Split
+from metier.report.made import Data, Training
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,13 +23,11 @@ class ModelFacts:
         name: As the task file names it.
         source: Where it came from, in words (a hub id, a wheel, a folder's name).
         licence: Its licence's identifier, or None if it is not known.
-        parameters: How many weights it has, or None.
     """
 
     name: str
     source: str
     licence: str | None = None
-    parameters: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,23 +50,8 @@ class MachineFacts:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class FunnelStep:
-    """One step of the data's way to the training set.
-
-    Attributes:
-        stage: The step in words (``inputs written``, ``noise``, ``balanced`` …).
-        kept: Candidates left after it.
-        dropped: How many it dropped, by reason.
-    """
-
-    stage: str
-    kept: int
-    dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class BeforeAfter:
-    """One test row as the baseline answered it (before) and the specialist did (after); scores 0 to 100."""
+    """One test row as the best rival answered it (before) and the specialist did (after); scores 0 to 100."""
 
     input: str
     reference: str
@@ -87,6 +62,85 @@ class BeforeAfter:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Judged:
+    """What the test said; `judged.judged_by` makes it from a comparison.
+
+    Attributes:
+        source: Name of the test file.
+        rows: Rows the systems were compared on.
+        systems: The result table, in display order, the specialist last. Its p-values are uncorrected.
+        baseline: Key of the best system without the specialist, which ``gain`` is over.
+        gain: The specialist's paired gain over it by the first metric.
+        p_value: The largest single p-value of the systems that the verdict is about; corrected for ``claims``.
+        verdict: What `better.judge` makes of the two; None where there is no interval (a single row).
+        claims: How many tasks are judged beside each other, this one included.
+        detectable: The smallest gain that so many rows would have shown, in points; None if it is not known.
+        rows_needed: How many rows like these would show the gain found, four times in five.
+        split: What the gain over few-shot prompting is made of; None without labels.
+        seeds: The specialist by training seed, where there are several.
+        seed_spread: Their scores' standard deviation.
+        leaked_rows: Test rows that something trained on comes near.
+        clean_gain: The gain without those rows.
+        need: What each system gives and takes, and what follows from that.
+        by_label: Where the specialist goes wrong, label by label; None for free text.
+        sample: Test rows before and after, drawn at random.
+        worst: Rows where the specialist lost most against the baseline, or was wrong with it.
+        evaluation_folder: Name of the evaluation's folder inside the run folder.
+
+    Raises:
+        ValueError: The parts contradict each other.
+    """
+
+    source: str
+    rows: int
+    systems: tuple[SystemScore, ...]
+    baseline: str | None = None
+    gain: Interval | None = None
+    p_value: float | None = None
+    verdict: Verdict | None = None
+    claims: int = 1
+    detectable: float | None = None
+    rows_needed: int | None = None
+    split: Split | None = None
+    seeds: tuple[SeedScore, ...] = ()
+    seed_spread: float | None = None
+    leaked_rows: int = 0
+    clean_gain: Interval | None = None
+    need: Need = dataclasses.field(default_factory=Need)
+    by_label: ByLabel | None = None
+    sample: tuple[BeforeAfter, ...] = ()
+    worst: tuple[BeforeAfter, ...] = ()
+    evaluation_folder: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.baseline is None) != (self.gain is None):
+            raise ValueError("baseline and gain: both of them, or neither")
+        if self.baseline is not None and self.baseline not in {system.system for system in self.systems}:
+            raise ValueError(f"baseline: {self.baseline!r} is not one of the systems")
+        if self.verdict != (shown := judge(self.gain, self.p_value)):
+            raise ValueError(f"verdict: {self.verdict}, but the interval and the p-value say {shown}")
+
+    @property
+    def best(self) -> SystemScore | None:
+        """The best system without the specialist; None where there is no interval."""
+        return next((s for s in self.systems if s.system == self.baseline), None)
+
+    @property
+    def ours(self) -> SystemScore | None:
+        """The specialist's row of the result table."""
+        return next((s for s in self.systems if s.system == SPECIALIST), None)
+
+    def corrected(self, p_value: float | None, claims: int) -> Judged:
+        """Return the same, judged beside other tasks.
+
+        Args:
+            p_value: The p-value corrected for all of them (`over_tasks.TaskOutcome.p_value`).
+            claims: How many tasks there are.
+        """
+        return dataclasses.replace(self, p_value=p_value, claims=claims, verdict=judge(self.gain, p_value))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class StageCost:
     """What one stage took: wall-clock seconds, tokens written or trained on, peak memory of the process."""
 
@@ -94,14 +148,6 @@ class StageCost:
     seconds: float
     tokens: int | None = None
     peak_memory_bytes: int | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class RenderedExample:
-    """One training example as the model was given it: the prompt, and the answer it was trained on."""
-
-    prompt: str
-    answer: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -123,7 +169,7 @@ class PromptTemplate:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RunFacts:
-    """Everything a report says about one run.
+    """Everything a report says about one task's run.
 
     Attributes:
         name: The task's name.
@@ -133,52 +179,19 @@ class RunFacts:
         metrics: Metric keys; the verdict is made on the first.
         model: The base model.
         recipe: Name of the recipe.
-        tuning: ``lora`` (an adapter) or ``full`` (all weights).
         seed: The run's seed.
         metier_version: Version of Metier that made the run.
         machine: Where it was made.
-        test_source: Name of the test file; None if there was none, and then there is no verdict.
-        test_rows: Rows the systems were compared on.
-        systems: One row each, in display order (majority class or copied input first, specialist last).
-        baseline: Key of the system that the verdict is about (the best of those that are not the specialist).
-        gain: The specialist's paired gain over ``baseline`` by the first metric.
-        verdict: What the gain shows.
-        detectable: The smallest gain that so many rows would have shown, in points; None if it is not known.
-        rows_needed: How many rows like these would show the gain found, four times in five.
-        ability: Of the gain over few-shot prompting, what label scoring gained; None without labels.
-        format: The rest of it: what generation gained beyond scoring.
-        seed_scores: The specialist's score by training seed, where there are several.
-        seed_spread: Their standard deviation.
-        synthetic_scores: The specialist on synthetic pairs held out from training, by metric: no result.
-        synthetic_rows: How many those were.
-        leaked_rows: Test rows that something trained on comes near.
-        clean_gain: The gain without those rows.
-        need: What each system gives and takes.
-        need_words: What follows from that, in sentences.
-        confusion: Rows by right answer and specialist's answer; the last column: no label at all.
-        label_facts: How each label fared.
-        reliability: How sure the specialist was, and how often right.
-        ece: Expected calibration error, 0 to 1.
-        evaluation_folder: Name of the evaluation's folder inside the run folder.
-        worst: Rows the specialist got wrong and the baseline right, or where it lost most.
-        funnel: The data's way to the training set, in order.
-        kept_pairs: Pairs the specialist was trained on.
-        label_counts: Training pairs by label; empty for free text.
-        loss: The loss curve, in order of steps.
-        chosen_epoch: The epoch (from 1) whose weights were kept; None if it was not recorded.
-        predictions: A sample of test rows before and after.
-        predictions_note: How that sample was drawn.
-        synthetic: A sample of the candidates, kept and dropped.
+        data: What was trained on.
+        training: How.
+        judged: What the test said; None without a test, and then there is no verdict.
         stages: What each stage took.
-        rendered_example: One training example as the model saw it.
         prompt: How the specialist must be asked.
         settings: The task's settings as they were used, nested.
-        datasets: Hub ids of data sets that were trained on.
         warnings: What the run warned of.
 
     Raises:
-        ValueError: The parts contradict each other (a verdict without a test, a baseline that is no system,
-            "better" with an interval that is not above zero).
+        ValueError: There is no metric.
     """
 
     name: str
@@ -188,63 +201,20 @@ class RunFacts:
     metrics: tuple[str, ...]
     model: ModelFacts
     recipe: str
-    tuning: Literal["lora", "full"]
     seed: int
     metier_version: str
     machine: MachineFacts
-    test_source: str | None = None
-    test_rows: int = 0
-    systems: tuple[SystemScore, ...] = ()
-    baseline: str | None = None
-    gain: Interval | None = None
-    verdict: Verdict | None = None
-    detectable: float | None = None
-    rows_needed: int | None = None
-    ability: Interval | None = None
-    format: Interval | None = None
-    seed_scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    seed_spread: float | None = None
-    synthetic_scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    synthetic_rows: int = 0
-    leaked_rows: int = 0
-    clean_gain: Interval | None = None
-    need: tuple[NeedRow, ...] = ()
-    need_words: tuple[str, ...] = ()
-    confusion: tuple[tuple[int, ...], ...] = ()
-    label_facts: tuple[LabelFacts, ...] = ()
-    reliability: tuple[ReliabilityBin, ...] = ()
-    ece: float | None = None
-    worst: tuple[BeforeAfter, ...] = ()
-    evaluation_folder: str | None = None
-    funnel: tuple[FunnelStep, ...] = ()
-    kept_pairs: int = 0
-    label_counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    loss: tuple[LossPoint, ...] = ()
-    chosen_epoch: int | None = None
-    predictions: tuple[BeforeAfter, ...] = ()
-    predictions_note: str = ""
-    synthetic: tuple[Candidate, ...] = ()
+    data: Data
+    training: Training
+    judged: Judged | None = None
     stages: tuple[StageCost, ...] = ()
-    rendered_example: RenderedExample | None = None
     prompt: PromptTemplate | None = None
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    datasets: tuple[str, ...] = ()
+    settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.metrics:
             raise ValueError("metrics: at least one is needed")
-        judged = (self.baseline, self.gain, self.verdict)
-        if any(part is None for part in judged) and any(part is not None for part in judged):
-            raise ValueError("baseline, gain and verdict: all of them, or none")
-        if self.verdict is not None and self.test_source is None:
-            raise ValueError("verdict: there is none without a test set")
-        if self.baseline is not None and self.baseline not in {system.system for system in self.systems}:
-            raise ValueError(f"baseline: {self.baseline!r} is not one of the systems")
-        if self.gain is not None and self.verdict == "better" and not self.gain.low > 0:
-            raise ValueError("verdict: better, but the gain's interval is not above zero")
-        if self.gain is not None and self.verdict == "worse" and not self.gain.high < 0:
-            raise ValueError("verdict: worse, but the gain's interval is not below zero")
 
     @property
     def metric(self) -> str:
@@ -252,78 +222,11 @@ class RunFacts:
         return self.metrics[0]
 
     @property
-    def never_predicted(self) -> tuple[str, ...]:
-        """Labels that the specialist never answered with."""
-        return tuple(fact.label for fact in self.label_facts if not fact.predicted)
+    def verdict(self) -> Verdict | None:
+        """What was shown; None where nothing could be."""
+        return self.judged.verdict if self.judged else None
 
     @property
     def better(self) -> bool:
-        """Whether the specialist was shown to be better than the best of the other systems."""
+        """Whether the specialist was shown to be better than every system without it."""
         return self.verdict == "better"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the facts ready for JSON; a loss that is not a finite number becomes None."""
-        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
-        return plain
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> RunFacts:
-        """Build the facts from what `to_dict` returned.
-
-        Raises:
-            ValueError: The parts contradict each other.
-            TypeError: A key is missing or not known.
-        """
-        parts = dict(data)
-        labels, prompt = parts.get("labels"), parts.get("prompt")
-        parts["labels"] = None if labels is None else tuple(labels)
-        parts["model"] = ModelFacts(**parts["model"])
-        parts["machine"] = MachineFacts(**parts["machine"])
-        parts["systems"] = tuple(_system(row) for row in parts.get("systems", ()))
-        for key in ("gain", "ability", "format", "clean_gain"):
-            parts[key] = _maybe(Interval, parts.get(key))
-        parts["need"] = tuple(
-            NeedRow(**{**row, "gain": _maybe(Interval, row["gain"])}) for row in parts.get("need", ())
-        )
-        parts["confusion"] = tuple(tuple(row) for row in parts.get("confusion", ()))
-        parts["rendered_example"] = _maybe(RenderedExample, parts.get("rendered_example"))
-        parts["prompt"] = prompt and PromptTemplate(**{**prompt, "stop": tuple(prompt.get("stop", ()))})
-        parts["synthetic"] = tuple(_candidate(row) for row in parts.get("synthetic", ()))
-        for key, kind in _ROWS.items():
-            parts[key] = tuple(kind(**row) for row in parts.get(key, ()))
-        for key in ("metrics", "datasets", "warnings", "need_words"):
-            parts[key] = tuple(parts.get(key, ()))
-        return cls(**parts)
-
-
-_ROWS: Mapping[str, type[Any]] = {
-    "funnel": FunnelStep,
-    "loss": LossPoint,
-    "predictions": BeforeAfter,
-    "worst": BeforeAfter,
-    "label_facts": LabelFacts,
-    "reliability": ReliabilityBin,
-    "stages": StageCost,
-}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def _maybe(kind: type[Any], data: Mapping[str, Any] | None) -> Any:
-    return None if data is None else kind(**data)
-
-
-def _system(data: Mapping[str, Any]) -> SystemScore:
-    return SystemScore(**{**data, "gain": _maybe(Interval, data.get("gain"))})
-
-
-def _candidate(data: Mapping[str, Any]) -> Candidate:
-    return Candidate(**{**data, "answers": tuple(data.get("answers", ()))})

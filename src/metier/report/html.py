@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
 from metier.core import storage
 from metier.core.records import Interval, LossPoint
+from metier.evaluation.better import SPECIALIST
+from metier.evaluation.records import ByLabel
 from metier.report import svg, words
-from metier.report.facts import BeforeAfter, FunnelStep, RunFacts
+from metier.report.facts import BeforeAfter, Judged, RunFacts
+from metier.report.made import FunnelStep, Training
+from metier.report.sentences import advice, caveats, data_sentences, held_out_sentence, verdict_sentence
 
 _LOSS_POINTS = 240  # drawn and listed; a longer curve is thinned
 _RIGHT_OR_WRONG = ("exact_match", "label_match")
@@ -37,34 +40,31 @@ def write_report(facts: RunFacts, path: Path) -> None:
 
 def render(facts: RunFacts) -> str:
     """Return the page as text."""
-    curve, every = _thinned(facts.loss)
+    curve, every = _thinned(facts.training.loss)
+    judged = facts.judged
     return page(
         "template.html.j2",
         facts=facts,
-        verdict=words.verdict_sentence(facts),
-        caveats=words.caveats(facts),
+        judged=judged,
+        specialist=SPECIALIST,
+        verdict=verdict_sentence(facts),
+        advice=advice(facts),
+        caveats=caveats(facts),
+        data_sentences=data_sentences(facts.data),
+        held_out=held_out_sentence(facts),
         interval_text=words.interval_text,
         mark=_mark,
-        judged=facts.gain is not None,
-        baseline=words.baseline(facts) if facts.baseline else None,
-        changes=_changes(facts.predictions),
+        changes=_changes(judged.sample if judged else ()),
         right_or_wrong=facts.metric in _RIGHT_OR_WRONG,
-        scores_figure=_scores_figure(facts),
-        gains_figure=_gains_figure(facts),
-        funnel_figure=_funnel_figure(facts.funnel),
-        labels_figure=_labels_figure(facts.label_counts),
-        loss_figure=_loss_figure(facts, curve),
-        reliability_figure=_reliability_figure(facts),
-        priced=any(row.cost_per_million is not None for row in facts.need),
-        currency=facts.settings.get("prices", {}).get("currency", ""),
-        ours=next((s for s in facts.systems if s.system == "specialist"), None),
+        figures=_Figures(facts, curve),
+        prices=_prices(facts),
         curve=curve,
         curve_every=every,
         settings=_flat(facts.settings),
     )
 
 
-def page(template: str, **values: Any) -> str:
+def page(template: str, **values: object) -> str:
     """Return a template of this folder filled in; everything is escaped but what is markup already."""
     import jinja2
 
@@ -86,6 +86,7 @@ def page(template: str, **values: Any) -> str:
         words=_spaced,
         brief=words.brief,
         p=words.p_value,
+        funnel=_funnel_figure,
     )
     return environment.get_template(template).render(**values)
 
@@ -107,7 +108,7 @@ def gains_figure(title: str, rows: Sequence[tuple[str, Interval]]) -> Markup:
     return svg.dots(title, drawn, domain, zero=True)
 
 
-def _printable(value: Any) -> Any:
+def _printable(value: object) -> object:
     return words.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -115,58 +116,78 @@ def _spaced(key: str) -> str:
     return key.replace("_", " ")
 
 
-def _tone(facts: RunFacts, system: str) -> str:
-    if system == "specialist":
-        return "good" if facts.better else "accent"
-    return "plain"
+class _Figures:
+    """The figures of a page, drawn when the template asks for them."""
+
+    def __init__(self, facts: RunFacts, curve: Sequence[LossPoint]) -> None:
+        self._facts, self._curve = facts, curve
+
+    def scores(self, judged: Judged) -> Markup:
+        """Return the score of every system."""
+        metric = self._facts.metric
+        rows = [
+            svg.Dot(s.title, words.number(s.scores[metric]), s.scores[metric], tone=self._tone(s.system))
+            for s in judged.systems
+            if metric in s.scores
+        ]
+        return svg.dots(f"Score of each system: {words.metric_title(metric)}, 0 to 100", rows, (0, 100))
+
+    def gains(self, judged: Judged) -> Markup:
+        """Return the specialist's gain over every system."""
+        rows = [(f"over {s.title}", s.gain) for s in judged.systems if s.gain is not None]
+        return gains_figure("The specialist's gain over each system, with its 95% interval", rows)
+
+    def labels(self) -> Markup:
+        """Return training pairs by label."""
+        counts = self._facts.data.label_counts
+        rows = [svg.Bar(words.shorten(words.clean(label), 40), f"{n:,}", n) for label, n in counts.items()]
+        return svg.bars("Training pairs by label", rows)
+
+    def loss(self) -> Markup:
+        """Return the loss by optimiser step."""
+        curve = self._curve
+        train = svg.Line("training", [(p.step, p.train) for p in curve], "plain")
+        held_out = [(p.step, p.holdout) for p in curve if p.holdout is not None]
+        holdout = svg.Line("held out", held_out, "accent", dots=True)
+        mark = _kept_step(self._facts.training)
+        return svg.lines("Loss by optimiser step", (train, holdout), x_label="optimiser step", mark=mark)
+
+    def reliability(self, by_label: ByLabel) -> Markup:
+        """Return the share of right answers by confidence."""
+        points = [(b.confidence, b.accuracy) for b in by_label.reliability]
+        measured = svg.Line("specialist", points, "accent", dots=True)
+        diagonal = svg.Line("right as often as it is confident", [(0.0, 0.0), (1.0, 1.0)], "plain")
+        return svg.lines("Share of right answers by confidence", (diagonal, measured), x_label="confidence")
+
+    def _tone(self, system: str) -> str:
+        if system == SPECIALIST:
+            return "good" if self._facts.better else "accent"
+        return "plain"
 
 
-def _scores_figure(facts: RunFacts) -> Markup:
-    rows = [
-        svg.Dot(s.title, words.number(s.scores[facts.metric]), s.scores[facts.metric], tone=_tone(facts, s.system))
-        for s in facts.systems
-        if facts.metric in s.scores
-    ]
-    return svg.dots(f"Score of each system: {words.metric_title(facts.metric)}, 0 to 100", rows, (0, 100))
-
-
-def _gains_figure(facts: RunFacts) -> Markup:
-    rows = [(f"over {s.title}", s.gain) for s in facts.systems if s.gain is not None]
-    return gains_figure("The specialist's gain over each system, with its 95% interval", rows)
-
-
-def _funnel_figure(funnel: Sequence[FunnelStep]) -> Markup:
+def _funnel_figure(funnel: Sequence[FunnelStep], title: str) -> Markup:
     rows = []
     for step in funnel:
         lost = sum(step.dropped.values())
         text = f"{step.kept:,} left" + (f", {lost:,} dropped" if lost else "")
         rows.append(svg.Bar(_spaced(step.stage), text, step.kept, lost))
-    return svg.bars("Synthetic pairs left after each step", rows)
+    return svg.bars(title, rows)
 
 
-def _labels_figure(counts: Mapping[str, int]) -> Markup:
-    rows = [svg.Bar(words.shorten(words.clean(label), 40), f"{n:,}", n) for label, n in counts.items()]
-    return svg.bars("Training pairs by label", rows)
-
-
-def _loss_figure(facts: RunFacts, curve: Sequence[LossPoint]) -> Markup:
-    train = svg.Line("training", [(p.step, p.train) for p in curve], "plain")
-    holdout = svg.Line("held out", [(p.step, p.holdout) for p in curve if p.holdout is not None], "accent", dots=True)
-    return svg.lines("Loss by optimiser step", (train, holdout), x_label="optimiser step", mark=_kept_step(facts))
-
-
-def _reliability_figure(facts: RunFacts) -> Markup:
-    measured = svg.Line("specialist", [(b.confidence, b.accuracy) for b in facts.reliability], "accent", dots=True)
-    diagonal = svg.Line("as often as it says", [(0.0, 0.0), (1.0, 1.0)], "plain")
-    return svg.lines("Share of right answers by confidence", (diagonal, measured), x_label="confidence")
-
-
-def _kept_step(facts: RunFacts) -> tuple[float, str] | None:
-    """Return the last step of the epoch whose weights were kept."""
-    if facts.chosen_epoch is None:
+def _prices(facts: RunFacts) -> str | None:
+    """Return the currency where what a system costs is known."""
+    if facts.judged is None or all(row.cost_per_million is None for row in facts.judged.need.rows):
         return None
-    steps = [p.step for p in facts.loss if p.epoch <= facts.chosen_epoch + 1e-6]
-    return (steps[-1], f"epoch {facts.chosen_epoch} kept") if steps else None
+    prices = facts.settings.get("prices")
+    return str(prices.get("currency", "")) if isinstance(prices, Mapping) else ""
+
+
+def _kept_step(training: Training) -> tuple[float, str] | None:
+    """Return the last step of the epoch whose weights were kept."""
+    if training.chosen_epoch is None:
+        return None
+    steps = [p.step for p in training.loss if p.epoch <= training.chosen_epoch + 1e-6]
+    return (steps[-1], f"epoch {training.chosen_epoch} kept") if steps else None
 
 
 def _thinned(loss: Sequence[LossPoint]) -> tuple[list[LossPoint], int]:
@@ -189,7 +210,7 @@ def _changes(rows: Sequence[BeforeAfter]) -> dict[str, int]:
     return {"better": better, "worse": worse, "same": len(rows) - better - worse}
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def _flat(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
     """Return nested settings as (dotted key, value) rows; examples and instruction are shown elsewhere."""
     rows: list[tuple[str, str]] = []
     for key, value in settings.items():
@@ -200,7 +221,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
     return rows
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     if value is None:
         return "not set"
     if isinstance(value, bool):

@@ -6,7 +6,7 @@ Everything a user or a file said is put into code spans and fences. Knows nothin
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping
 
 import yaml
 
@@ -16,7 +16,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _LICENCE_ID = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
-def card(header: dict[str, Any], template: str, **values: Any) -> str:
+def card(header: Mapping[str, object], template: str, **values: object) -> str:
     """Return a card: the header, and a template of this folder filled in."""
     import jinja2
 
@@ -28,7 +28,7 @@ def card(header: dict[str, Any], template: str, **values: Any) -> str:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(code=code, cell=cell, number=words.number, metric=words.metric_title)
+    environment.filters.update(code=code, cell=cell, number=words.number, metric=words.metric_title, p=words.p_value)
     body = words.clean(
         environment.get_template(template).render(interval_text=words.interval_text, fenced=fenced, **values)
     )
@@ -36,7 +36,7 @@ def card(header: dict[str, Any], template: str, **values: Any) -> str:
     return f"---\n{front}---\n\n{body}"
 
 
-def base_header(base_model: str, licence: str | None, *, adapter: bool, tags: list[str]) -> dict[str, Any]:
+def base_header(base_model: str, licence: str | None, *, adapter: bool, tags: list[str]) -> dict[str, object]:
     """Return the part of a header that says what the weights are made from.
 
     Args:
@@ -45,7 +45,7 @@ def base_header(base_model: str, licence: str | None, *, adapter: bool, tags: li
         adapter: Whether the weights are an adapter, or whole.
         tags: What else the hub may find it by.
     """
-    header: dict[str, Any] = {
+    header: dict[str, object] = {
         "library_name": "peft" if adapter else "transformers",
         "pipeline_tag": "text-generation",
     }
@@ -83,8 +83,8 @@ def cell(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
 
 
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, dict):
+def _cleaned(value: object) -> object:
+    if isinstance(value, Mapping):
         return {key: _cleaned(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_cleaned(item) for item in value]

@@ -2,89 +2,62 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from metier.core import storage
-from metier.core.records import Interval, NeedRow
-from metier.evaluation.over_tasks import Rival, ScenarioOutcome, TaskOutcome, VariantOutcome
+from metier.core.codec import encode
+from metier.core.records import Interval
+from metier.data.mixture import Packing
+from metier.evaluation.better import SPECIALIST, Rival, judge
+from metier.evaluation.over_tasks import TaskOutcome
+from metier.evaluation.records import Need
 from metier.report import svg, words
-from metier.report.facts import MachineFacts
 from metier.report.html import gains_figure, page
+from metier.report.scenario_facts import MixturePart, ScenarioFacts
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ScenarioFacts:
-    """Everything a report says about one scenario.
-
-    Attributes:
-        name: The scenario's name.
-        digest: Hash of its mixture and tasks.
-        run_folder: Where it was run.
-        model: The base model.
-        adapters: one, each or one_then_each.
-        tuning: lora or full.
-        seed: Its seed.
-        machine: Where it was made.
-        outcome: What the model came to.
-        make_up: By task, rows, tokens and wordings of the mixture, and what was left out.
-        packing: How the rows fill sequences.
-        training_seconds: Of all training.
-        need: By task, what each system gives and takes.
-        need_words: By task, what follows from that.
-    """
-
-    name: str
-    digest: str
-    run_folder: str
-    model: str
-    adapters: str
-    tuning: str
-    seed: int
-    machine: MachineFacts
-    outcome: ScenarioOutcome
-    make_up: Mapping[str, Mapping[str, Any]]
-    packing: Mapping[str, float]
-    training_seconds: float
-    need: Mapping[str, Sequence[NeedRow]]
-    need_words: Mapping[str, Sequence[str]]
-
-    @property
-    def all_hold(self) -> bool:
-        """Whether every task's model is surely better than the prompted one and than its input."""
-        return bool(self.outcome.tasks) and all(task.holds for task in self.outcome.tasks)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the facts ready for JSON, verdicts in words included."""
-        return {**dataclasses.asdict(self), "verdicts": verdicts(self), "sentences": scenario_sentences(self)}
+_HEAD = (
+    "task",
+    "metric",
+    "rows",
+    "best prompt",
+    "constant",
+    "best other tool",
+    "specialist",
+    "unseen wordings",
+    "gain over the best [95%]",
+    "p (corrected)",
+    "verdict",
+)
 
 
 def scenario_table(facts: ScenarioFacts) -> Table:
-    """Return the table for the terminal: for every task the base, the copied input, the best cheap tool, the model."""
+    """Return the table for the terminal: for every task the best of each kind of system, and the specialist."""
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{facts.name}: {facts.model}", box=None, pad_edge=False, title_justify="left")
+    caption = f"over best: prompt or constant, whichever scores higher; p: corrected for {_tasks(facts)} (Holm)"
+    table = Table(title=f"{facts.name}: {facts.model}", caption=caption, box=None, pad_edge=False)
+    table.title_justify = table.caption_justify = "left"
     for column in ("task", "metric"):
         table.add_column(column, no_wrap=True)
-    for column in ("base", "copied", "cheap", "tuned", "over base [95%]", "p"):
+    for column in ("prompt", "const.", "tool", "tuned", "over best [95%]", "p"):
         table.add_column(column, justify="right", no_wrap=column.endswith("]"))
     for task in facts.outcome.tasks:
         table.add_row(
             escape(task.name),
             escape(words.metric_title(task.metric)),
-            words.number(task.base.score) if task.base else "",
-            words.number(task.constant.score),
-            words.number(task.cheap.score) if task.cheap else "none",
+            _score(task.best_of("prompted")),
+            _score(task.best_of("constant")),
+            _score(task.best_of("classic")),
             words.number(task.specialist),
-            escape(_signed(task.base.gain if task.base else None)),
+            escape(_signed(task.best.gain)),
             _p_value(task),
             style="bold" if task.holds else None,
         )
@@ -98,21 +71,28 @@ def scenario_sentences(facts: ScenarioFacts) -> list[str]:
         return ["No task has test rows: whether the model is better than its base cannot be known."]
     held = [task.name for task in tasks if task.holds]
     said = [
-        f"{len(held)} of {words.count(len(tasks), 'task')}: surely better than both the prompted model and the "
-        f"{'input as it is' if any(t.constant.system == 'copied_input' for t in tasks) else 'commonest label'}, "
-        "all comparisons counted (Holm)" + (f": {', '.join(held)}." if held else ".")
+        f"Significantly better than every system without it on {len(held)} of {_tasks(facts)}"
+        + (f": {words.listed(held)}." if held else ".")
     ]
+    if worse := [task.name for task in tasks if task.verdict == "worse"]:
+        said.append(f"Significantly worse than the best system without it: {words.listed(worse)}.")
     if facts.outcome.mean_gain is not None:
         said.append(
-            f"Mean gain over the prompted model: {words.interval_text(facts.outcome.mean_gain)} points of each task's "
-            "metric (tasks and rows drawn again)."
+            f"Mean gain over each task's best system without it: {words.interval_text(facts.outcome.mean_gain)} points "
+            "of the task's metric (95% interval over tasks and rows)."
         )
     return said
 
 
 def verdicts(facts: ScenarioFacts) -> dict[str, str]:
     """Return a verdict for every task, in words made from the numbers: what to use, and why."""
-    return {task.name: _verdict(task, facts.need.get(task.name, ())) for task in facts.outcome.tasks}
+    return {task.name: _verdict(task, facts.need.get(task.name, Need())) for task in facts.outcome.tasks}
+
+
+def scenario_json(facts: ScenarioFacts) -> dict[str, object]:
+    """Return what ``--json`` prints: the facts, with the verdicts in words."""
+    whole: dict[str, object] = encode(facts)
+    return {**whole, "verdicts": verdicts(facts), "sentences": scenario_sentences(facts)}
 
 
 def write_scenario(facts: ScenarioFacts, path: Path) -> None:
@@ -127,170 +107,109 @@ def write_scenario(facts: ScenarioFacts, path: Path) -> None:
             sentences=scenario_sentences(facts),
             verdicts=verdicts(facts),
             gains=_gains(facts.outcome.tasks),
-            make_up=_make_up(facts.make_up),
+            mixture=_mixture(facts.mixture),
             packing=_packing(facts.packing),
+            specialist=SPECIALIST,
         ),
     )
-
-
-def variants_table(found: Sequence[VariantOutcome]) -> Table:
-    """Return a study's table: a line a variant, a column a task."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for i, column in enumerate(_variant_head(found)):
-        table.add_column(column, justify="right" if i else "left", overflow="fold")
-    for row in _variant_rows(found):
-        table.add_row(*(escape(cell) for cell in row))
-    return table
-
-
-def write_variants(found: Sequence[VariantOutcome], title: str, against: str, path: Path) -> None:
-    """Write a study's table as a page that stands alone."""
-    gains = [(f"{o.name}, mean", o.mean_gain) for o in found if o.mean_gain is not None]
-    detail = [(f"{o.name}: {task}", gain) for o in found for task, gain in o.gains.items()]
-    storage.write_text(
-        path,
-        page(
-            "variants.html.j2",
-            title=title,
-            against=against,
-            head=_variant_head(found),
-            rows=_variant_rows(found),
-            means=gains_figure(f"Mean difference from: {against}", gains) if gains else Markup(""),
-            detail=gains_figure(f"Difference from: {against}, by task", detail) if detail else Markup(""),
-        ),
-    )
-
-
-_HEAD = (
-    "task",
-    "metric",
-    "rows",
-    "base",
-    "copied",
-    "cheap",
-    "specialist",
-    "unseen wordings",
-    "over base",
-    "over copied",
-    "p",
-)
 
 
 def _row(task: TaskOutcome) -> tuple[str, ...]:
+    tool = task.best_of("classic")
     return (
         task.name,
         words.metric_title(task.metric),
         str(task.rows),
-        words.number(task.base.score) if task.base else "",
-        words.number(task.constant.score),
-        f"{words.number(task.cheap.score)} ({task.cheap.title})" if task.cheap else "none",
+        _score(task.best_of("prompted")),
+        _score(task.best_of("constant")),
+        f"{words.number(tool.score)} ({tool.title})" if tool else "none",
         words.number(task.specialist),
         "" if task.unseen is None else words.number(task.unseen),
-        _signed(task.base.gain if task.base else None),
-        _signed(task.constant.gain),
+        f"{_signed(task.best.gain)} ({task.best.title})",
         _p_value(task),
+        task.verdict or "not known",
     )
 
 
-def _p_value(task: TaskOutcome) -> str:
-    """Return the larger p-value of the two comparisons that a task's claim rests on."""
-    known = [r.p_value for r in (task.base, task.constant) if r is not None and r.p_value is not None]
-    return words.p_value(max(known)) if known else ""
-
-
-def _verdict(task: TaskOutcome, need: Sequence[NeedRow]) -> str:
+def _verdict(task: TaskOutcome, need: Need) -> str:
+    """Say what to use for a task, and why."""
     metric = words.metric_title(task.metric)
-    unbeaten = [r for r in (task.cheap, task.constant, task.base) if r is not None and not _beaten(r)]
-    if not unbeaten:
-        cheap = f", also than {task.cheap.title} ({words.number(task.cheap.score)})" if task.cheap else ""
-        return (
-            f"Use the specialist: {words.number(task.specialist)} {metric}, better than all else{cheap}.{_cost(need)}"
-        )
-    best = max(unbeaten, key=lambda r: r.score)
-    relation = "is better" if best.gain is not None and best.gain.high < 0 else "is not shown to be worse"
-    advice = {
-        "copied_input": "leave the text as it is; no model is needed as things are",
-        "majority": "no model is needed as things are",
-    }.get(best.system, f"use {best.title}" if best is task.cheap else "keep the base model and its prompt")
-    return (
-        f"{best.title[0].upper()}{best.title[1:]} ({words.number(best.score)} {metric}) {relation} than the specialist "
-        f"({words.number(task.specialist)}): {advice}."
-    )
+    ours = f"{words.number(task.specialist)} {metric}"
+    tool = task.best_of("classic")
+    if task.holds and (tool is None or tool.beaten):
+        also = f" and {tool.title} ({words.number(tool.score)})" if tool else ""
+        than = f"{task.best.title} ({words.number(task.best.score)})"
+        return f"Use the specialist: {ours}, significantly better than {than}{also}.{_cost(need)}"
+    # Where the specialist holds, only a tool without a language model can be left to beat it.
+    best = max([r for r in (tool, None if task.holds else task.best) if r is not None], key=lambda r: r.score)
+    worse = judge(best.gain, best.p_value) == "worse"
+    if worse:
+        relation = f"is significantly better than the specialist ({ours})"
+    elif best.beaten and best is task.best:
+        relation = f"is below the specialist ({ours}), but the difference was not shown to be significant"
+    else:
+        relation = f"is not shown to be worse than the specialist ({ours})"
+    return f"{best.title[0].upper()}{best.title[1:]} ({words.number(best.score)}) {relation}: {_advice(best)}."
 
 
-def _beaten(rival: Rival) -> bool:
-    return rival.gain is not None and rival.gain.low > 0
+def _advice(best: Rival) -> str:
+    if best.system == "copied_input":
+        return "leave the text as it is"
+    if best.kind == "constant":
+        return "no model is needed"
+    return "keep the base model and its prompt" if best.kind == "prompted" else f"use {best.title}"
 
 
-def _cost(need: Sequence[NeedRow]) -> str:
-    ours = next((row for row in need if row.system == "specialist"), None)
+def _cost(need: Need) -> str:
+    ours = next((row for row in need.rows if row.system == SPECIALIST), None)
     if ours is None or not ours.p50:
         return ""
     return (
-        f" It takes {words.brief(ours.p50)} a row, {words.size(ours.size_bytes)} of memory and disk, and "
-        f"{words.duration(ours.tuning_seconds)} of tuning, shared by the tasks it was tuned for."
+        f" It takes {words.brief(ours.p50)} a row and {words.size(ours.size_bytes)} of memory and disk; making it took "
+        f"{words.duration(ours.tuning_seconds)}, writing data included."
     )
+
+
+def _tasks(facts: ScenarioFacts) -> str:
+    return words.count(len(facts.outcome.tasks), "task")
+
+
+def _score(rival: Rival | None) -> str:
+    return words.number(rival.score) if rival else "none"
+
+
+def _signed(interval: Interval | None) -> str:
+    return words.interval_text(interval) if interval else "one row: no interval"
+
+
+def _p_value(task: TaskOutcome) -> str:
+    return "" if task.p_value is None else words.p_value(task.p_value)
 
 
 def _gains(tasks: Sequence[TaskOutcome]) -> Markup:
     rows: list[tuple[str, Interval]] = []
     for task in tasks:
-        for rival in (task.base, task.constant, task.cheap):
+        for kind in ("prompted", "constant", "classic"):
+            rival = task.best_of(kind)
             if rival is not None and rival.gain is not None:
                 rows.append((f"{task.name}: over {rival.title}", rival.gain))
     return gains_figure("Gain of the specialist on every task, with its 95% interval", rows)
 
 
-def _make_up(made: Mapping[str, Mapping[str, Any]]) -> Markup:
+def _mixture(mixture: Mapping[str, MixturePart]) -> Markup:
     rows = []
-    for name, told in made.items():
-        left_out = ", ".join(f"{n:,} {reason}" for reason, n in told["dropped"].items())
-        text = f"{words.count(told['rows'], 'row')}, {words.count(told['tokens'], 'token')}"
-        rows.append(svg.Bar(name, text + (f" (left out: {left_out})" if left_out else ""), told["tokens"]))
+    for name, part in mixture.items():
+        left_out = ", ".join(f"{n:,} {reason}" for reason, n in part.dropped.items())
+        text = f"{words.count(part.rows, 'row')}, {words.count(part.tokens, 'token')}"
+        rows.append(svg.Bar(name, text + (f" (left out: {left_out})" if left_out else ""), part.tokens))
     return svg.bars("What the mixture is made of, in tokens", rows)
 
 
-def _packing(packing: Mapping[str, float]) -> str:
-    full = packing["tokens"] / (packing["sequences"] * packing["length"]) if packing["sequences"] else 0.0
+def _packing(packing: Packing) -> str:
+    full = packing.tokens / (packing.sequences * packing.length) if packing.sequences else 0.0
     return (
-        f"{packing['rows']:,} rows, {packing['tokens']:,} tokens, the longest {packing['longest']}. In batches of rows "
-        f"of like length {packing['padding']:.1%} is padding; packed into sequences of {packing['length']} tokens "
-        f"there would be {packing['sequences']:,}, {full:.0%} full."
+        f"{words.count(packing.rows, 'row')}, {words.count(packing.tokens, 'token')}, the longest row "
+        f"{packing.longest:,}. In batches of rows of similar length, {packing.padding:.1%} of the tokens are padding; "
+        f"packed into sequences of {packing.length:,} tokens there would be {packing.sequences:,} sequences, "
+        f"{full:.0%} full."
     )
-
-
-def _variant_head(found: Sequence[VariantOutcome]) -> list[str]:
-    tasks = list(dict.fromkeys(task for o in found for task in o.scores))
-    facts = list(dict.fromkeys(key for o in found for key in o.facts))
-    return ["variant", *facts, *tasks, "mean [95%]", "mean difference"]
-
-
-def _variant_rows(found: Sequence[VariantOutcome]) -> list[list[str]]:
-    tasks = list(dict.fromkeys(task for o in found for task in o.scores))
-    facts = list(dict.fromkeys(key for o in found for key in o.facts))
-    return [
-        [
-            o.name,
-            *(f"{o.facts[key]:,.0f}" if key in o.facts else "" for key in facts),
-            *(_score_cell(o, task) for task in tasks),
-            f"{words.number(o.mean.value)} [{words.number(o.mean.low)}, {words.number(o.mean.high)}]",
-            _signed(o.mean_gain),
-        ]
-        for o in found
-    ]
-
-
-def _score_cell(outcome: VariantOutcome, task: str) -> str:
-    """Return a task's score, with a mark where it surely differs from the variant that all are held against."""
-    if task not in outcome.scores:
-        return ""
-    gain = outcome.gains.get(task)
-    mark = "" if gain is None else "+" if gain.low > 0 else "-" if gain.high < 0 else ""
-    return f"{words.number(outcome.scores[task])}{mark}"
-
-
-def _signed(interval: Interval | None) -> str:
-    return words.interval_text(interval) if interval else ""

@@ -10,12 +10,16 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from markupsafe import Markup
 
 _LEFT, _RIGHT = 1.5, 98.5  # percent: room for the dots at both ends
+# A figure is as wide as its column, which the drawing does not know: on a phone of 320 pixels about 254, which hold 32
+# letters of 14 pixels. What is longer goes onto a line of its own.
+_LETTERS = 32
+_LINE = 17.0  # from one line of a label to the next
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,13 +63,12 @@ def dots(title: str, rows: Sequence[Dot], domain: tuple[float, float], *, zero: 
         domain: The values at the left and the right end.
         zero: Draw a line at zero: what lies across it is not shown to differ from it.
     """
-    row_height, bottom = 46, 22
-    height = row_height * len(rows)
-    parts = [_tick(tick, domain, height + 16, zero=zero) for tick in ticks(*domain)]
-    for index, row in enumerate(rows):
-        top = index * row_height
-        y = top + 31
-        parts.append(_labels(row.label, row.text, top + 16, strong=row.tone != "plain"))
+    named = [_label_lines(row.label, row.text) for row in rows]
+    tops = [46 * i + _LINE * sum(len(before) - 1 for before in named[:i]) for i in range(len(rows) + 1)]
+    parts = [_tick(tick, domain, tops[-1] + 16, zero=zero) for tick in ticks(*domain)]
+    for row, top, said in zip(rows, tops, named, strict=False):
+        y = top + 31 + _LINE * (len(said) - 1)
+        parts.append(_labels(said, top + 16, strong=row.tone != "plain"))
         for tick in ticks(*domain):
             x = _x(tick, domain)
             parts.append(_line(x, y - 9, x, y + 9, "zero" if zero and tick == 0 else "grid"))
@@ -75,22 +78,23 @@ def dots(title: str, rows: Sequence[Dot], domain: tuple[float, float], *, zero: 
             parts.append(_line(low, y, high, y, f"whisker {row.tone}"))
             parts.extend(_line(end, y - 5, end, y + 5, f"whisker {row.tone}") for end in (low, high))
         parts.append(_circle(_x(row.value, domain), y, 6, f"dot {row.tone}"))
-    return _figure(title, height + bottom, parts)
+    return _figure(title, tops[-1] + 22, parts)
 
 
 def bars(title: str, rows: Sequence[Bar]) -> Markup:
     """Return a bar chart, a row each: the full part is what is left, the pale part what went away."""
-    row_height = 42
     largest = max((row.value + row.lost for row in rows), default=0.0) or 1.0
-    parts = []
-    for index, row in enumerate(rows):
-        top = index * row_height
+    top, parts = 0.0, []
+    for row in rows:
+        said = _label_lines(row.label, row.text)
+        bar = top + 20 + _LINE * (len(said) - 1)
         left = 100 * row.value / largest
-        parts.append(_labels(row.label, row.text, top + 14))
-        parts.append(_rect(0, top + 20, left, 14, "bar"))
+        parts.append(_labels(said, top + 14))
+        parts.append(_rect(0, bar, left, 14, "bar"))
         if row.lost:
-            parts.append(_rect(left, top + 20, 100 * row.lost / largest, 14, "bar lost"))
-    return _figure(title, row_height * len(rows), parts)
+            parts.append(_rect(left, bar, 100 * row.lost / largest, 14, "bar lost"))
+        top = bar + 22
+    return _figure(title, top, parts)
 
 
 def lines(title: str, series: Sequence[Line], *, x_label: str, mark: tuple[float, str] | None = None) -> Markup:
@@ -162,9 +166,48 @@ def _tick(tick: float, domain: tuple[float, float], y: float, *, zero: bool) -> 
     return _text(_x(tick, domain), y, text, "note", _anchor(tick, domain))
 
 
-def _labels(left: str, right: str, y: float, *, strong: bool = False) -> Markup:
+def _label_lines(left: str, right: str) -> list[tuple[str, str]]:
+    """Return a row's name and number as lines that fit: side by side where there is room, else one under the other."""
+    names, numbers = _wrapped(left), _wrapped(right)
+    if len(numbers) == 1 and _width(names[-1]) + 2 + _width(right) <= _LETTERS:
+        return [*((name, "") for name in names[:-1]), (names[-1], right)]
+    return [*((name, "") for name in names), *(("", number) for number in numbers)]
+
+
+def _wrapped(text: str) -> list[str]:
+    """Return text as lines of at most `_LETTERS`, broken between words where that is possible."""
+    found = [""]
+    for word in text.split(" "):
+        joined = f"{found[-1]} {word}" if found[-1] else word
+        if _width(joined) <= _LETTERS:
+            found[-1] = joined
+            continue
+        pieces = _cut(word)
+        found[-1:] = [*([found[-1]] if found[-1] else []), *pieces]
+    return found
+
+
+def _cut(word: str) -> list[str]:
+    pieces = [""]
+    for letter in word:
+        if _width(pieces[-1] + letter) > _LETTERS:
+            pieces.append("")
+        pieces[-1] += letter
+    return pieces
+
+
+def _width(text: str) -> int:
+    """Return how many letters' room a text takes; wide (East Asian) characters take two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def _labels(said: Sequence[tuple[str, str]], y: float, *, strong: bool = False) -> Markup:
     kind = "label strong" if strong else "label"
-    return _text(0, y, left, kind) + _text(100, y, right, f"{kind} value", "end")
+    drawn = []
+    for i, (left, right) in enumerate(said):
+        drawn += [_text(0, y + _LINE * i, left, kind)] if left else []
+        drawn += [_text(100, y + _LINE * i, right, f"{kind} value", "end")] if right else []
+    return Markup("\n").join(drawn)
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
@@ -201,5 +244,5 @@ def _finite(line: Line) -> list[tuple[float, float]]:
     return [(x, y) for x, y in line.points if y is not None and math.isfinite(y)]
 
 
-def _short(value: Any) -> str:
+def _short(value: float) -> str:
     return f"{value:.5g}" if abs(value) < 1e5 else f"{value:.0f}"

@@ -1,17 +1,17 @@
-"""The result as a terminal table, a sentence, and one JSON object. Knows nothing of how scores came to be."""
+"""The result as a terminal table and as one JSON object. Knows nothing of how scores came to be."""
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from metier.core.codec import encode
+from metier.evaluation.better import SPECIALIST
 from metier.report.facts import RunFacts
-from metier.report.words import count, duration, interval_text, metric_title, number, p_value, verdict_sentence
+from metier.report.sentences import verdict_sentence
+from metier.report.words import count, duration, interval_text, metric_title, number, p_value
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-__all__ = ["result_json", "result_table", "verdict_sentence"]
 
 
 def result_table(facts: RunFacts) -> Table:
@@ -22,16 +22,16 @@ def result_table(facts: RunFacts) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    rows = count(facts.test_rows, "test row") if facts.systems else "no test rows"
+    rows = count(facts.judged.rows, "test row") if facts.judged else "no test rows"
     table = Table(title=f"{facts.name}: {rows}", box=None, pad_edge=False, title_justify="left")
     table.add_column("system", no_wrap=True)
     table.add_column(metric_title(facts.metric), justify="right", no_wrap=True)
     table.add_column("specialist's gain [95%]", justify="right")
-    table.add_column("p", justify="right", no_wrap=True)
+    table.add_column("p (uncorrected)", justify="right")
     table.add_column("time", justify="right", no_wrap=True)
-    for s in facts.systems:
+    for s in facts.judged.systems if facts.judged else ():
         if not s.scores:
-            table.add_row(escape(s.title), "", escape(s.note or "not had"), style="dim")
+            table.add_row(escape(s.title), "", escape(s.note or "not available"), style="dim")
             continue
         table.add_row(
             escape(s.title),
@@ -39,12 +39,12 @@ def result_table(facts: RunFacts) -> Table:
             escape(interval_text(s.gain)) if s.gain else "",
             "" if s.p_value is None else p_value(s.p_value),
             "" if s.seconds is None else duration(s.seconds),
-            style="bold" if s.system == "specialist" else None,
+            style="bold" if s.system == SPECIALIST else None,
         )
     return table
 
 
-def result_json(facts: RunFacts) -> dict[str, Any]:
+def result_json(facts: RunFacts) -> dict[str, object]:
     """Return what ``--json`` prints: run folder, verdict, scores with intervals, counts, seconds by stage."""
     return {
         "run": facts.run_folder,
@@ -56,33 +56,46 @@ def result_json(facts: RunFacts) -> dict[str, Any]:
         "sentence": verdict_sentence(facts),
         "recommended": "specialist" if facts.better else "base",
         "metric": facts.metric,
-        "baseline": facts.baseline,
-        "gain": dataclasses.asdict(facts.gain) if facts.gain else None,
-        "ability": dataclasses.asdict(facts.ability) if facts.ability else None,
-        "format": dataclasses.asdict(facts.format) if facts.format else None,
-        "seeds": dict(facts.seed_scores),
-        "seed_spread": facts.seed_spread,
-        "rows_needed": facts.rows_needed,
-        "synthetic_scores": dict(facts.synthetic_scores),
-        "leaked_rows": facts.leaked_rows,
-        "need": [dataclasses.asdict(row) for row in facts.need],
-        "need_words": list(facts.need_words),
-        "systems": {
-            s.system: {
-                "scores": dict(s.scores),
-                "specialist_gain": dataclasses.asdict(s.gain) if s.gain else None,
-                "p_value": s.p_value,
-                "note": s.note,
-                "seconds": s.seconds,
-            }
-            for s in facts.systems
-        },
+        **_judged(facts),
+        "held_out_scores": dict(facts.training.held_out_scores),
         "counts": {
-            "test_rows": facts.test_rows,
-            "training_pairs": facts.kept_pairs,
-            "labels": dict(facts.label_counts),
-            "funnel": {step.stage: step.kept for step in facts.funnel},
+            "test_rows": facts.judged.rows if facts.judged else 0,
+            "training_pairs": facts.data.pairs,
+            "pairs_by_origin": dict(facts.data.pairs_by_origin),
+            "labels": dict(facts.data.label_counts),
+            "synthesis": {step.stage: step.kept for step in facts.data.synthesis_funnel},
+            "selection": {step.stage: step.kept for step in facts.data.selection_funnel},
         },
         "seconds": {stage.stage: round(stage.seconds, 1) for stage in facts.stages},
         "warnings": list(facts.warnings),
+    }
+
+
+def _judged(facts: RunFacts) -> dict[str, object]:
+    """Return what the test said; the keys are there without a test too, and empty."""
+    judged = facts.judged
+    split = judged.split if judged else None
+    return {
+        "baseline": judged.baseline if judged else None,
+        "gain": encode(judged.gain) if judged else None,
+        "p_value": judged.p_value if judged else None,
+        "p_value_corrected_for": judged.claims if judged else None,
+        "ability": encode(split.ability) if split else None,
+        "format": encode(split.format) if split else None,
+        "seeds": {str(one.seed): one.score for one in judged.seeds} if judged else {},
+        "seed_spread": judged.seed_spread if judged else None,
+        "rows_needed": judged.rows_needed if judged else None,
+        "leaked_rows": judged.leaked_rows if judged else 0,
+        "need": encode(judged.need.rows) if judged else [],
+        "need_words": list(judged.need.words) if judged else [],
+        "systems": {
+            s.system: {
+                "scores": dict(s.scores),
+                "specialist_gain": encode(s.gain),
+                "p_value_uncorrected": s.p_value,
+                "note": s.note,
+                "seconds": s.seconds,
+            }
+            for s in (judged.systems if judged else ())
+        },
     }

@@ -1,16 +1,12 @@
-"""Says the facts in words: the verdict as one sentence, what qualifies it, numbers with their units.
-
-Knows nothing about where the words are shown: the page, the model card, the terminal and the JSON share them.
-"""
+"""Numbers, times, names and texts as people read them. Knows nothing of runs, nor of where the words are shown."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from metier.core.records import Interval, SystemScore
-from metier.report.facts import RunFacts
+from metier.core.records import Interval
 
 METRIC_TITLES: Mapping[str, str] = {
     "exact_match": "exact match",
@@ -34,63 +30,6 @@ METRIC_TITLES: Mapping[str, str] = {
 }
 # Not text: control characters except tab and newline, lone surrogates, and two code points that XML forbids.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-
-
-def verdict_sentence(facts: RunFacts) -> str:
-    """Return the verdict in one sentence; where there can be none, why."""
-    if facts.verdict is None or facts.gain is None:
-        why = "there is no test set" if facts.test_source is None else "the test set is too small for an interval"
-        return f"Whether the specialist is better cannot be known: {why}. Keep the base model until it is."
-    numbers = (
-        f"{points(facts.gain.value)} points {metric_title(facts.metric)} over the best without it "
-        f"({baseline(facts).title}), 95% interval {span(facts.gain)}, on {count(facts.test_rows, 'row')}"
-    )
-    if facts.better:
-        return f"Better: {numbers}."
-    return f"{facts.verdict.capitalize()}: {numbers}. Keep the base model."
-
-
-def caveats(facts: RunFacts) -> tuple[str, ...]:
-    """Return what a reader must know beside the verdict, most important first; empty where there is none.
-
-    It names the systems that the specialist is not shown to beat although the verdict is "better" (the best
-    of the others is not always the hardest to be told from), and the smallest gain that so many rows show.
-    """
-    if facts.gain is None:
-        return ()
-    notes = []
-    unbeaten = [s for s in facts.systems if s.gain is not None and s.gain.low <= 0]
-    if facts.better and unbeaten:
-        named = "; ".join(f"{s.title} ({interval_text(s.gain)})" for s in unbeaten if s.gain)
-        notes.append(f"It is not shown to be better than: {named}.")
-    if facts.detectable is not None and math.isfinite(facts.detectable):
-        notes.append(
-            f"A test of {count(facts.test_rows, 'row')} like these shows a true gain of "
-            f"{number(facts.detectable)} points four times in five; a smaller one needs more rows."
-        )
-    if facts.verdict == "not shown to be better" and facts.rows_needed and facts.rows_needed > facts.test_rows:
-        notes.append(
-            f"The test set is too small to show the gain that was found: about {facts.rows_needed:,} rows like these "
-            "would show it four times in five."
-        )
-    if facts.leaked_rows:
-        without = f" Without them the gain is {interval_text(facts.clean_gain)}." if facts.clean_gain else ""
-        notes.append(
-            f"{count(facts.leaked_rows, 'test row')} came near to something trained on (leakage.jsonl).{without}"
-        )
-    return tuple(notes)
-
-
-def baseline(facts: RunFacts) -> SystemScore:
-    """Return the system that the verdict is about.
-
-    Raises:
-        LookupError: The run has no verdict.
-    """
-    for system in facts.systems:
-        if system.system == facts.baseline:
-            return system
-    raise LookupError("the run has no verdict, so it has no baseline")
 
 
 def metric_title(metric: str) -> str:
@@ -154,6 +93,11 @@ def size(size_bytes: int) -> str:
 def count(amount: int, noun: str) -> str:
     """Return an amount with its noun: ``1 row``, ``1,500 rows``."""
     return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Return a list in words: ``a``, ``a and b``, ``a, b and c``."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
 
 
 def clean(text: str) -> str:

@@ -1,0 +1,157 @@
+"""Says the facts of a run in sentences: the verdict, what qualifies it, and how the model was made.
+
+The page, the model card, the terminal and the JSON share them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from metier.core.records import Origin, SystemScore
+from metier.evaluation.better import LEVEL, judge, to_beat
+from metier.report.facts import Judged, RunFacts
+from metier.report.made import Data
+from metier.report.words import (
+    count,
+    interval_text,
+    listed,
+    metric_title,
+    number,
+    p_value,
+    points,
+    span,
+)
+
+# By origin, the noun of one pair and what comes after it.
+_ORIGINS: Mapping[Origin, tuple[str, str]] = {
+    "example": ("hand-written example", ""),
+    "labelled": ("labelled row", ""),
+    "synthetic": ("synthetic pair", ""),
+    "pool": ("row", " chosen from a pool"),
+    "generic": ("pair", " of generic instruction data"),
+}
+
+
+def verdict_sentence(facts: RunFacts) -> str:
+    """Return the verdict in one sentence; where there can be none, why."""
+    judged = facts.judged
+    if judged is None or judged.gain is None or judged.best is None or judged.verdict is None:
+        why = "there is no test set" if judged is None else "the test set is too small for an interval"
+        return f"Whether the specialist is better cannot be known: {why}. {advice(facts)}"
+    numbers = (
+        f"{points(judged.gain.value)} points {metric_title(facts.metric)} over the best system without it "
+        f"({judged.best.title}), 95% interval {span(judged.gain)}, on {count(judged.rows, 'row')}"
+    )
+    if judged.claims > 1:
+        numbers += f", p-values corrected for {judged.claims} tasks"
+    return f"{judged.verdict.capitalize()}: {numbers}." + ("" if facts.better else f" {advice(facts)}")
+
+
+def advice(facts: RunFacts) -> str:
+    """Return what to use instead of a specialist that was not shown to be better."""
+    best = facts.judged.best if facts.judged else None
+    if best is None or best.kind == "prompted":
+        return "Keep the base model."
+    if best.system == "copied_input":
+        return "Leave the text as it is: no model was shown to improve it."
+    if best.kind == "constant":
+        return f"Do not use a model for this yet: the {best.title} needs none."
+    return f"Use this instead: {best.title}."
+
+
+def caveats(facts: RunFacts) -> tuple[str, ...]:
+    """Return what a reader must know beside the verdict, most important first; empty where there is nothing to add."""
+    judged = facts.judged
+    if judged is None or judged.gain is None:
+        return ()
+    notes = [*_unbeaten(judged)]
+    if judged.detectable is not None and math.isfinite(judged.detectable):
+        notes.append(
+            f"With {count(judged.rows, 'row')} like these, a true gain of {number(judged.detectable)} points is "
+            "detected four times in five; smaller gains need more rows."
+        )
+    if judged.verdict == "not shown to be better" and judged.rows_needed and judged.rows_needed > judged.rows:
+        notes.append(
+            f"The test set is too small to show the gain that was found: with about {judged.rows_needed:,} rows like "
+            "these it would be detected four times in five."
+        )
+    if judged.leaked_rows:
+        without = f" Without them the gain is {interval_text(judged.clean_gain)}." if judged.clean_gain else ""
+        leaked = count(judged.leaked_rows, "test row")
+        are = "is" if judged.leaked_rows == 1 else "are"
+        notes.append(f"{leaked} {are} nearly the same as something the model was trained on (leakage.jsonl).{without}")
+    return tuple(notes)
+
+
+def data_sentences(data: Data) -> tuple[str, ...]:
+    """Return what the model was trained on, and how it was come by."""
+    nouns = [(n, *_ORIGINS[origin]) for origin, n in data.pairs_by_origin.items() if n]
+    parts = [f"{count(n, noun)}{rest}" for n, noun, rest in nouns]
+    if len(parts) == 1:
+        said = [f"It was trained on {parts[0]}."]
+    else:
+        said = [f"It was trained on {count(data.pairs, 'pair')}" + (f": {listed(parts)}." if parts else ".")]
+    if data.synthesis_funnel:
+        first, last = data.synthesis_funnel[0], data.synthesis_funnel[-1]
+        said.append(
+            f"The base model wrote {count(first.entered, 'pair')} for this task, from the instruction and a few "
+            f"examples; {last.kept:,} passed the filters."
+        )
+    if data.selection_funnel:
+        said.append(_selection(data))
+    return tuple(said)
+
+
+def held_out_sentence(facts: RunFacts) -> str:
+    """Return how the specialist does on pairs held out from training, and why that is no result; empty without any."""
+    training = facts.training
+    if facts.metric not in training.held_out_scores:
+        return ""
+    score = training.held_out_scores[facts.metric]
+    why = (
+        "the model wrote those answers itself"
+        if facts.data.synthetic
+        else "they are from where the training data is from, not from the test"
+    )
+    said = (
+        f"On {count(training.held_out_rows, 'pair')} held out from the training data the specialist scores "
+        f"{number(score)} {metric_title(facts.metric)}. This is not a result: {why}."
+    )
+    ours = facts.judged.ours if facts.judged else None
+    if ours is None or facts.metric not in ours.scores:
+        return said
+    real = ours.scores[facts.metric]
+    return f"{said} On the test rows it scores {number(real)}, a difference of {points(real - score)} points."
+
+
+def _unbeaten(judged: Judged) -> list[str]:
+    """Name the systems that the specialist is not shown to beat, where the verdict alone would not tell."""
+    left = [s for s in judged.systems if s.gain is not None and judge(s.gain, s.p_value) != "better"]
+    if judged.verdict == "better":
+        named = "; ".join(f"{s.title} ({interval_text(s.gain)})" for s in left if s.gain)
+        return [f"It is not shown to be better than: {named}."] if named else []
+    if judged.gain is None or judged.gain.low <= 0:
+        return []
+    said = [f"{s.title} (p = {p_value(s.p_value or 1.0)}, uncorrected)" for s in left if _undecided(s)]
+    if said:
+        return [
+            "The interval over the best system is above zero, but the specialist must be significantly better than "
+            f"each system, and it is not for: {'; '.join(said)}."
+        ]
+    return [
+        f"Alone it would count as better; corrected for {judged.claims} tasks, its largest p-value is "
+        f"{p_value(judged.p_value or 1.0)}."
+    ]
+
+
+def _undecided(system: SystemScore) -> bool:
+    return to_beat(system.kind) and system.p_value is not None and system.p_value >= LEVEL
+
+
+def _selection(data: Data) -> str:
+    first, *between, last = data.selection_funnel
+    pool = "a pool of " if data.pairs_by_origin.get("pool") else ""
+    related = f", {between[-1].kept:,} of which count as the task's" if between else ""
+    were = "was" if last.kept == 1 else "were"
+    return f"{count(last.kept, 'row')} {were} chosen from {pool}{count(first.entered, 'row')}{related}."
