@@ -13,18 +13,13 @@ from typing import Annotated
 import typer
 
 from metier import __version__
-from metier.commands import results, rewrite, stages
+from metier.commands import plan, results, rewrite, stages, study
 from metier.commands.options import (
-    Json,
-    Limit,
     Overrides,
     Quiet,
-    Seed,
-    Smoke,
     TaskFile,
     open_console,
     scenario_of,
-    task_of,
 )
 from metier.core.errors import MetierError
 
@@ -44,17 +39,19 @@ _USAGE_ERROR: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 _STOPPED = 130
 
 app.command("run")(stages.run)
-for _name, _about in (
+_STEPS: tuple[tuple[stages.Step, str], ...] = (
     ("synthesize", "Let the model write and filter its own training data."),
     ("select", "Choose the part of the task's pool to train on (``selected.jsonl`` in the run folder)."),
     ("train", "Tune the model on that data (and on the task's train file, if it names one)."),
     ("evaluate", "Compare the specialist with the prompted model and the other baselines on the test rows."),
-):
+)
+for _name, _about in _STEPS:
     app.command(_name)(stages.stage_command(_name, _about))
 app.command("report")(stages.report)
 app.command("compare")(results.compare)
 app.command("score")(results.score)
-app.command("study")(results.study)
+app.command("study")(study.study)
+app.command("plan")(plan.plan)
 app.command("rewrite")(rewrite.rewrite)
 
 
@@ -80,45 +77,18 @@ def init(
 @app.command()
 def validate(task_file: TaskFile, overrides: Overrides = None) -> None:
     """Check a task file, or a scenario with all of its tasks, and the data files named, and run nothing."""
-    from metier.tasks.read_scenario import read_labelled
-    from metier.tasks.read_task import read_test, read_train
+    from metier.steps.gather import gather
 
-    if scenario := scenario_of(task_file, overrides):
-        print(f"{task_file}: fine ({len(scenario.tasks)} tasks, model {scenario.settings.model})")
-        for name, task in scenario.tasks.items():
-            files = [read_labelled(scenario, task), read_test(task)]
-            rows = [str(len(file.examples)) if file else "no" for file in files]
-            print(f"{name}: {rows[0]} rows to train on, {rows[1]} to test on, {1 + len(task.wordings)} wordings")
-        return
-    task = task_of(task_file, overrides, None, None, False)
-    print(f"{task_file}: fine ({len(task.examples)} examples, model {task.model}, recipe {task.recipe})")
-    for key, path, file in (("train", task.train, read_train(task)), ("test", task.test, read_test(task))):
-        if file:
-            notes = f", {file.duplicates} duplicates left out" if file.duplicates else ""
-            print(f"{key}: {path}: {len(file.examples)} rows{notes}")
-
-
-@app.command()
-def plan(
-    task_file: TaskFile,
-    overrides: Overrides = None,
-    seed: Seed = None,
-    limit: Limit = None,
-    smoke: Smoke = False,
-    as_json: Json = False,
-) -> None:
-    """Say what would run, how long it would take here, and how much memory; a few seconds are measured for it."""
-    from metier.runs.plan import estimate, estimate_scenario, print_plan
-
-    if scenario := scenario_of(task_file, overrides, seed, limit, smoke):
-        model, made = scenario.settings.model, estimate_scenario(scenario)
-    else:
-        task = task_of(task_file, overrides, seed, limit, smoke)
-        model, made = task.model, estimate(task)
-    if as_json:
-        print(json.dumps(made.to_dict()))
-    else:
-        print_plan(model, made)
+    scenario = scenario_of(task_file, overrides)
+    several = "1 task" if len(scenario.tasks) == 1 else f"{len(scenario.tasks)} tasks"
+    rows = gather(scenario)
+    print(f"{task_file}: fine ({several}, model {scenario.settings.model})")
+    for name, r in rows.items():
+        task = r.task
+        data = f"{len(r.labelled) or 'no'} rows to train on, {len(r.test) or 'no'} to test on"
+        print(f"{name}: {len(task.examples)} examples, {data}, {1 + len(task.wordings)} wordings, recipe {task.recipe}")
+        for warning in r.warnings:
+            print(f"  warning: {warning}")
 
 
 @app.command()

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from metier.tasks.scenario import Scenario
-    from metier.tasks.task import Task
 
 TaskFile = Annotated[
     Path, typer.Argument(help="The task file, or a scenario.", metavar="TASK.yaml", show_default=False)
@@ -70,30 +69,6 @@ _WIDE = 200  # columns of a table that goes into a file
 _SMOKE_WRITTEN = 16  # inputs a task, where the model writes any
 
 
-def task_of(
-    file: Path,
-    overrides: list[str] | None,
-    seed: int | None,
-    limit: int | None,
-    smoke: bool,
-    launch: list[str] | None = None,
-) -> Task:
-    """Return the task of a command's arguments.
-
-    Raises:
-        UserError: They are wrong, or name a scenario, which this command is not for.
-    """
-    from metier.tasks.read_scenario import scenario_file
-    from metier.tasks.read_task import load_task
-
-    if scenario_file(file) is not None:
-        raise UserError(
-            f"{file} is a scenario, and this command is for one task",
-            hint="metier run, plan, study and validate take both",
-        )
-    return load_task(file, _settings(_SMOKE if smoke else (), overrides, seed, limit, launch))
-
-
 def scenario_of(
     file: Path,
     overrides: list[str] | None,
@@ -101,13 +76,19 @@ def scenario_of(
     limit: int | None = None,
     smoke: bool = False,
     launch: list[str] | None = None,
-) -> Scenario | None:
-    """Return the scenario that a command's arguments mean; None where the first of them is a task file."""
+) -> Scenario:
+    """Return what a command's arguments mean: a scenario, or the scenario of one that a task file by itself is.
+
+    Raises:
+        UserError: They are wrong.
+    """
     from metier.tasks.read_scenario import load_scenario, scenario_file
+    from metier.tasks.read_task import load_task
+    from metier.tasks.scenario import of_one
 
     mixture = scenario_file(file)
     if mixture is None:
-        return None
+        return of_one(load_task(file, _settings(_SMOKE if smoke else (), overrides, seed, limit, launch)))
     scenario = load_scenario(mixture, _settings(_SMOKE_SCENARIO if smoke else (), overrides, seed, limit, launch))
     return _with_little_written(scenario) if smoke else scenario
 
@@ -131,11 +112,12 @@ def _with_little_written(scenario: Scenario) -> Scenario:
     """Return the scenario with a handful of inputs for the model to write, wherever it writes any."""
     settings = scenario.settings
     tasks = {
-        name: entry.model_copy(update={"synthetic": min(entry.synthetic, _SMOKE_WRITTEN)}) if entry.synthetic else entry
+        name: entry.but(synthetic=min(entry.synthetic, _SMOKE_WRITTEN)) if entry.synthetic else entry
         for name, entry in settings.tasks.items()
     }
-    update = {"synthetic": min(settings.synthetic, _SMOKE_WRITTEN), "tasks": tasks}
-    return dataclasses.replace(scenario, settings=settings.model_copy(update=update))
+    return dataclasses.replace(
+        scenario, settings=settings.but(synthetic=min(settings.synthetic, _SMOKE_WRITTEN), tasks=tasks)
+    )
 
 
 def _settings(

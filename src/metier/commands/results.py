@@ -1,4 +1,4 @@
-"""Commands about what was made: runs side by side, any outputs scored, and studies of what makes the difference."""
+"""Commands about what was made: runs side by side, and any outputs scored."""
 
 from __future__ import annotations
 
@@ -6,28 +6,11 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from metier.commands.options import (
-    Json,
-    Launch,
-    Limit,
-    Out,
-    Overrides,
-    Quiet,
-    Seed,
-    TaskFile,
-    open_console,
-    quieten_libraries,
-    scenario_of,
-    task_of,
-)
-from metier.core.errors import UserError
-
-if TYPE_CHECKING:
-    from metier.tasks.scenario import Scenario
+from metier.commands.options import Json, open_console
 
 
 def compare(
@@ -79,96 +62,3 @@ def score(
         print(f"{found.metric}: {found.score:.2f}{span}{note}  {found.signature}", file=sys.stderr if as_json else None)
     if as_json:
         print(json.dumps([{k: v for k, v in dataclasses.asdict(s).items() if k != "by_row"} for s in scores]))
-
-
-def study(
-    task_file: TaskFile,
-    overrides: Overrides = None,
-    share: Annotated[list[float] | None, typer.Option("--share", help="A budget; once for each [0.005].")] = None,
-    strategy: Annotated[list[str] | None, typer.Option("--strategy", help="Once for each [k_center].")] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds for every condition.")] = 3,
-    wordings: Annotated[
-        list[int] | None,
-        typer.Option("--wordings", min=1, help="Wordings of the instruction to ask labelled rows in; once for each."),
-    ] = None,
-    of: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--of",
-            help="What to vary in a scenario, once for each: data, left_out, tuning, models, sizes, adapters, "
-            "wordings, labels.",
-        ),
-    ] = None,
-    model: Annotated[list[str] | None, typer.Option("--model", help="A further model, for --of models.")] = None,
-    rows: Annotated[list[int] | None, typer.Option("--rows", help="Rows a task, for --of sizes.")] = None,
-    task: Annotated[
-        list[str] | None, typer.Option("--task", help="Of a scenario, only this task; once for each.")
-    ] = None,
-    out: Out = None,
-    seed: Seed = None,
-    limit: Limit = None,
-    launch: Launch = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write the study as a page too.")] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Compare ways of making a specialist: of selecting from a task's rows, or of training a scenario's model.
-
-    For a task: strategies and budgets over its pool, or over its labelled rows where it has none, with as many rows at
-    random beside each. For a scenario: what --of names.
-    """
-    scenario = scenario_of(task_file, overrides, seed, limit, False, launch)
-    if scenario is not None:
-        _study_scenario(scenario.only(task) if task else scenario, of or [], model or [], rows or [], out, html, quiet)
-        return
-    quieten_libraries()
-    from typing import get_args
-
-    from metier.core.progress import Reporter
-    from metier.core.remote import run_folder
-    from metier.report.study import study_sentences, study_table, write_study
-    from metier.studies.of_rows import StudyPlan, run_study
-    from metier.tasks.task import StrategyName
-
-    wanted = strategy or ["k_center"]
-    known = get_args(StrategyName)
-    if wrong := next((name for name in wanted if name not in known), None):
-        raise UserError(f"--strategy: {wrong!r} is not known", hint=f"one of {', '.join(known)}")
-    if any(not 0 < part <= 1 for part in share or ()):
-        raise UserError("--share: it must be above 0 and at most 1", hint="0.005 is half a per cent")
-    given = task_of(task_file, overrides, seed, limit, False, launch)
-    strategies = tuple(name for name in known if name in wanted)
-    planned = StudyPlan(strategies, tuple(share or (0.005,)), seeds, tuple(sorted(set(wordings or ()))))
-    with run_folder(out or str(Path("runs") / f"{given.name}-study")) as folder:
-        found = run_study(given, folder, planned, Reporter(quiet=quiet))
-    console = open_console()
-    console.print(study_table(found))
-    for sentence in study_sentences(found):
-        console.print(sentence, soft_wrap=True, markup=False)
-    if html is not None:
-        write_study(found, given.name, html)
-        console.print(f"page: {html}", soft_wrap=True, highlight=False)
-
-
-def _study_scenario(
-    scenario: Scenario,
-    of: list[str],
-    models: list[str],
-    rows: list[int],
-    out: str | None,
-    html: Path | None,
-    quiet: bool,
-) -> None:
-    quieten_libraries()
-    from metier.core.progress import Reporter
-    from metier.core.remote import run_folder
-    from metier.report.scenario import variants_table, write_variants
-    from metier.studies.of_tasks import run_scenario_study
-
-    console = open_console()
-    with run_folder(out or str(Path("runs") / f"{scenario.settings.name}-study-{scenario.digest[:8]}")) as folder:
-        for study_name, against, found in run_scenario_study(scenario, folder, Reporter(quiet=quiet), of, models, rows):
-            console.print(f"{study_name} (differences are from: {against})", markup=False)
-            console.print(variants_table(found))
-            page = folder / f"study-{study_name}.html" if html is None else html.with_stem(f"{html.stem}-{study_name}")
-            write_variants(found, f"{scenario.settings.name}: {study_name}", against, page)
-            console.print(f"page: {page}", soft_wrap=True, highlight=False)

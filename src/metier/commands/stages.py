@@ -1,4 +1,4 @@
-"""``metier run`` and its stages one by one."""
+"""``metier run`` and its steps one by one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,15 +24,16 @@ from metier.commands.options import (
     open_console,
     quieten_libraries,
     scenario_of,
-    task_of,
 )
 from metier.core.errors import GateError, MetierError, UserError
 
+Step = Literal["synthesize", "select", "train", "evaluate", "report"]
+
 if TYPE_CHECKING:
     from metier.report.facts import RunFacts
-    from metier.report.scenario import ScenarioFacts
+    from metier.report.scenario_facts import ScenarioFacts
+    from metier.runs.run import Outcome
     from metier.tasks.scenario import Scenario
-    from metier.tasks.task import Task
 
 
 def run(
@@ -43,31 +44,31 @@ def run(
     limit: Limit = None,
     smoke: Smoke = False,
     budget: Budget = None,
-    gate: Annotated[bool, typer.Option("--gate", help="Exit with 1 unless the gain's interval is above zero.")] = False,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Exit with 1 unless the verdict is better (of a scenario: on every task).")
+    ] = False,
     as_json: Json = False,
     launch: Launch = None,
     quiet: Quiet = False,
 ) -> None:
-    """Do everything: synthesize, train, evaluate, report. The same command continues where it stopped.
+    """Do everything: write data, train, evaluate, report. The same command resumes a run that was stopped.
 
-    A scenario (a folder with a mixture.yaml, or the name of a ready one: writing) is many tasks for one model.
+    A scenario (a folder with a mixture.yaml, or the name of a ready one: writing) is several tasks for one model.
     """
     scenario = scenario_of(task_file, overrides, seed, limit, smoke, launch)
-    if scenario is not None:
-        if budget is not None:
-            raise UserError("--budget fits a task, not a scenario", hint="set rows=… and evaluation.limit=…")
-        found = _scenario(scenario, out, smoke, quiet)
-        _print_scenario(found, as_json)
-        if gate and not found.all_hold:
+    if budget is not None and not scenario.alone:
+        raise UserError("--budget fits a task, not a scenario", hint="set rows=… and evaluation.limit=…")
+    outcome = _run(scenario, out, smoke=smoke, budget=budget, quiet=quiet)
+    if outcome is None:
+        raise MetierError("the run ended without a report")
+    if outcome.scenario is not None:
+        _print_scenario(outcome.scenario, as_json)
+        if gate and not outcome.scenario.all_hold:
             raise GateError("--gate: not every task was shown to be better", hint="see the report for why")
         return
-    task = task_of(task_file, overrides, seed, limit, smoke, launch)
-    facts = _stages(task, out, smoke, budget, quiet, "report")
-    if facts is None:
-        raise MetierError("the run ended without a report")
-    _print_facts(facts, as_json)
-    if gate and not facts.better:
-        raise GateError("--gate: a gain whose interval is above zero was not shown", hint="see the report for why")
+    _print_facts(outcome.only, as_json)
+    if gate and not outcome.only.better:
+        raise GateError("--gate: the specialist was not shown to be better", hint="see the report for why")
 
 
 def report(
@@ -81,12 +82,12 @@ def report(
     launch: Launch = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write the report of a run again (stages that are missing are run first)."""
+    """Write the report of a run again (steps that are missing are run first)."""
     run(task_file, overrides, out, seed, limit, smoke, None, False, as_json, launch, quiet)
 
 
-def stage_command(until: str, about: str) -> Callable[..., None]:
-    """Return the command that runs a task as far as one stage."""
+def stage_command(until: Step, about: str) -> Callable[..., None]:
+    """Return the command that takes a run as far as one step."""
 
     def command(
         task_file: TaskFile,
@@ -98,59 +99,66 @@ def stage_command(until: str, about: str) -> Callable[..., None]:
         launch: Launch = None,
         quiet: Quiet = False,
     ) -> None:
-        _stages(task_of(task_file, overrides, seed, limit, smoke, launch), out, smoke, None, quiet, until)
+        _run(scenario_of(task_file, overrides, seed, limit, smoke, launch), out, smoke=smoke, quiet=quiet, until=until)
 
     command.__doc__ = about
     return command
 
 
-def _stages(task: Task, out: str | None, smoke: bool, budget: str | None, quiet: bool, until: str) -> RunFacts | None:
+def _run(
+    scenario: Scenario,
+    out: str | None,
+    *,
+    smoke: bool,
+    quiet: bool,
+    budget: str | None = None,
+    until: Step = "report",
+) -> Outcome | None:
     quieten_libraries()
     from metier.core.progress import Reporter
     from metier.core.remote import run_folder
-    from metier.runs.run import run_task
+    from metier.runs import run as driver
 
-    _say_smoke(smoke, quiet)
-    with run_folder(out or str(Path("runs") / (f"{task.name}-smoke" if smoke else task.name))) as folder:
-        if budget is not None:
-            from metier.runs.plan import fit_to_budget, parse_time
-
-            task = fit_to_budget(task, parse_time(budget), folder)
-        return run_task(task, folder, Reporter(quiet=quiet), until=until)
-
-
-def _scenario(scenario: Scenario, out: str | None, smoke: bool, quiet: bool) -> ScenarioFacts:
-    quieten_libraries()
-    from metier.core.progress import Reporter
-    from metier.core.remote import run_folder
-    from metier.runs.scenario import run_scenario
-
-    _say_smoke(smoke, quiet)
-    with run_folder(out or str(Path("runs") / f"{scenario.settings.name}-{scenario.digest[:8]}")) as folder:
-        return run_scenario(scenario, folder, Reporter(quiet=quiet))
-
-
-def _say_smoke(smoke: bool, quiet: bool) -> None:
     if smoke and not quiet:
         print("smoke: a handful of rows to see that it works; the scores mean nothing", file=sys.stderr)
+    with run_folder(out or str(Path("runs") / _name(scenario, smoke))) as folder:
+        if budget is not None:
+            scenario = _within(scenario, budget, folder)
+        return driver.run(scenario, folder, Reporter(quiet=quiet), until=until)
+
+
+def _name(scenario: Scenario, smoke: bool) -> str:
+    """Return the run folder's name: a task file's own, a scenario's with what it is made of."""
+    name = scenario.settings.name
+    if not scenario.alone:
+        return f"{name}-{scenario.digest[:8]}"
+    return f"{name}-smoke" if smoke else name
+
+
+def _within(scenario: Scenario, budget: str, folder: Path) -> Scenario:
+    from metier.runs.plan import fit_to_budget, parse_time
+    from metier.tasks.scenario import of_one
+
+    (task,) = scenario.tasks.values()
+    return of_one(fit_to_budget(task, parse_time(budget), folder))
 
 
 def _print_facts(facts: RunFacts, as_json: bool) -> None:
-    from metier.report.table import result_json, result_table, verdict_sentence
+    from metier.report.sentences import verdict_sentence
+    from metier.report.table import result_json, result_table
 
     console = open_console(stderr=as_json)
     console.print(result_table(facts))
     console.print(verdict_sentence(facts), soft_wrap=True)
-    for sentence in facts.need_words:
+    for sentence in facts.judged.need.words if facts.judged else ():
         console.print(f"need: {sentence}", soft_wrap=True, markup=False)
     console.print(f"report: {Path(facts.run_folder) / 'report.html'}", soft_wrap=True, highlight=False)
     if as_json:
-        result: dict[str, Any] = result_json(facts)
-        print(json.dumps(result, ensure_ascii=False))
+        print(json.dumps(result_json(facts), ensure_ascii=False))
 
 
 def _print_scenario(found: ScenarioFacts, as_json: bool) -> None:
-    from metier.report.scenario import scenario_sentences, scenario_table, verdicts
+    from metier.report.scenario import scenario_json, scenario_sentences, scenario_table, verdicts
 
     console = open_console(stderr=as_json)
     console.print(scenario_table(found))
@@ -160,4 +168,4 @@ def _print_scenario(found: ScenarioFacts, as_json: bool) -> None:
         console.print(f"{task}: {said}", soft_wrap=True, markup=False)
     console.print(f"report: {Path(found.run_folder) / 'report.html'}", soft_wrap=True, highlight=False)
     if as_json:
-        print(json.dumps(found.to_dict(), ensure_ascii=False))
+        print(json.dumps(scenario_json(found), ensure_ascii=False))

@@ -2,8 +2,8 @@
 
 A mixture of one task is that task's pairs. For several, after the multi-task instruction tuning of Zhang et al. 2023
 (arXiv 2305.13225): each pair is asked in one of several wordings of its task's instruction, and generic instruction
-data may be mixed in. Sizes follow ratios or a temperature (Raffel et al. 2020, arXiv 1910.10683, section 3.5.2). Tokens are
-counted by a function that is passed in. Everything is drawn from one seed.
+data may be mixed in. Sizes follow ratios or a temperature (Raffel et al. 2020, arXiv 1910.10683, section 3.5.2).
+Tokens are counted by a function that is passed in. Everything is drawn from one seed.
 """
 
 from __future__ import annotations

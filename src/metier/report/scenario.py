@@ -11,13 +11,13 @@ from markupsafe import Markup
 from metier.core import storage
 from metier.core.codec import encode
 from metier.core.records import Interval
-from metier.data.mixture import Packing
+from metier.data.mixture import MakeUp, Packing
 from metier.evaluation.better import SPECIALIST, Rival, judge
 from metier.evaluation.over_tasks import TaskOutcome
 from metier.evaluation.records import Need
 from metier.report import svg, words
 from metier.report.html import gains_figure, page
-from metier.report.scenario_facts import MixturePart, ScenarioFacts
+from metier.report.scenario_facts import ScenarioFacts
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -196,7 +196,7 @@ def _gains(tasks: Sequence[TaskOutcome]) -> Markup:
     return gains_figure("Gain of the specialist on every task, with its 95% interval", rows)
 
 
-def _mixture(mixture: Mapping[str, MixturePart]) -> Markup:
+def _mixture(mixture: Mapping[str, MakeUp]) -> Markup:
     rows = []
     for name, part in mixture.items():
         left_out = ", ".join(f"{n:,} {reason}" for reason, n in part.dropped.items())

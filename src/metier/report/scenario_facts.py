@@ -6,27 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from metier.data.mixture import Packing
+from metier.data.mixture import MakeUp, Packing
 from metier.evaluation.over_tasks import ScenarioOutcome
 from metier.evaluation.records import Need
 from metier.report.facts import MachineFacts
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class MixturePart:
-    """One task's part of the mixture.
-
-    Attributes:
-        rows: Its rows.
-        tokens: Their tokens.
-        wordings: In how many wordings they are asked.
-        dropped: Rows that were left out, by reason.
-    """
-
-    rows: int
-    tokens: int
-    wordings: int
-    dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,7 +42,7 @@ class ScenarioFacts:
     seed: int
     machine: MachineFacts
     outcome: ScenarioOutcome
-    mixture: Mapping[str, MixturePart]
+    mixture: Mapping[str, MakeUp]
     packing: Packing
     training_seconds: float
     writing_seconds: float = 0.0

@@ -1,40 +1,48 @@
 """Measures what a task's work costs on this machine, by doing a little of each kind with the task's own model.
 
-The functions of the stages themselves are timed, on a few dozen inputs and rows, so batching, tails and shared prompts
+The functions of the steps themselves are timed, on a few dozen inputs and rows, so batching, tails and shared prompts
 are in the figures. About half a minute for a model of 135 M parameters on two cores. Nothing is kept.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from metier.core.records import Candidate, Example
+from metier.core.progress import Reporter
+from metier.core.records import Example
 from metier.core.remote import local
-from metier.core.run_folder import peak_memory
+from metier.core.run_folder import Run, peak_memory
 from metier.data.files import read_rows
 from metier.data.pairs import pair_of
-from metier.engines.base import Engine
-from metier.engines.prompts import PromptFormat, fitting_demonstrations
+from metier.engines.base import Progress
+from metier.engines.prompts import fitting_demonstrations
 from metier.engines.shards import unkept
 from metier.models.locate import ModelFiles
-from metier.steps.select import open_encoder
-from metier.steps.slot import Bench
-from metier.synthesis import backward, inputs, outputs
-from metier.systems import predict
-from metier.systems import prompted as baselines
+from metier.steps.answer import is_wanted, material_of
+from metier.steps.context import Context
+from metier.steps.gather import TaskRows
+from metier.steps.material import open_encoder
+from metier.steps.slot import Slot, running
+from metier.synthesis.brief import Brief
+from metier.synthesis.write import synthesize
+from metier.systems.asker import answer_length
+from metier.systems.base import Material
+from metier.systems.registry import SYSTEMS, Entry
 from metier.tasks.task import LaunchSettings, Task
 
+T = TypeVar("T")
 _INPUTS = 64  # raw inputs that are written and judged: one shard
 _ROWS = 32
 _POOL_ROWS = 256
-_ALONE = 4
+_ALONE = 2
 _STEPS = 4
 
 
@@ -46,151 +54,165 @@ class UnitCosts:
         load: Opening the model.
         raw_input: Writing and judging one raw input.
         survive: Share of raw inputs that become training pairs.
-        answer: By system, one row among many; ``bare`` is the specialist's own prompt.
-        alone: By prompt (``few_shot``, ``bare``), one row by itself.
+        answer: By System, one row among many.
+        alone: By System, one row by itself.
         example: Training on one example once.
         tuning: What tuning takes beside its steps: loading and saving.
         pool_row: Encoding one row of the pool (0 without one).
-        tokens: Tokens of one raw input, of one row's answer, of one training example.
+        input_tokens: Tokens of one raw input.
+        answer_tokens: Tokens of one row's answer.
+        example_tokens: Tokens of one training example.
         memory_bytes: The most that was held.
     """
 
     load: float
     raw_input: float
     survive: float
-    answer: dict[str, float]
-    alone: dict[str, float]
+    answer: Mapping[str, float]
+    alone: Mapping[str, float]
     example: float
     tuning: float
     pool_row: float
-    tokens: dict[str, float]
+    input_tokens: float
+    answer_tokens: float
+    example_tokens: float
     memory_bytes: int
 
 
-def measure(task: Task, files: ModelFiles, rows: Sequence[str]) -> UnitCosts:
+def measure(rows: TaskRows, files: ModelFiles) -> UnitCosts:
     """Measure on this machine, in this process.
 
     Args:
-        task: What would run.
+        rows: The task, and its test rows; the examples' inputs stand in where there are none.
         files: Its model.
-        rows: Inputs of the test file; the examples' own stand in where there are none.
     """
-    alone = task.model_copy(update={"launch": LaunchSettings()})
-    bench = Bench(alone, files)
-    engine, load = _timed(bench.base)
-    prompts = bench.prompts
-    examples = [Example(e.input, e.output) for e in task.examples]
-    shown = fitting_demonstrations(examples, engine.count_tokens, engine.context_length // 2)
-    texts = (list(rows) or [e.input for e in examples] * _ROWS)[:_ROWS]
-    predict.write_answers(alone, engine, prompts, shown, texts[:2], unkept, "warm-up")
-    raw, survive, kept, input_tokens = 0.0, 0.0, list[Example](), 0.0
-    if task.recipe != "low-data":
-        raw, survive, kept, input_tokens = _synthesis(alone, engine, prompts)
-    answer, seconds_alone = _answers(alone, engine, prompts, shown, examples, texts)
-    told = predict.write_answers(alone, engine, prompts, shown, texts[:8], unkept, "few_shot")
-    answer_tokens = sum(engine.count_tokens(told)) / len(told)
-    bare = shown if task.prompt.specialist_demonstrations else ()
-    tokenizer = bench.tokenizer
-    bench.close()
-    del engine
-    pool_row = 0.0
-    if task.pool is not None and task.recipe == "low-data":
-        pool_row, kept = _pool(alone, files)
-    example, tuning, example_tokens = _training(alone, files, prompts, tokenizer, bare, [*kept, *examples])
+    task = rows.task.but(launch=LaunchSettings())
+    how = running(task)
+    slot = Slot(how, files)
+    with tempfile.TemporaryDirectory() as folder:
+        c = Context(Run(Path(folder)), files, how, slot, Reporter(quiet=True), alone=True)
+        _, load = _timed(slot.open)
+        written = _Written(0.0, 0.0, (), 0.0) if task.pool else _synthesis(c, task)
+        answer, alone = _answers(c, dataclasses.replace(rows, task=task), written.pairs)
+        answers = slot.count_tokens([e.output for e in rows.examples])
+        pool_row, pairs = 0.0, written.pairs
+        if task.pool is not None:
+            slot.close()
+            pool_row, pairs = _pool(task, files)
+        trained = _training(c, task, [*pairs, *rows.examples])
     return UnitCosts(
         load=load,
-        raw_input=raw,
-        survive=survive,
+        raw_input=written.seconds,
+        survive=written.survive,
         answer=answer,
-        alone=seconds_alone,
-        example=example,
-        tuning=tuning,
+        alone=alone,
+        example=trained.example,
+        tuning=trained.beside,
         pool_row=pool_row,
-        tokens={"input": input_tokens, "answer": answer_tokens, "example": example_tokens},
+        input_tokens=written.tokens,
+        answer_tokens=sum(answers) / len(answers) + 1,  # and the end token
+        example_tokens=trained.tokens,
         memory_bytes=peak_memory(),
     )
 
 
-def _synthesis(task: Task, engine: Engine, prompts: PromptFormat) -> tuple[float, float, list[Example], float]:
-    """Return seconds of one raw input, the share that survives, the pairs, and tokens written for an input."""
-    count = min(_INPUTS, task.synthesis.inputs)
-    small = task.model_copy(update={"synthesis": task.synthesis.model_copy(update={"inputs": count})})
-    before, start = engine.stats.generated_tokens, time.perf_counter()
-    judged: list[Candidate]
-    if task.synthesis.method == "backward":
-        written = inputs.filter_inputs(small, backward.write_pairs(small, engine, prompts, unkept))
-        judged = backward.agree(small, engine, prompts, written, unkept)
-    else:
-        written = inputs.filter_inputs(small, inputs.write_inputs(small, engine, prompts, unkept))
-        judged = outputs.vote(small, outputs.answer_inputs(small, engine, prompts, written, unkept))
-    seconds = time.perf_counter() - start
-    kept = [Example(c.input, c.output) for c in outputs.balance(small, judged) if c.kept]
-    made = max(1, len(written))
-    return seconds / made, len(kept) / made, kept, (engine.stats.generated_tokens - before) / made
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Written:
+    """Seconds of one raw input, the share that survives, the pairs, and tokens written for an input."""
+
+    seconds: float
+    survive: float
+    pairs: tuple[Example, ...]
+    tokens: float
 
 
-def _pool(task: Task, files: ModelFiles) -> tuple[float, list[Example]]:
-    """Return seconds of encoding one row of the pool, and some of its rows as they would be trained on."""
-    rows = [pair_of(row) for _, row in itertools.islice(read_rows(local(str(task.pool)), "train"), _POOL_ROWS)]
-    encoder = open_encoder(task, files, task.selection.encoder)
-    encoder.encode([row.input for row in rows[:8]])
-    _, seconds = _timed(lambda: encoder.encode([row.input for row in rows]))
-    return seconds / len(rows), [dataclasses.replace(row, instruction="") for row in rows]
+def _synthesis(c: Context, task: Task) -> _Written:
+    examples = tuple(Example(e.input, e.output) for e in task.examples)
+    settings = task.synthesis.but(inputs=min(_INPUTS, task.synthesis.inputs))
+    brief = Brief(task.instruction, task.labels, examples, settings, task.seed)
+    engine = c.slot.open()
+    before = engine.stats.generated_tokens
+    found, seconds = _timed(lambda: synthesize(brief, engine, c.slot.prompts, unkept, _silently))
+    kept = tuple(Example(pair.input, pair.output) for pair in found if pair.kept)
+    made = max(1, len(found))
+    return _Written(seconds / made, len(kept) / made, kept, (engine.stats.generated_tokens - before) / made)
+
+
+@contextlib.contextmanager
+def _silently(name: str, total: int, unit: str) -> Iterator[Progress]:
+    yield lambda done, tokens: None
 
 
 def _answers(
-    task: Task,
-    engine: Engine,
-    prompts: PromptFormat,
-    shown: Sequence[Example],
-    examples: Sequence[Example],
-    texts: Sequence[str],
+    c: Context, rows: TaskRows, pairs: Sequence[Example]
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Return seconds a row of every prompted system, and of a row by itself."""
-    bare = shown if task.prompt.specialist_demonstrations else ()
+    """Return seconds a row, and seconds of a row by itself, of every System that asks the model.
 
-    def write(demonstrations: Sequence[Example], some: Sequence[str]) -> float:
-        return _timed(lambda: predict.write_answers(task, engine, prompts, demonstrations, some, unkept, "rows"))[1]
-
-    seconds = {
-        "zero_shot": write((), texts),
-        "few_shot": write(shown, texts),
-        "sampled_majority": _timed(
-            lambda: baselines.sampled_majority(task, engine, prompts, shown, texts, unkept, "rows")
-        )[1],
-        "self_icl": _timed(
-            lambda: baselines.self_icl(task, engine, prompts, list(examples) * 50, texts, unkept, "rows")
-        )[1],
-    }
-    seconds["bare"] = seconds["few_shot"] if bare else seconds["zero_shot"]
-    if task.labels:
-        for name, demonstrations in (("label_scoring", shown), ("bare_scoring", bare)):
-            score = partial(predict.score_labels, task, engine, prompts, demonstrations, texts, unkept, "rows")
-            seconds[name] = _timed(score)[1]
-    few = texts[:_ALONE]
-    by_itself = {
-        name: sum(write(demonstrations, [text]) for text in few) / len(few)
-        for name, demonstrations in (("few_shot", shown), ("bare", bare))
-    }
-    return {name: value / len(texts) for name, value in seconds.items()}, by_itself
+    A tuned model is stood in for by the base model, asked as the tuned one will be.
+    """
+    texts = [row.input for row in rows.tested] or [e.input for e in rows.examples] * _ROWS
+    texts = texts[:_ROWS]
+    plain = dataclasses.replace(material_of(c, rows, (), {}), synthetic=tuple(pairs))
+    answer, alone = {}, {}
+    for entry in SYSTEMS.values():
+        if entry.kind in ("constant", "classic") or not is_wanted(entry, rows.task):
+            continue
+        if entry.key == "self_icl" and not pairs:
+            continue
+        tools = c.tools(c.run)
+        learned, learning = _timed(partial(entry.learn, _as_trained(c, plain, entry), tools))
+        _, seconds = _timed(partial(learned.answer, texts, tools.keep))
+        answer[entry.key] = (learning + seconds) / len(texts)
+        few = texts[:_ALONE]
+        alone[entry.key] = sum(_timed(partial(learned.answer, [text]))[1] for text in few) / len(few)
+    return answer, alone
 
 
-def _training(
-    task: Task, files: ModelFiles, prompts: PromptFormat, tokenizer: Any, shown: Sequence[Example], pairs: list[Example]
-) -> tuple[float, float, float]:
-    """Return seconds of training on one example once, seconds beside that, and an example's tokens."""
+def _as_trained(c: Context, material: Material, entry: Entry) -> Material:
+    """Return the material with which the base model is asked as a tuned one will be: without examples, if so."""
+    if entry.tuned is None or material.keeps_examples or material.asked is None:
+        return material
+    longest = answer_length(material.labels, material.examples, material.asked.max_tokens, c.slot.count_tokens)
+    return dataclasses.replace(material, examples=(), asked=dataclasses.replace(material.asked, max_tokens=longest))
+
+
+def _pool(task: Task, files: ModelFiles) -> tuple[float, tuple[Example, ...]]:
+    """Return seconds of encoding one row of the pool, and some of its rows as they would be trained on."""
+    rows = [pair_of(row) for _, row in itertools.islice(read_rows(local(str(task.pool)), "train"), _POOL_ROWS)]
+    encoder = open_encoder(files, task.engine, task.selection.encoder)
+    encoder.encode([row.input for row in rows[:8]])
+    _, seconds = _timed(lambda: encoder.encode([row.input for row in rows]))
+    return seconds / len(rows), tuple(dataclasses.replace(row, instruction="") for row in rows)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Trained:
+    """Seconds of training on one example once, seconds beside that, and an example's tokens."""
+
+    example: float
+    beside: float
+    tokens: float
+
+
+def _training(c: Context, task: Task, pairs: Sequence[Example]) -> _Trained:
     from metier.training.examples import encode_examples
     from metier.training.tune import tune
 
     wanted = _STEPS * task.training.batch_size
-    some = (pairs * wanted)[:wanted]
+    some = (list(pairs) * wanted)[:wanted]
+    shown: tuple[Example, ...] = ()
+    if task.prompt.specialist_demonstrations:
+        examples = [Example(e.input, e.output) for e in task.examples]
+        shown = fitting_demonstrations(examples, c.slot.count_tokens, c.slot.context_length // 2)
+    prompts, tokenizer = c.slot.prompts, c.slot.tokenizer
+    c.slot.close()
     encoded, _ = encode_examples(some, task.instruction, shown, prompts, tokenizer, task.training.max_length)
     ticks: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        settings = task.training.model_copy(update={"epochs": 1})
+        settings = task.training.but(epochs=1)
         _, seconds = _timed(
             lambda: tune(
-                files.path,
+                c.files.path,
                 encoded,
                 (),
                 settings,
@@ -202,10 +224,10 @@ def _training(
         )
     step = (ticks[-1] - ticks[0]) / (len(ticks) - 1) if len(ticks) > 1 else seconds
     size = sum(len(e.input_ids) for e in encoded) / len(encoded)
-    return step / task.training.batch_size, max(0.0, seconds - step * len(ticks)), size
+    return _Trained(step / task.training.batch_size, max(0.0, seconds - step * len(ticks)), size)
 
 
-def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
     start = time.perf_counter()
     result = work()
     return result, time.perf_counter() - start

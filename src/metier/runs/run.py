@@ -25,7 +25,7 @@ from metier.report.scenario_facts import ScenarioFacts
 from metier.runs.summary import Finished, FinishedTask, summarize
 from metier.steps import answer, select
 from metier.steps.answer import Answered, answer_all, answers_of, material_of
-from metier.steps.context import Context
+from metier.steps.context import Context, open_context
 from metier.steps.gather import TaskRows, gather
 from metier.steps.judge import judge
 from metier.steps.measures import measure_of

@@ -21,7 +21,7 @@ from metier.steps.gather import gather
 from metier.studies.study import Variant, measure_variant
 from metier.tasks.scenario import Scenario
 
-_SIZES = (100, 300, 1000)
+SIZES = (100, 300, 1000)
 _FEW = 50  # labelled pairs, where few are to be made more of
 _WRITTEN = 300  # inputs the model is asked to write beside them
 _CHOSEN = 0.5  # share of the synthetic pairs that is chosen
@@ -39,7 +39,7 @@ class TasksPlan:
 
     of: tuple[str, ...]
     models: tuple[str, ...] = ()
-    rows: tuple[int, ...] = _SIZES
+    rows: tuple[int, ...] = SIZES
 
 
 def study_tasks(

@@ -1,8 +1,8 @@
 """What a run is of: one task or several, and how their pairs make one training set.
 
 `MixtureFile` is the whole of what a user says in a ``mixture.yaml``; each of its tasks has a task file of its own, read
-by ``read_scenario.py``. What the mixture says of models, training and evaluation holds for all its tasks. A task file by
-itself is a scenario of that one task (`of_one`): there is one way through a run.
+by ``read_scenario.py``. What the mixture says of models, training and evaluation holds for all its tasks. A task file
+by itself is a scenario of that one task (`of_one`): there is one way through a run.
 """
 
 from __future__ import annotations

@@ -244,8 +244,8 @@ class EvaluationSettings(Settings):
     label_prior: Literal["synthetic", "content_free", "none"] = Field(
         "content_free",
         description="answer_by: likelihood takes off how likely the model finds each label anyway: after its own "
-        "synthetic inputs (content_free ones where there are none), after inputs that say nothing, or not at all (then a "
-        "label counts by the mean over its tokens: rank classification).",
+        "synthetic inputs (content_free ones where there are none), after inputs that say nothing, or not at all (then "
+        "a label counts by the mean over its tokens: rank classification).",
     )
     resamples: int = Field(10_000, ge=100, description="Bootstrap resamples for the intervals.")
     baselines: tuple[BaselineName, ...] = Field(

@@ -1,0 +1,139 @@
+"""``metier study``: what makes the difference, on the same test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from metier.commands.options import (
+    Launch,
+    Limit,
+    Out,
+    Overrides,
+    Quiet,
+    Seed,
+    TaskFile,
+    open_console,
+    quieten_libraries,
+    scenario_of,
+)
+from metier.core.errors import UserError
+
+if TYPE_CHECKING:
+    from metier.evaluation.variants import Outcome
+    from metier.studies.of_rows import RowsPlan
+    from metier.tasks.scenario import Scenario
+    from metier.tasks.task import Task
+
+
+def study(
+    task_file: TaskFile,
+    overrides: Overrides = None,
+    share: Annotated[list[float] | None, typer.Option("--share", help="A budget; once for each [0.005].")] = None,
+    strategy: Annotated[list[str] | None, typer.Option("--strategy", help="Once for each [k_center].")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds for every condition.")] = 3,
+    wordings: Annotated[
+        list[int] | None,
+        typer.Option("--wordings", min=1, help="Wordings of the instruction to ask labelled rows in; once for each."),
+    ] = None,
+    of: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--of",
+            help="What to vary in a scenario, once for each: data, left_out, tuning, models, sizes, adapters, "
+            "wordings, labels.",
+        ),
+    ] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", help="A further model, for --of models.")] = None,
+    rows: Annotated[list[int] | None, typer.Option("--rows", help="Rows a task, for --of sizes.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="Of a scenario, only this task; once for each.")
+    ] = None,
+    out: Out = None,
+    seed: Seed = None,
+    limit: Limit = None,
+    launch: Launch = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the study as a page too.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compare ways of making a specialist: of selecting from a task's rows, or of training a scenario's model.
+
+    For a task: strategies and budgets over its pool, or over its labelled rows where it has none, with as many rows at
+    random beside each. For a scenario: what --of names.
+    """
+    quieten_libraries()
+    scenario = scenario_of(task_file, overrides, seed, limit, False, launch)
+    if not scenario.alone:
+        chosen = scenario.only(task) if task else scenario
+        _study_tasks(chosen, of or [], model or [], rows or [], out, html, quiet)
+        return
+    if of or model or rows or task:
+        raise UserError("--of, --model, --rows and --task are for a scenario, and this is a task file")
+    (given,) = scenario.tasks.values()
+    _study_rows(given, _rows_plan(share, strategy, seeds, wordings), out, html, quiet)
+
+
+def _rows_plan(
+    share: list[float] | None, strategy: list[str] | None, seeds: int, wordings: list[int] | None
+) -> RowsPlan:
+    from metier.studies.of_rows import RowsPlan
+    from metier.tasks.task import StrategyName
+
+    wanted = strategy or ["k_center"]
+    known: tuple[StrategyName, ...] = get_args(StrategyName)
+    if wrong := next((name for name in wanted if name not in known), None):
+        raise UserError(f"--strategy: {wrong!r} is not known", hint=f"one of {', '.join(known)}")
+    if any(not 0 < part <= 1 for part in share or ()):
+        raise UserError("--share: it must be above 0 and at most 1", hint="0.005 is half a per cent")
+    strategies = tuple(name for name in known if name in wanted)
+    return RowsPlan(strategies, tuple(share or (0.005,)), seeds, tuple(sorted(set(wordings or ()))))
+
+
+def _study_rows(task: Task, plan: RowsPlan, out: str | None, html: Path | None, quiet: bool) -> None:
+    from metier.core.progress import Reporter
+    from metier.core.remote import run_folder
+    from metier.report.study import write_study
+    from metier.studies.of_rows import study_rows
+
+    with run_folder(out or str(Path("runs") / f"{task.name}-study")) as folder:
+        found = study_rows(task, folder, plan, Reporter(quiet=quiet))
+    _print(found)
+    if html is not None:
+        write_study(found, task.name, html)
+        open_console().print(f"page: {html}", soft_wrap=True, highlight=False)
+
+
+def _study_tasks(
+    scenario: Scenario,
+    of: list[str],
+    models: list[str],
+    rows: list[int],
+    out: str | None,
+    html: Path | None,
+    quiet: bool,
+) -> None:
+    from metier.core.progress import Reporter
+    from metier.core.remote import run_folder
+    from metier.report.study import write_study
+    from metier.studies.of_tasks import SIZES, TasksPlan, study_tasks
+
+    plan = TasksPlan(tuple(of), tuple(models), tuple(rows) or SIZES)
+    with run_folder(out or str(Path("runs") / f"{scenario.settings.name}-study-{scenario.digest[:8]}")) as folder:
+        for name, against, found in study_tasks(scenario, folder, plan, Reporter(quiet=quiet)):
+            open_console().print(f"{name} (compared with: {against})", markup=False)
+            _print(found)
+            page = folder / f"study-{name}.html" if html is None else html.with_stem(f"{html.stem}-{name}")
+            write_study(found, f"{scenario.settings.name}: {name}", page)
+            open_console().print(f"page: {page}", soft_wrap=True, highlight=False)
+
+
+def _print(found: Sequence[Outcome]) -> None:
+    from metier.report.study import study_note, study_sentences, study_table
+
+    console = open_console()
+    console.print(study_table(found))
+    for sentence in (study_note(found), *study_sentences(found)):
+        console.print(sentence, soft_wrap=True, markup=False)
