@@ -150,8 +150,10 @@ def _undecided(system: SystemScore) -> bool:
 
 
 def _selection(data: Data) -> str:
-    first, *between, last = data.selection_funnel
-    pool = "a pool of " if data.pairs_by_origin.get("pool") else ""
+    first, last = data.selection_funnel[0], data.selection_funnel[-1]
+    between = data.selection_funnel[1:-1]
     related = f", {between[-1].kept:,} of which count as the task's" if between else ""
+    if data.pairs_by_origin.get("pool"):
+        return f"The pool has {count(first.entered, 'row')}{related}; {last.kept:,} were chosen."
     were = "was" if last.kept == 1 else "were"
-    return f"{count(last.kept, 'row')} {were} chosen from {pool}{count(first.entered, 'row')}{related}."
+    return f"{count(last.kept, 'row')} {were} chosen from {first.entered:,}{related}."
