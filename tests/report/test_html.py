@@ -90,6 +90,8 @@ def test_what_the_evaluation_found_is_told_with_its_numbers(make: Make) -> None:
         "expected calibration error 0.070",
         "2 test rows are nearly the same as something the model was trained on",
         "<b>Where is my parcel?",
+        "1 row where the specialist lost most against prompted, few-shot",
+        "20 of 150 test rows, drawn at random",
     ):
         assert told in text, told
 

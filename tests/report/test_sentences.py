@@ -121,5 +121,7 @@ def test_scores_on_held_out_pairs_are_no_result(make: Make, untested: RunFacts) 
     )
     chosen = held_out_sentence(make(pairs_by_origin={"pool": 300}))
     assert "wrote those answers" not in chosen and "from where the training data is from" in chosen
+    mixed = held_out_sentence(make(pairs_by_origin={"labelled": 9, "synthetic": 9}))
+    assert "the model wrote some of those answers itself" in mixed
     assert "test rows" not in held_out_sentence(untested)
     assert held_out_sentence(make(held_out_scores={})) == ""

@@ -109,11 +109,11 @@ def held_out_sentence(facts: RunFacts) -> str:
     if facts.metric not in training.held_out_scores:
         return ""
     score = training.held_out_scores[facts.metric]
-    why = (
-        "the model wrote those answers itself"
-        if facts.data.synthetic
-        else "they are from where the training data is from, not from the test"
-    )
+    why = "they are from where the training data is from, not from the test"
+    if facts.data.synthetic:
+        # Hand-written examples are always trained on, so they are never among those held out.
+        alone = facts.data.synthetic + facts.data.pairs_by_origin.get("example", 0) == facts.data.pairs
+        why = f"the model wrote {'those' if alone else 'some of those'} answers itself"
     said = (
         f"On {count(training.held_out_rows, 'pair')} held out from the training data the specialist scores "
         f"{number(score)} {metric_title(facts.metric)}. This is not a result: {why}."
