@@ -10,12 +10,12 @@ from huggingface_hub import ModelCard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metier.core.records import Interval
 from metier.report.card import write_card
 from metier.report.facts import ModelFacts, PromptTemplate, RunFacts
+from metier.report.made import FunnelStep
 from metier.report.markdown import code, fenced
 
-from .conftest import Make
+from .conftest import Make, unclear
 
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
@@ -33,12 +33,11 @@ def _snippet(card: Any) -> str:
 
 
 def test_the_hub_reads_the_header(make: Make, tmp_path: Path) -> None:
-    data = _card(make(datasets=("someone/tickets",)), tmp_path).data
+    data = _card(make(), tmp_path).data
     assert data.base_model == BASE
     assert data.library_name == "peft"
     assert data.license == "apache-2.0"
-    assert data.datasets == ["someone/tickets"]
-    assert {"metier", "lora", "backward"} <= set(data.tags)
+    assert {"metier", "lora", "backward", "synthetic-data"} <= set(data.tags)
     found = [(r.task_type, r.dataset_name, r.metric_type, r.metric_name, r.metric_value) for r in data.eval_results]
     assert found == [
         ("text-classification", "test.jsonl", "exact_match", "exact match", 68.7),
@@ -47,7 +46,7 @@ def test_the_hub_reads_the_header(make: Make, tmp_path: Path) -> None:
 
 
 def test_a_fully_tuned_model_is_loaded_with_transformers(make: Make, tmp_path: Path) -> None:
-    card = _card(make(tuning="full", labels=None), tmp_path)
+    card = _card(make(method="full", labels=None), tmp_path)
     assert card.data.library_name == "transformers"
     assert "lora" not in card.data.tags
     assert card.data.eval_results[0].task_type == "text-generation"
@@ -58,15 +57,33 @@ def test_the_verdict_comes_first_and_only_a_better_one_has_no_warning(make: Make
     better = _card(make(), tmp_path).text
     assert better.split("\n\n")[1].startswith("**Better: +12.3 points")
     assert "[!WARNING]" not in better
-    unclear = _card(make(gain=Interval(2.1, -3.9, 8.0), verdict="not shown to be better"), tmp_path).text
-    assert unclear.split("\n\n")[2].startswith("> [!WARNING]\n> **Warning: this model was not shown")
+    open_one = _card(make(**unclear()), tmp_path).text
+    assert open_one.split("\n\n")[2].startswith("> [!WARNING]\n> **Warning: this model was not shown")
 
 
 def test_without_a_test_there_are_no_results(untested: RunFacts, tmp_path: Path) -> None:
     card = _card(untested, tmp_path)
     assert card.data.eval_results is None
-    assert "No harm" in card.text
+    assert "not shown to be better than its base.** Keep the base model." in card.text
     assert "How good it is" not in card.text
+
+
+def test_the_card_says_where_the_data_is_from(make: Make, tmp_path: Path) -> None:
+    written = _card(make(), tmp_path).text
+    assert "The base model wrote 480 pairs for this task" in written and "written by its base model" in written
+    funnel = (FunnelStep("rows to choose from", 50_000), FunnelStep("chosen", 300))
+    chosen = make(pairs_by_origin={"pool": 300}, synthesis_funnel=(), selection_funnel=funnel, recipe="low-data")
+    card = _card(chosen, tmp_path)
+    assert "It was trained on 300 rows chosen from a pool. The pool has 50,000 rows; 300 were chosen." in card.text
+    assert "synthetic" not in card.content and "wrote" not in card.text and "written by" not in card.text
+    # A task of a scenario whose pairs the model wrote: there is no funnel, and they are synthetic all the same.
+    task = _card(make(pairs_by_origin={"synthetic": 40}, synthesis_funnel=()), tmp_path)
+    assert "It was trained on 40 synthetic pairs." in task.text and "synthetic-data" in task.data.tags
+
+
+def test_the_seeds_that_were_measured_are_told(make: Make, tmp_path: Path) -> None:
+    assert "Over 2 training seeds its exact match has a standard deviation of 1.6" in _card(make(), tmp_path).text
+    assert "trained with one seed" in _card(make(seeds=(), seed_spread=None), tmp_path).text
 
 
 @pytest.mark.parametrize("base", ["/home/me/models/base", "models\\base", "../base", "base.gguf/"])
@@ -101,7 +118,7 @@ def test_the_snippet_is_python_that_writes_the_trained_prompt(make: Make, tmp_pa
 
 def test_text_of_others_stays_in_its_place(make: Make, tmp_path: Path) -> None:
     odd = "```\n---\nlicense: mit\n---\n# Title | <script>\x00\ud800"
-    facts = make(instruction=odd, labels=("a|b", "`c`"), test_source=odd, label_counts={}, warnings=(odd,))
+    facts = make(instruction=odd, labels=("a|b", "`c`"), source=odd, label_counts={}, warnings=(odd,))
     card = _card(facts, tmp_path)
     assert card.data.license == "apache-2.0"
     assert "\n# Title" not in card.text.replace(re.findall(r"(````text\n.*?\n````)", card.text, re.DOTALL)[0], "")

@@ -10,10 +10,11 @@ import pytest
 
 from metier.core.errors import MetierError
 from metier.core.records import Candidate, Interval, LossPoint
-from metier.report.facts import BeforeAfter, FunnelStep, RenderedExample, RunFacts
+from metier.report.facts import BeforeAfter, RunFacts
 from metier.report.html import render, write_report
+from metier.report.made import FunnelStep, RenderedExample
 
-from .conftest import Make
+from .conftest import Make, unclear
 
 ATTACK = "</td></table><script>alert(1)</script><img src=x onerror=alert(1)>\"'"
 _VOID = {"meta", "link", "br", "img", "input"}
@@ -56,7 +57,7 @@ class _Page(HTMLParser):
 def test_the_page_is_well_formed_and_the_verdict_comes_first(make: Make) -> None:
     page = _Page(render(make()))
     assert page.sections == [
-        "Better: +12.3 points exact match over the best without it (prompted, few-shot), "
+        "Better: +12.3 points exact match over the best system without it (prompted, few-shot), "
         "95% interval +6.1 to +18.4, on 150 rows.",
         "The task",
         "Scores",
@@ -70,40 +71,70 @@ def test_the_page_is_well_formed_and_the_verdict_comes_first(make: Make) -> None
         "Cost",
         "Settings",
     ]
-    assert "No harm" not in page.text
+    assert "Not recommended" not in page.text
 
 
 def test_what_the_evaluation_found_is_told_with_its_numbers(make: Make) -> None:
     text = _Page(render(make(leaked_rows=2, clean_gain=Interval(12.0, 5.9, 18.0)))).text
     for told in (
-        "The specialist (81.3) is better than all 2 other systems",
+        "No other system comes within 2 points of the specialist (81.3).",
+        "cheapest that is good enough",
+        "p (uncorrected)",
         "410 ms",
         "0.4 ms",
         "9,000.0",
         "USD a million rows",
         "+9.0 [+3.0, +15.0] points of exact match",
         "81.3 (seed 7), 79.0 (seed 8)",
-        "This is no result: the model wrote those answers itself.",
+        "This is not a result: the model wrote those answers itself.",
         "expected calibration error 0.070",
-        "2 test rows came near to something trained on",
+        "2 test rows are nearly the same as something the model was trained on",
         "<b>Where is my parcel?",
+        "1 row where the specialist lost most against prompted, few-shot",
+        "20 of 150 test rows, drawn at random",
     ):
         assert told in text, told
 
 
 def test_a_small_test_set_and_a_label_never_answered_are_told(make: Make) -> None:
-    facts = make(gain=Interval(2.1, -3.9, 8.0), verdict="not shown to be better", rows_needed=900)
-    assert "too small to show the gain that was found: about 900 rows" in _Page(render(facts)).text
-    never = tuple(dataclasses.replace(f, predicted=0) for f in facts.label_facts[:1]) + facts.label_facts[1:]
-    assert "Never answered: billing" in _Page(render(dataclasses.replace(facts, label_facts=never))).text
+    facts = make(**unclear(rows_needed=900))
+    assert "too small to show the gain that was found: with about 900 rows" in _Page(render(facts)).text
+    assert facts.judged is not None and facts.judged.by_label is not None
+    labels = facts.judged.by_label.labels
+    never = dataclasses.replace(
+        facts.judged.by_label, labels=(dataclasses.replace(labels[0], predicted=0), *labels[1:])
+    )
+    assert "Never answered: billing" in _Page(render(make(by_label=never))).text
+
+
+def test_confidence_is_shown_where_the_specialist_has_some(make: Make) -> None:
+    facts = make()
+    assert facts.judged is not None and facts.judged.by_label is not None
+    assert "Confidence is the probability that the specialist gives" in _Page(render(facts)).text
+    silent = dataclasses.replace(facts.judged.by_label, reliability=(), calibration_error=None)
+    text = _Page(render(make(by_label=silent))).text
+    assert "onfidence" not in text and "Right answer (rows)" in text
+
+
+def test_the_page_says_where_the_data_is_from(make: Make) -> None:
+    funnel = (FunnelStep("rows to choose from", 50_000), FunnelStep("the task's part", 600), FunnelStep("chosen", 300))
+    facts = make(pairs_by_origin={"pool": 300}, synthesis_funnel=(), selection_funnel=funnel, candidates=())
+    text = _Page(render(facts)).text
+    assert "The pool has 50,000 rows, 600 of which count as the task's; 300 were chosen." in text
+    assert "wrote" not in text and "ynthetic pairs left" not in text
+
+
+def test_a_verdict_among_several_tasks_says_what_was_corrected(make: Make) -> None:
+    text = " ".join(_Page(render(make(p_value=0.014, claims=7))).text.split())
+    assert "corrected for the 7 tasks that were judged together (Holm), which makes it 0.014" in text
+    assert "judged together" not in _Page(render(make())).text
 
 
 def test_unless_it_is_better_the_page_says_first_to_keep_the_base(make: Make, untested: RunFacts) -> None:
-    unclear = make(gain=Interval(2.1, -3.9, 8.0), verdict="not shown to be better")
     worse = make(gain=Interval(-2.1, -3.9, -1.0), verdict="worse")
-    for facts in (unclear, worse, untested):
+    for facts in (make(**unclear()), worse, untested):
         text = _Page(render(facts)).text
-        assert text.index("No harm: keep the base model") < text.index("The task")
+        assert text.index("Not recommended. Keep the base model.") < text.index("The task")
 
 
 def test_without_a_test_it_says_what_cannot_be_known_and_shows_no_scores(untested: RunFacts) -> None:
@@ -114,7 +145,7 @@ def test_without_a_test_it_says_what_cannot_be_known_and_shows_no_scores(unteste
 
 
 def test_a_test_too_small_for_an_interval_still_shows_its_scores(make: Make) -> None:
-    facts = make(test_rows=1, baseline=None, gain=None, verdict=None)
+    facts = make(rows=1, baseline=None, gain=None, p_value=None, verdict=None)
     page = _Page(render(facts))
     assert {"Scores", "What this run can say"} <= set(page.sections)
     assert "too small for an interval" in page.sections[0]
@@ -136,13 +167,13 @@ def test_what_a_model_or_a_file_says_is_never_markup(make: Make) -> None:
         instruction=ATTACK,
         labels=(ATTACK, "b"),
         label_counts={ATTACK: 3},
-        test_source=ATTACK,
+        source=ATTACK,
         run_folder=ATTACK,
         warnings=(ATTACK,),
-        predictions=(BeforeAfter(ATTACK, ATTACK, ATTACK, ATTACK, 0.0, 100.0),),
-        predictions_note=ATTACK,
-        funnel=(FunnelStep(ATTACK, 3, {ATTACK: 1}),),
-        synthetic=(Candidate(ATTACK, ATTACK, ATTACK, ATTACK, ATTACK, ATTACK),),
+        sample=(BeforeAfter(ATTACK, ATTACK, ATTACK, ATTACK, 0.0, 100.0),),
+        synthesis_funnel=(FunnelStep(ATTACK, 3, {ATTACK: 1}),),
+        selection_funnel=(FunnelStep(ATTACK, 3),),
+        candidates=(Candidate(ATTACK, ATTACK, ATTACK, ATTACK, ATTACK, ATTACK),),
         rendered_example=RenderedExample(ATTACK, ATTACK),
         settings={ATTACK: ATTACK, "nested": {ATTACK: [ATTACK]}},
     )
@@ -155,14 +186,14 @@ def test_what_a_model_or_a_file_says_is_never_markup(make: Make) -> None:
 def test_text_that_is_no_text_does_not_spoil_the_file(make: Make, tmp_path: Path) -> None:
     odd = "a\x00b\ud800c\x1b[31md\u202ee"
     path = tmp_path / "report.html"
-    write_report(make(instruction=odd, predictions=(BeforeAfter(odd, odd, odd, odd, 0.0, 0.0),)), path)
+    write_report(make(instruction=odd, sample=(BeforeAfter(odd, odd, odd, odd, 0.0, 0.0),)), path)
     text = path.read_bytes().decode("utf-8")
     assert "a\ufffdb\ufffdc\ufffd[31md\u202ee" in text
     assert 'class="task" dir="auto"' in text  # a change of writing direction ends with its element
 
 
 def test_a_very_long_text_is_cut(make: Make) -> None:
-    facts = make(predictions=(BeforeAfter("x" * 1_000_000, "a", "b", "c", 0.0, 0.0),))
+    facts = make(sample=(BeforeAfter("x" * 1_000_000, "a", "b", "c", 0.0, 0.0),))
     text = render(facts)
     assert len(text) < 200_000
     assert "(998,500 more characters)" in text
@@ -182,14 +213,14 @@ def test_the_changes_of_the_sample_are_counted(make: Make) -> None:
         BeforeAfter("c", "x", "x", "x", 100.0, 100.0),
         BeforeAfter("d", "x", "y", "x", 0.0, 100.0),
     )
-    text = _Page(render(make(predictions=rows))).text
+    text = _Page(render(make(sample=rows))).text
     assert "Of these 4, 2 improved, 1 got worse, 1 scored the same" in " ".join(text.split())
     assert text.count("✓ right") == 5
 
 
 def test_a_graded_metric_shows_its_numbers_and_not_right_or_wrong(make: Make) -> None:
     rows = (BeforeAfter("a", "x y", "x", "x y", 66.7, 100.0),)
-    text = _Page(render(make(metrics=("rouge_l", "exact_match"), predictions=rows, worst=()))).text
+    text = _Page(render(make(metrics=("rouge_l", "exact_match"), sample=rows, worst=()))).text
     assert "66.7" in text
     assert "✓ right" not in text and "✗ wrong" not in text
 

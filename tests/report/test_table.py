@@ -6,11 +6,10 @@ import sys
 
 from rich.console import Console
 
-from metier.core.records import Interval
 from metier.report.facts import RunFacts
 from metier.report.table import result_json, result_table
 
-from .conftest import Make
+from .conftest import Make, unclear
 
 
 def _printed(facts: RunFacts) -> list[str]:
@@ -23,7 +22,8 @@ def _printed(facts: RunFacts) -> list[str]:
 def test_the_table_shows_a_system_a_row_with_its_gain(make: Make) -> None:
     lines = _printed(make())
     assert lines[0] == "ticket-routing: 150 test rows"
-    assert "prompted, few-shot 56.4 +12.3 [+6.1, +18.4] 43 s" in lines
+    assert "prompted, few-shot 56.4 +12.3 [+6.1, +18.4] 0.002 43 s" in lines
+    assert "p (uncorrected)" in lines[1]
     assert lines[-1] == "specialist 68.7 9.8 s"
 
 
@@ -38,24 +38,28 @@ def test_the_json_holds_verdict_scores_intervals_counts_and_seconds(make: Make) 
     assert result["recommended"] == "specialist"
     assert result["gain"] == {"value": 12.3, "low": 6.1, "high": 18.4}
     assert result["systems"]["majority"]["specialist_gain"] == {"value": 39.4, "low": 30.0, "high": 48.7}
+    assert result["systems"]["majority"]["p_value_uncorrected"] == 0.001
+    assert (result["p_value"], result["p_value_corrected_for"]) == (0.002, 1)
+    assert (result["ability"]["value"], result["seeds"]) == (9.0, {"7": 81.3, "8": 79.0})
     assert result["systems"]["specialist"]["scores"]["exact_match"] == 68.7
     assert result["counts"]["test_rows"] == 150
     assert result["counts"]["labels"]["billing"] == 53
-    assert result["counts"]["funnel"]["balance"] == 212
+    assert result["counts"]["synthesis"]["balance"] == 208
+    assert result["counts"]["pairs_by_origin"] == {"example": 4, "synthetic": 208}
+    assert result["counts"]["training_pairs"] == 212
     assert result["seconds"]["training"] == 96.0
 
 
 def test_the_base_is_recommended_unless_better(make: Make, untested: RunFacts) -> None:
-    unclear = make(gain=Interval(2.1, -3.9, 8.0), verdict="not shown to be better")
-    assert [result_json(f)["recommended"] for f in (unclear, untested)] == ["base", "base"]
+    assert [result_json(f)["recommended"] for f in (make(**unclear()), untested)] == ["base", "base"]
     assert result_json(untested)["gain"] is None
 
 
 def test_reports_need_no_model_library() -> None:
     code = (
         "import sys, metier.report.html, metier.report.card, metier.report.table\n"
-        "heavy = {'torch', 'transformers', 'huggingface_hub', 'jinja2', 'rich', 'metier.synthesis',"
-        " 'metier.training', 'metier.evaluation'}\n"
+        "heavy = {'torch', 'transformers', 'huggingface_hub', 'jinja2', 'rich', 'numpy', 'scipy', 'metier.synthesis',"
+        " 'metier.training', 'metier.evaluation.metrics'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,52 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metier.core.records import Interval
 from metier.report import words
-from metier.report.facts import RunFacts
-
-from .conftest import Make
-
-
-def test_the_verdict_is_one_sentence_with_interval_and_rows(make: Make) -> None:
-    assert words.verdict_sentence(make()) == (
-        "Better: +12.3 points exact match over the best without it (prompted, few-shot), "
-        "95% interval +6.1 to +18.4, on 150 rows."
-    )
-
-
-def test_a_verdict_that_is_not_better_says_to_keep_the_base(make: Make) -> None:
-    unclear = make(gain=Interval(2.1, -3.9, 8.0), verdict="not shown to be better")
-    worse = make(gain=Interval(-5.0, -9.0, -1.0), verdict="worse", test_rows=1)
-    assert words.verdict_sentence(unclear).startswith("Not shown to be better: +2.1 points")
-    assert words.verdict_sentence(worse).startswith("Worse: -5.0 points")
-    assert "on 1 row." in words.verdict_sentence(worse)
-    for facts in (unclear, worse):
-        assert words.verdict_sentence(facts).endswith("Keep the base model.")
-
-
-def test_without_a_verdict_the_sentence_says_why(make: Make, untested: RunFacts) -> None:
-    assert "there is no test set" in words.verdict_sentence(untested)
-    one_row = make(test_rows=1, baseline=None, gain=None, verdict=None)
-    assert "too small for an interval" in words.verdict_sentence(one_row)
-
-
-def test_a_system_that_is_not_beaten_qualifies_a_better(make: Make) -> None:
-    import dataclasses
-
-    systems = tuple(
-        dataclasses.replace(s, gain=Interval(3.0, -0.5, 7.0)) if s.system == "majority" else s for s in make().systems
-    )
-    notes = words.caveats(make(systems=systems))
-    assert notes[0] == "It is not shown to be better than: majority class (+3.0 [-0.5, +7.0])."
-    assert "8.8 points" in notes[1]
-    assert len(words.caveats(make())) == 1
-
-
-def test_an_unknown_or_unbounded_detectable_gain_is_not_spoken_of(make: Make, untested: RunFacts) -> None:
-    assert words.caveats(make(detectable=None)) == ()
-    assert words.caveats(make(detectable=float("inf"))) == ()
-    assert words.caveats(untested) == ()
 
 
 @pytest.mark.parametrize(
@@ -92,3 +47,8 @@ def test_clean_text_can_always_be_written_and_shown(text: str) -> None:
 def test_long_text_is_cut_and_says_so() -> None:
     assert words.shorten("a" * 10, 4) == "aaaa… (6 more characters)"
     assert words.shorten("aaaa", 4) == "aaaa"
+
+
+def test_a_list_in_words() -> None:
+    said = [words.listed(parts) for parts in ([], ["a"], ["a", "b"], ["a", "b", "c"])]
+    assert said == ["", "a", "a and b", "a, b and c"]

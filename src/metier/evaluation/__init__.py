@@ -1,1 +1,1 @@
-"""Evaluation: how good each system is, and how surely one is better. Knows nothing about training."""
+"""Evaluation: how good each system is, and whether one is significantly better. Knows nothing about training."""

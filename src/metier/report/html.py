@@ -87,6 +87,7 @@ def page(template: str, **values: object) -> str:
         brief=words.brief,
         p=words.p_value,
         funnel=_funnel_figure,
+        amount=words.count,
     )
     return environment.get_template(template).render(**values)
 

@@ -149,7 +149,7 @@ def _verdict(task: TaskOutcome, need: Need) -> str:
         relation = f"is below the specialist ({ours}), but the difference was not shown to be significant"
     else:
         relation = f"is not shown to be worse than the specialist ({ours})"
-    return f"{best.title[0].upper()}{best.title[1:]} ({words.number(best.score)}) {relation}: {_advice(best)}."
+    return f"{best.title[0].upper()}{best.title[1:]} ({words.number(best.score)} {metric}) {relation}: {_advice(best)}."
 
 
 def _advice(best: Rival) -> str:

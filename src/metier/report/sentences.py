@@ -109,11 +109,11 @@ def held_out_sentence(facts: RunFacts) -> str:
     if facts.metric not in training.held_out_scores:
         return ""
     score = training.held_out_scores[facts.metric]
-    why = (
-        "the model wrote those answers itself"
-        if facts.data.synthetic
-        else "they are from where the training data is from, not from the test"
-    )
+    why = "they are from where the training data is from, not from the test"
+    if facts.data.synthetic:
+        # Hand-written examples are always trained on, so they are never among those held out.
+        alone = facts.data.synthetic + facts.data.pairs_by_origin.get("example", 0) == facts.data.pairs
+        why = f"the model wrote {'those' if alone else 'some of those'} answers itself"
     said = (
         f"On {count(training.held_out_rows, 'pair')} held out from the training data the specialist scores "
         f"{number(score)} {metric_title(facts.metric)}. This is not a result: {why}."
@@ -150,8 +150,10 @@ def _undecided(system: SystemScore) -> bool:
 
 
 def _selection(data: Data) -> str:
-    first, *between, last = data.selection_funnel
-    pool = "a pool of " if data.pairs_by_origin.get("pool") else ""
+    first, last = data.selection_funnel[0], data.selection_funnel[-1]
+    between = data.selection_funnel[1:-1]
     related = f", {between[-1].kept:,} of which count as the task's" if between else ""
+    if data.pairs_by_origin.get("pool"):
+        return f"The pool has {count(first.entered, 'row')}{related}; {last.kept:,} were chosen."
     were = "was" if last.kept == 1 else "were"
-    return f"{count(last.kept, 'row')} {were} chosen from {pool}{count(first.entered, 'row')}{related}."
+    return f"{count(last.kept, 'row')} {were} chosen from {first.entered:,}{related}."
