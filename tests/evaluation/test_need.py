@@ -46,7 +46,7 @@ def test_the_table_is_made_from_what_was_measured() -> None:
     assert ours.rows_per_second == pytest.approx(20)
     assert ours.p50 == pytest.approx(0.2) and ours.p95 == pytest.approx(np.quantile([0.2] * 9 + [1.0], 0.95))
     assert ours.cost_per_million == pytest.approx(1_000_000 / 20 / 3600 * 3.6)
-    assert (ours.tuning_seconds, ours.size_bytes) == (300, 271_000_000)
+    assert (ours.learning_seconds, ours.size_bytes) == (300, 271_000_000)
     assert weighed({"few_shot": 60}).rows[0].cost_per_million is None
 
 

@@ -12,14 +12,14 @@ from rich.console import Console
 
 from metier.core.codec import decode, encode
 from metier.core.records import Interval, NeedRow, SystemKind
-from metier.data.mixture import Packing
+from metier.data.mixture import MakeUp, Packing
 from metier.evaluation.better import Rival, judge
 from metier.evaluation.over_tasks import ScenarioOutcome, TaskOutcome
 from metier.evaluation.records import Need
 from metier.report.facts import MachineFacts
 from metier.report.scenario import scenario_json, scenario_sentences, scenario_table, verdicts, write_scenario
 from metier.report.scenario_card import write_scenario_card
-from metier.report.scenario_facts import MixturePart, ScenarioFacts
+from metier.report.scenario_facts import ScenarioFacts
 
 from .conftest import Make
 
@@ -51,7 +51,7 @@ def facts(*tasks: TaskOutcome, **more: Any) -> ScenarioFacts:
         "seed": 0,
         "machine": MachineFacts("a cpu", 2, 10**9),
         "outcome": ScenarioOutcome(tasks, Interval(5.0, 1.0, 9.0) if len(tasks) > 1 else None),
-        "mixture": {t.name: MixturePart(10, 100, 3, {"twice": 2}) for t in tasks},
+        "mixture": {t.name: MakeUp(10, 100, 3, {"twice": 2}) for t in tasks},
         "packing": Packing(20, 200, 30, 100, 2, 0.1),
         "training_seconds": 60.0,
         "writing_seconds": 600.0,

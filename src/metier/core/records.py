@@ -124,7 +124,7 @@ class SystemScore:
         seconds: Wall-clock seconds its predictions took; None if they were not timed.
         note: Why it is missing, or how to read it.
         kind: What kind of system it is.
-        p_value: Of that gain by approximate randomisation, corrected for the number of rows (Holm).
+        p_value: Of that gain by approximate randomisation, uncorrected.
     """
 
     system: str
@@ -146,7 +146,7 @@ class NeedRow:
         title: Its name for people.
         score: By the task's first metric.
         gain: The specialist's gain over it.
-        tuning_seconds: What had to be done before its first answer: synthesis, training; 0 for a prompted model.
+        learning_seconds: What had to be done before its first answer: synthesis, training; 0 for a prompted model.
         p50: Median seconds of a row answered alone; None if it was not measured.
         p95: The 95th percentile of the same.
         rows_per_second: Throughput in batches.
@@ -158,7 +158,7 @@ class NeedRow:
     title: str
     score: float
     gain: Interval | None
-    tuning_seconds: float
+    learning_seconds: float
     p50: float | None
     p95: float | None
     rows_per_second: float | None

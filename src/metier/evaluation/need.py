@@ -99,7 +99,7 @@ def _row(score: SystemScore, took: SystemAnswers, metric: str, prices: PriceSett
         title=score.title,
         score=score.scores[metric],
         gain=score.gain,
-        tuning_seconds=took.learning_seconds,
+        learning_seconds=took.learning_seconds,
         p50=float(np.quantile(took.latencies, 0.5)) if took.latencies else None,
         p95=float(np.quantile(took.latencies, 0.95)) if took.latencies else None,
         rows_per_second=speed,
@@ -169,8 +169,8 @@ def _pays_off(table: Sequence[Weighed], ours: NeedRow) -> list[str]:
             "tuning never pays back in time."
         ]
     return [
-        f"Tuning took {ours.tuning_seconds:,.0f} s. Compared with {prompt.title} ({prompt.score:.1f}) on this machine, "
-        f"it pays back in time after {ours.tuning_seconds / saved:,.0f} rows."
+        f"Tuning took {ours.learning_seconds:,.0f} s. Compared with {prompt.title} ({prompt.score:.1f}) on this machine, "
+        f"it pays back in time after {ours.learning_seconds / saved:,.0f} rows."
     ]
 
 
@@ -183,7 +183,7 @@ def _against_api(ours: NeedRow, few_shot: PromptTokens, prices: PriceSettings) -
         "how well its model answers was not measured."
     ]
     if ours.cost_per_million is not None and prices.machine_hour is not None:
-        tuning = ours.tuning_seconds / 3600 * prices.machine_hour
+        tuning = ours.learning_seconds / 3600 * prices.machine_hour
         saved = (api - ours.cost_per_million) / _MILLION
         if saved > 0:
             said.append(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from metier.core.errors import MetierError
-from metier.core.records import Interval, Verdict
+from metier.core.records import Interval
 from metier.evaluation.scored import Floats, Scored
 
 _CHUNK = 2**23  # cells of the resampling table held at once
@@ -129,13 +129,6 @@ def percentile_interval(value: float, draws: Floats) -> Interval:
     """Return a value with the interval that holds the middle 95% of its replicates."""
     low, high = np.quantile(draws, [0.025, 0.975])
     return Interval(value, float(low), float(high))
-
-
-def verdict(gain: Interval) -> Verdict:
-    """Return better or worse only where the whole interval is on that side of zero."""
-    if gain.low > 0:
-        return "better"
-    return "worse" if gain.high < 0 else "not shown to be better"
 
 
 def smallest_detectable_gain(after: Scored, before: Scored) -> float | None:

@@ -166,7 +166,7 @@ def _cost(need: Need) -> str:
         return ""
     return (
         f" It takes {words.brief(ours.p50)} a row and {words.size(ours.size_bytes)} of memory and disk; making it took "
-        f"{words.duration(ours.tuning_seconds)}, writing data included."
+        f"{words.duration(ours.learning_seconds)}, writing data included."
     )
 
 

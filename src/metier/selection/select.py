@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -58,15 +56,6 @@ class Selected:
     tokens: int
     region_rows: int | None
     filled: int
-
-    @property
-    def digest(self) -> str:
-        """Identifies the choice."""
-        return hashlib.sha256(np.array(self.rows, np.int64).tobytes()).hexdigest()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        return {**dataclasses.asdict(self), "rows": list(self.rows)}
 
 
 def budget_of(settings: SelectionSettings, rows: int) -> Budget:

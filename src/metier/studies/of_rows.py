@@ -93,9 +93,9 @@ def variants_of(task: Task, plan: RowsPlan) -> list[Variant]:
                 _name(strategy, share, wordings),
                 of_one(own),
                 seeds,
-                group=strategy if wordings is None else f"{strategy}, {_worded(wordings)}",
+                group=strategy,
                 over=over | related,
-                facts={"share": share},
+                facts={"share": share} | ({} if wordings is None else {"wordings": float(wordings)}),
             )
         )
     smallest = task.selection.but(strategy=RANDOM, share=min(plan.shares), rows=None, tokens=None)
