@@ -26,6 +26,7 @@ from metier.core.codec import decode, encode
 from metier.core.run_folder import Run, peak_memory
 
 _HASH_LENGTH = 10
+_LATENCY_SECONDS, _LATENCY_TEXTS = 4.0, 3
 _COST_EVERY = 5.0  # seconds between two notes of what long work has cost
 _WHOLE = 20  # a part of the inputs with more items than this is a digest in the manifest
 
@@ -102,14 +103,19 @@ class Work:
         )
 
     def measure_latency(self, answer: Callable[[str], object], texts: Sequence[str]) -> None:
-        """Answer texts one at a time and put the seconds of each on file, unless that was done before."""
+        """Answer texts one at a time and put the seconds of each on file, unless that was done before.
+
+        Once it has taken `_LATENCY_SECONDS`, a few texts are enough: a slow answer is known to be slow.
+        """
         if self._cost.latencies or not texts:
             return
-        taken = []
+        taken: list[float] = []
         for text in texts:
             start = time.perf_counter()
             answer(text)
             taken.append(time.perf_counter() - start)
+            if len(taken) >= _LATENCY_TEXTS and sum(taken) > _LATENCY_SECONDS:
+                break
         self._keep(dataclasses.replace(self._cost, latencies=tuple(taken)))
         self.add_cost(seconds=sum(taken))
 

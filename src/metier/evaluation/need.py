@@ -169,8 +169,8 @@ def _pays_off(table: Sequence[Weighed], ours: NeedRow) -> list[str]:
             "tuning never pays back in time."
         ]
     return [
-        f"Tuning took {ours.learning_seconds:,.0f} s. Compared with {prompt.title} ({prompt.score:.1f}) on this machine, "
-        f"it pays back in time after {ours.learning_seconds / saved:,.0f} rows."
+        f"Tuning took {ours.learning_seconds:,.0f} s. Compared with {prompt.title} ({prompt.score:.1f}) on this "
+        f"machine, it pays back in time after {ours.learning_seconds / saved:,.0f} rows."
     ]
 
 
