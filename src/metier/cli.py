@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Knows none of the work itself.
+"""The command line: parse, call, print.
 
 Exit codes: 0 done; 1 something failed, or a gate was not met; 2 the user's mistake; 130 stopped by Ctrl-C.
 """
@@ -30,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-models_app = typer.Typer(help="What models are known, and what is here.", no_args_is_help=True)
+models_app = typer.Typer(help="The models that are known, and which are on this machine.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 
 # Typer may bring its own copy of click, so the error for wrong arguments is reached through what Typer exports.
@@ -104,14 +104,14 @@ def schema(
 
 @app.command()
 def doctor() -> None:
-    """Say what this machine has, what would be slow or missing, and how to mend it."""
+    """Say what this machine has, what would be slow or is missing, and how to fix it."""
     from rich.table import Table
 
     from metier.commands.doctor import diagnose
 
     checks = diagnose()
     table = Table(box=None, pad_edge=False)
-    for column in ("", "check", "found", "to mend it"):
+    for column in ("", "check", "found", "how to fix it"):
         table.add_column(column, overflow="fold")
     marks = {"ok": "ok", "slow": "slow", "missing": "MISSING"}
     for check in checks:
@@ -123,13 +123,13 @@ def doctor() -> None:
 
 @models_app.command("list")
 def models_list() -> None:
-    """List the models of the catalogue and say which are here."""
+    """List the models of the catalogue and say which are on this machine."""
     from rich.table import Table
 
     from metier.models.fetch import known_models
 
     table = Table(box=None, pad_edge=False)
-    for column in ("model", "kind", "parameters", "licence", "here"):
+    for column in ("model", "kind", "parameters", "licence", "on this machine"):
         table.add_column(column)
     for model in known_models():
         here = f"{model.bytes_here / 1e6:.0f} MB" if model.here else "no"
@@ -142,7 +142,7 @@ def models_fetch(
     name: Annotated[str, typer.Argument(help="Catalogue name, hub id, folder or .gguf file.")],
     quiet: Quiet = False,
 ) -> None:
-    """Bring a model here, so that runs need no network."""
+    """Fetch a model, so that runs need no network."""
     from metier.models.locate import resolve_model
 
     files = resolve_model(name)
@@ -175,14 +175,14 @@ def run_cli(arguments: list[str]) -> int:
         return 2
     except (KeyboardInterrupt, typer.Abort):
         code = _STOPPED
-    except Exception as error:  # a fault of Metier's, or of a library: a user needs no traceback unless asked for
+    except Exception as error:  # a fault of Metier or of a library: no traceback unless the user asks for one
         if debug:
             raise
         print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
-        print("  hint: the same command continues where it was; --debug shows where it failed", file=sys.stderr)
+        print("  hint: the same command resumes; --debug shows where it failed", file=sys.stderr)
         return 1
     if code == _STOPPED:  # which is also what Typer makes of Ctrl-C
-        print("stopped; the same command continues where it was", file=sys.stderr)
+        print("stopped; the same command resumes", file=sys.stderr)
     return code if isinstance(code, int) else 0
 
 
@@ -198,6 +198,6 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=version_callback, is_eager=True, help="Print the version.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may be given anywhere.")] = False,
 ) -> None:
     """Turn a small open language model into an expert at one job, and prove it."""

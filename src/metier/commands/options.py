@@ -28,7 +28,7 @@ Out = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Overrides the file's seed.")]
 Limit = Annotated[int | None, typer.Option("--limit", help="At most so many test rows, drawn by the seed.")]
-Smoke = Annotated[bool, typer.Option("--smoke", help="The whole way on a handful of rows, to see that it works.")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="Every step on a handful of rows, to see that it works.")]
 Budget = Annotated[str | None, typer.Option("--budget", help="Fit the run to a time: 90s, 10m, 2h.")]
 Launch = Annotated[
     list[str] | None,

@@ -75,7 +75,7 @@ def judge(
     inputs = JudgeInputs(
         measure=measure_of(rows.task),
         rows=rows.tested,
-        # Times differ between equal runs; they are told beside the comparison, and are no part of it.
+        # Times differ between equal runs, so they are not part of the comparison.
         systems=tuple(
             SystemAnswers(s.system, s.title, s.kind, s.texts, s.probabilities, size_bytes=s.size_bytes) for s in systems
         ),

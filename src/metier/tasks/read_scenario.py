@@ -47,7 +47,7 @@ def copy_scenario(ready: str, folder: Path, name: str) -> Path:
     """Copy a ready scenario's files into ``NAME/`` to start from, and return the mixture file's path.
 
     Raises:
-        UserError: There is no such scenario, the name cannot be one, or the folder is there already.
+        UserError: There is no such scenario, the name cannot be one, or the folder already exists.
     """
     known = ready_scenarios()
     if ready not in known:

@@ -76,7 +76,7 @@ def write_template(folder: Path, name: str) -> Path:
     """Write ``NAME/task.yaml`` and ``NAME/test.jsonl`` to start from, and return the task file's path.
 
     Raises:
-        UserError: The name cannot be one, or the folder is there already.
+        UserError: The name cannot be one, or the folder already exists.
     """
     target = new_folder(folder, name)
     storage.write_text(target / "task.yaml", template(name))
@@ -88,7 +88,7 @@ def new_folder(folder: Path, name: str) -> Path:
     """Return where the files of a new task or scenario go.
 
     Raises:
-        UserError: The name cannot be one, or the folder is there already.
+        UserError: The name cannot be one, or the folder already exists.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise UserError(f"{name!r} cannot be a name", hint="use letters, digits, '.', '_' and '-'")
@@ -105,7 +105,7 @@ def _null_is_text(key: Key) -> bool:
 
 def _recipe(data: Mapping[str, Any]) -> dict[str, Any]:
     name = data.get("recipe") or Task.model_fields["recipe"].default
-    # A wrong name is told by the schema, with its line.
+    # The schema reports a wrong name, with its line.
     return recipe_settings(name, classification=bool(data.get("labels"))) if name in get_args(RecipeName) else {}
 
 

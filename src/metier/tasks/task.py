@@ -116,7 +116,7 @@ class SynthesisSettings(Settings):
     )
     inputs: int = Field(400, ge=1, le=1_000_000, description="How many raw inputs to ask the model for.")
     prompts_per_round: int = Field(10, ge=1, description="Prompts in one round; later rounds see earlier inputs.")
-    earlier_inputs: int = Field(10, ge=0, description="At most so many earlier inputs are shown in a prompt.")
+    earlier_inputs: int = Field(10, ge=0, description="Earlier inputs shown in a prompt, at most.")
     input_temperature: float = Field(0.7, gt=0, le=5)
     input_top_k: int = Field(40, ge=0, description="Sample from the k likeliest tokens; 0: from all.")
     input_max_tokens: int = Field(500, ge=1, description="An input longer than this is cut off, and dropped.")
@@ -132,7 +132,7 @@ class SynthesisSettings(Settings):
         0.7, gt=0, le=1, description="Drop inputs this similar (Jaccard, word 3-grams) to an earlier one."
     )
     output_samples: int = Field(20, ge=1, description="Answers sampled for each input (self-guide).")
-    output_keep: int = Field(10, ge=1, description="At most so many of them, after the filters, take part in the vote.")
+    output_keep: int = Field(10, ge=1, description="How many of them vote, at most: the first that pass the filters.")
     output_temperature: float = Field(0.2, ge=0, le=5)
     output_top_k: int = Field(10, ge=0)
     output_max_tokens: int = Field(200, ge=1)
@@ -189,8 +189,8 @@ class SelectionSettings(Settings):
         "to compare with; docs/selection.md says what each does and costs.",
     )
     share: float | None = Field(None, gt=0, le=1, description="Of the pool, to be chosen. Default: 0.005.")
-    rows: int | None = Field(None, ge=1, description="Rows to choose, in place of a share.")
-    tokens: int | None = Field(None, ge=1, description="Tokens to choose at most, in place of a share or beside it.")
+    rows: int | None = Field(None, ge=1, description="Rows to choose, instead of a share.")
+    tokens: int | None = Field(None, ge=1, description="Tokens to choose, at most; instead of a share or as well.")
     encoder: str = Field(
         "all-minilm-l6-v2",
         description="Sentence encoder (catalogue name or folder), student (the task's own model), or "
@@ -217,7 +217,7 @@ class SelectionSettings(Settings):
         description="What else is trained, to compare with: as many rows at random, all that count as the task's, all.",
     )
     control_rows: int = Field(
-        4000, ge=1, description="Controls of more rows are cut to so many, at random, and the report says so."
+        4000, ge=1, description="Controls with more rows than this are cut to it at random, and the report says so."
     )
 
     @property
@@ -342,7 +342,7 @@ class Shared(Settings):
     model: str = Field(DEFAULT_MODEL, description="Catalogue name, hub id, folder, or .gguf file.")
     seed: int = Field(0, ge=0, lt=2**31)
     seeds: int = Field(
-        1, ge=1, le=20, description="Train and evaluate with so many seeds (seed, seed + 1 …) and report their spread."
+        1, ge=1, le=20, description="How many seeds to train and evaluate with (seed, seed + 1 …); the report gives their spread."
     )
     prompt: PromptSettings = PromptSettings()
     engine: EngineSettings = EngineSettings()
