@@ -5,6 +5,7 @@ import pytest
 from metier.core.records import Candidate, Example
 from metier.core.storage import seed_of
 from metier.engines.prompts import PromptFormat
+from metier.synthesis.brief import Brief
 from metier.synthesis.inputs import filter_inputs, raw_candidate, write_inputs
 from tests.scripted import ByteTokenizer, ScriptedEngine, Shards, last_question, make_brief
 
@@ -16,6 +17,7 @@ THREE = tuple(Example(letter * size, "billing") for letter, size in (("a", 10), 
 
 
 def numbered() -> ScriptedEngine:
+    """Return an engine that numbers what it writes."""
     engine = ScriptedEngine(lambda request, sample: f"case {len(engine.generated)}")
     return engine
 
@@ -70,10 +72,10 @@ def test_a_label_is_asked_for_and_kept_on_file_but_is_no_answer() -> None:
     assert {c.output for c in written} == {""}
 
 
-@pytest.mark.parametrize("given", [{"labels": None}, {"pseudo_labels": False}])
-def test_no_label_is_asked_for_in_free_text_or_where_that_is_off(given: dict[str, None]) -> None:
+@pytest.mark.parametrize("brief", [make_brief(None, inputs=12), make_brief(pseudo_labels=False, inputs=12)])
+def test_no_label_is_asked_for_in_free_text_or_where_that_is_off(brief: Brief) -> None:
     engine = numbered()
-    written = write_inputs(make_brief(inputs=12, **given), engine, PROMPTS, Shards())
+    written = write_inputs(brief, engine, PROMPTS, Shards())
     assert all(c.asked_label is None for c in written)
     assert all(WANTED not in text for text in asked(engine))
 
@@ -88,13 +90,13 @@ def test_a_prompt_shows_instruction_and_good_inputs_but_no_answers() -> None:
 
 
 def test_what_the_length_filter_would_drop_is_not_written_to_its_end() -> None:
-    def longest(**given: object) -> set[int | None]:
+    def longest(brief: Brief) -> set[int | None]:
         engine = numbered()
-        write_inputs(make_brief(examples=THREE, inputs=2, **given), engine, PROMPTS, Shards())
+        write_inputs(brief, engine, PROMPTS, Shards())
         return {r.max_chars for r in engine.generated}
 
-    assert longest() == {36 + 8}
-    assert longest(input_length_filter=False) == {None}
+    assert longest(make_brief(examples=THREE, inputs=2)) == {36 + 8}
+    assert longest(make_brief(examples=THREE, inputs=2, input_length_filter=False)) == {None}
     engine = ScriptedEngine(lambda request, sample: "z" * 45)
     (cut,) = write_inputs(make_brief(examples=THREE, inputs=1), engine, PROMPTS, Shards())
     assert cut.dropped_by == "cut_off"

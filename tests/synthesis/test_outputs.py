@@ -10,6 +10,7 @@ from metier.core.records import Candidate, Example
 from metier.core.storage import seed_of
 from metier.engines.base import GenerationRequest, Prompt
 from metier.engines.prompts import PromptFormat
+from metier.synthesis.brief import Brief
 from metier.synthesis.outputs import answer_inputs, balance, vote, vote_rule
 from metier.synthesis.votes import sample_until_decided
 from tests.scripted import ByteTokenizer, ScriptedEngine, Shards, last_question, make_brief
@@ -166,6 +167,6 @@ def test_balance_never_leaves_classes_of_unequal_size(labels: list[str], dropped
 
 
 @pytest.mark.parametrize("brief", [make_brief(balance=False), make_brief(labels=None)])
-def test_nothing_is_balanced_in_free_text_or_where_that_is_off(brief: object) -> None:
+def test_nothing_is_balanced_in_free_text_or_where_that_is_off(brief: Brief) -> None:
     candidates = labelled(["billing", "billing", "delivery"])
-    assert balance(brief, candidates) == candidates  # type: ignore[arg-type]
+    assert balance(brief, candidates) == candidates
