@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from metier.core.records import Candidate
 from metier.engines.prompts import PromptFormat
 from metier.synthesis.agreement import agree
-from tests.scripted import ByteTokenizer, ScriptedEngine, Shards, last_question, make_brief
+from tests.scripted import EXAMPLES, ByteTokenizer, ScriptedEngine, Shards, last_question, make_brief
 
 PROMPTS = PromptFormat(ByteTokenizer())
 ASK = "Write a new input to which the right answer is: "
@@ -118,6 +118,16 @@ def test_an_input_whose_prompt_does_not_fit_the_context_is_dropped_with_its_size
     assert judged[1].reason is not None
     assert judged[1].reason.startswith("its prompt of ") and judged[1].reason.endswith("fit the context of 400")
     assert all("x" * 300 not in r.prompt.text for r in engine.scored)
+
+
+@pytest.mark.parametrize(("spare", "dropped_by"), [(0, None), (-1, "too_long")])
+def test_the_longest_answer_and_its_end_must_fit_behind_the_prompt(spare: int, dropped_by: str | None) -> None:
+    text = "charged " * 30  # the examples take less than half of the context
+    prompt = PROMPTS.task("Name the team.", EXAMPLES, text).text
+    room = len(prompt) + len("delivery") + 1 + spare
+    engine = ScriptedEngine(score=lambda prompt, continuation: -1.0, context_length=room)
+    (judged,) = agree(make_brief(), engine, PROMPTS, written({text: 1.0}), Shards())
+    assert judged.dropped_by == dropped_by
 
 
 def pairs(count: int) -> list[Candidate]:
