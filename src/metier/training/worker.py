@@ -5,12 +5,15 @@ Started by `launch` through accelerate, which says by the environment how many t
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from metier.core import storage
 from metier.core.errors import MetierError
@@ -41,16 +44,44 @@ def write_job(
 
 
 def main() -> None:
-    """Do the job in the folder that is named on the command line."""
+    """Do the job in the folder that is named on the command line, and end this process."""
     threading.Thread(target=_end_with_the_run, daemon=True).start()
     job = Path(sys.argv[1])
     try:
         _work(job)
+        _disconnect()
     except MetierError as error:
-        # The one that started it says it to the user, in these words and with this exit code.
+        # The process that started this one tells the user, in these words and with this exit code.
         told = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
         storage.write_json(job / "error.json", told)
-        sys.exit(error.exit_code)
+        leave(error.exit_code)
+    except BaseException:
+        traceback.print_exc()
+        leave(1)
+    leave(0)
+
+
+def leave(code: int) -> NoReturn:
+    """End this process after its exit handlers, without tearing the interpreter down.
+
+    gloo's threads may still hold tensors of a collective that the main thread has already seen finish (on a busy
+    machine for a while). To free one they need the interpreter; where that is being torn down they abort the process
+    (SIGABRT, "terminate called without an active exception"), and the whole run with it. destroy_process_group does not
+    end these threads while anything still holds the group, as DistributedDataParallel does. The processes of
+    multiprocessing end in the same way.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _disconnect() -> None:
+    """Close the connection to the other processes. Only after success: a process that failed would wait for them."""
+    import torch.distributed
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _work(job: Path) -> None:
