@@ -49,7 +49,7 @@ def test_a_data_file_is_brought_once_and_again_when_it_has_changed(memory: Any) 
     assert local("memory://data/test.jsonl") == path and path.name == "test.jsonl"
     write("second, longer")
     assert read_examples("memory://data/test.jsonl", labels=None).examples[0].output == "second, longer"
-    with pytest.raises(UserError, match="there is nothing there"):
+    with pytest.raises(UserError, match="nothing exists at this URL"):
         read_examples("memory://data/none.jsonl", labels=None)
 
 

@@ -1,7 +1,7 @@
-"""Asks training pairs in several wordings of one instruction, so that a specialist does not hang on a single one.
+"""Asks training pairs in several wordings of one instruction, so that a specialist does not depend on a single one.
 
-After Zhang et al. 2023 (arXiv 2305.13225), where each task has several wordings and one is drawn for each example.
-Knows nothing about models.
+After Zhang et al. 2023 (arXiv 2305.13225): each task has several wordings, and one is drawn for each example. Knows
+nothing about models.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from metier.tasks.task import Task
 def in_wordings(task: Task, pairs: Sequence[Example], seed: int) -> list[Example]:
     """Return the pairs, each asked by the task's instruction or one of its wordings, drawn by the seed.
 
-    Wordings are dealt like cards: each comes as often as any other, give or take one. A pair that has an instruction of
-    its own keeps it, and a task without wordings leaves all as they are.
+    Wordings are dealt like cards, so each is used equally often, give or take one. A pair with its own instruction
+    keeps it; for a task without wordings the pairs are returned unchanged.
     """
     if not task.wordings:
         return list(pairs)
