@@ -13,6 +13,7 @@ from typing import Any
 
 from metier.core.errors import MetierError, UserError
 from metier.engines.openai import OpenAIEngine
+from metier.engines.server import Server
 
 _ALIAS = "metier"
 _QUIET = -1  # llama.cpp's log level for results only
@@ -58,21 +59,23 @@ class LlamaCppEngine(OpenAIEngine):
         params.n_gpu_layers = 0 if device in ("cpu", "auto") else 999
         params.verbosity = _QUIET
         try:
-            self._server: Any = xllamacpp.Server(params)
+            self._llama: Any = xllamacpp.Server(params)
         except Exception as error:  # the binding raises plain RuntimeErrors for everything
             raise MetierError(f"{gguf}: llama.cpp cannot run this model ({error})") from error
         super().__init__(
-            f"{self._server.listening_address}/v1",
-            _ALIAS,
+            Server(
+                f"{self._llama.listening_address}/v1",
+                _ALIAS,
+                concurrency=2 * slots,
+                timeout=_TIMEOUT,
+                most_samples=slots,
+            ),
             count_tokens=count_tokens,
             context_length=context_length,
-            concurrency=2 * slots,
-            timeout=_TIMEOUT,
-            most_samples=slots,
             journal=journal,
         )
 
     def close(self) -> None:
         """Close the connections and end the server."""
         super().close()
-        self._server = None
+        self._llama = None
