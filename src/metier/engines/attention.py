@@ -32,17 +32,16 @@ def _attention(
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
-    dropout: float = 0.0,
     scaling: float | None = None,
     **rest: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attend; ``query`` is ``[rows, heads, queries, size]``, key and value ``[rows, key_heads, keys, size]``."""
     rows, heads, queries, size = query.shape
     groups = heads // key.shape[1]
-    if queries > 1 or groups == 1 or dropout or not _one_for_all_heads(attention_mask):
+    if queries > 1 or groups == 1 or rest.get("dropout") or not _one_for_all_heads(attention_mask):
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-        attended, _ = sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **rest)
+        attended, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **rest)
         return attended, None
     folded = query.reshape(rows, heads // groups, groups, size)
     mask = None if attention_mask is None else attention_mask.expand(-1, -1, groups, -1)

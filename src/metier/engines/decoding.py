@@ -21,6 +21,7 @@ from metier.engines.forward import Forward
 from metier.engines.kv_cache import joined, set_rows
 from metier.engines.rows import Rows
 from metier.engines.sampling import next_tokens, uniforms
+from metier.models.tokenizer import Tokenizer
 
 _REFILL = 4  # prompts are added when 1/4 of the places are free: each addition copies the cache
 _LEAVE = 8  # ended rows leave when 1/8 of the rows have ended: that copies the cache too
@@ -50,7 +51,7 @@ class Decoder:
         tokenizer: Turns tokens into text.
     """
 
-    def __init__(self, forward: Forward, end_tokens: frozenset[int], tokenizer: Any) -> None:
+    def __init__(self, forward: Forward, end_tokens: frozenset[int], tokenizer: Tokenizer) -> None:
         self._forward = forward
         self._end_tokens = end_tokens
         self._tokenizer = tokenizer

@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from metier.core.errors import UserError, first_line
 from metier.core.records import Example
+from metier.models.tokenizer import Tokenizer
 
 Style = Literal["auto", "chat", "plain"]
 _MARK = "\u241einput\u241e"  # stands in for the input while the shared part of a prompt is located
@@ -61,7 +62,7 @@ class PromptFormat:
         UserError: The style is ``chat``, but the model has no chat template.
     """
 
-    def __init__(self, tokenizer: Any, style: Style = "auto") -> None:
+    def __init__(self, tokenizer: Tokenizer, style: Style = "auto") -> None:
         has_template = bool(getattr(tokenizer, "chat_template", None))
         if style == "chat" and not has_template:
             raise UserError(
@@ -70,6 +71,11 @@ class PromptFormat:
             )
         self.style: Literal["chat", "plain"] = "chat" if has_template and style != "plain" else "plain"
         self._tokenizer = tokenizer
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        return self._tokenizer
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -141,8 +147,7 @@ class PromptFormat:
     def _start(self) -> str:
         token = self._tokenizer.bos_token
         ids = self._tokenizer("a")["input_ids"]
-        adds = token is not None and len(ids) > 0 and ids[0] == self._tokenizer.bos_token_id
-        return token if adds else ""
+        return token if token is not None and len(ids) > 0 and ids[0] == self._tokenizer.bos_token_id else ""
 
 
 def fitting_demonstrations(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from metier.engines.base import Generation, GenerationRequest
+from metier.models.tokenizer import Tokenizer
 
 
 class Rows:
     """The tokens of every row, which rows have ended, and which of those have been reported."""
 
-    def __init__(self, requests: list[GenerationRequest], end_tokens: frozenset[int], tokenizer: Any) -> None:
+    def __init__(self, requests: list[GenerationRequest], end_tokens: frozenset[int], tokenizer: Tokenizer) -> None:
         self._requests = requests
         self._end_tokens = end_tokens
         self._tokenizer = tokenizer

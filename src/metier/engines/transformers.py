@@ -25,6 +25,7 @@ from metier.engines.forward import Forward
 from metier.engines.prompts import Prompt
 from metier.engines.scoring import score_batch
 from metier.models.load import load_causal, pick_device
+from metier.models.tokenizer import Tokenizer
 
 _END_OF_TURN = ("<|im_end|>", "<end_of_turn>", "<|eot_id|>", "<|end|>", "<|endoftext|>")
 _PREFIX_WORTH = 16  # tokens; a shorter shared prefix is not worth its own pass
@@ -39,6 +40,19 @@ class _Encoded:
     rest: tuple[int, ...]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Batching:
+    """How much is run at once, at most.
+
+    Attributes:
+        rows: Rows decoded.
+        tokens: Tokens held: rows times prompt and answer.
+    """
+
+    rows: int = 64
+    tokens: int = 32_768
+
+
 class TransformersEngine:
     """Runs one causal language model with transformers.
 
@@ -47,8 +61,7 @@ class TransformersEngine:
         adapter: Folder of a PEFT adapter to apply.
         dtype: ``auto``, ``bfloat16`` or ``float32``.
         device: ``auto``, ``cpu``, ``cuda`` …
-        batch_rows: Rows decoded at once, at most.
-        batch_tokens: Tokens held at once (rows times prompt and answer), at most.
+        batching: How much is run at once.
         trust_remote_code: Run code that comes with the model.
     """
 
@@ -59,8 +72,7 @@ class TransformersEngine:
         adapter: Path | None = None,
         dtype: str = "auto",
         device: str = "auto",
-        batch_rows: int = 64,
-        batch_tokens: int = 32_768,
+        batching: Batching = Batching(),
         trust_remote_code: bool = False,
     ) -> None:
         self._device = pick_device(device)
@@ -72,8 +84,7 @@ class TransformersEngine:
         self._model.requires_grad_(False)
         if self._device == "cpu":
             use_grouped(self._model)
-        self._batch_rows = batch_rows
-        self._batch_tokens = batch_tokens
+        self._batching = batching
         self._warned = False
         self.stats = EngineStats()
         self._forward = Forward(self._model, self._device, self.stats)
@@ -81,7 +92,7 @@ class TransformersEngine:
 
     @property
     def tokenizer(self) -> Any:
-        """The model's tokenizer."""
+        """The model's own tokenizer, with all that transformers gives it."""
         return self._tokenizer
 
     @property
@@ -145,7 +156,7 @@ class TransformersEngine:
 
     def _decoded(self, prefix: tuple[int, ...], waiting: list[Waiting]) -> Iterator[tuple[int, Generation]]:
         """Yield what is decoded; if memory runs out, continue with half as many rows and warn once."""
-        rows, tokens = self._batch_rows, self._batch_tokens
+        rows, tokens = self._batching.rows, self._batching.tokens
         done: set[int] = set()
         while len(done) < len(waiting):
             left = [w for w in waiting if w.key not in done]
@@ -163,7 +174,7 @@ class TransformersEngine:
 
     def _scored(self, batch: list[_Encoded], answers: list[list[list[int]]]) -> dict[int, Scores]:
         wanted = [answers[e.index] for e in batch]
-        sums = score_batch(self._forward, batch[0].prefix, [e.rest for e in batch], wanted, self._batch_rows * 4)
+        sums = score_batch(self._forward, batch[0].prefix, [e.rest for e in batch], wanted, self._batching.rows * 4)
         return {
             e.index: Scores(tuple(found), tuple(len(tokens) for tokens in one))
             for e, found, one in zip(batch, sums, wanted, strict=True)
@@ -208,7 +219,7 @@ class TransformersEngine:
             held = 0
             for e in group:
                 width = len(group[0].prefix) + len((batch or [e])[0].rest) + max(room(x) for x in [*batch, e])
-                full = held + rows(e) > self._batch_rows or (held + rows(e)) * width > self._batch_tokens
+                full = held + rows(e) > self._batching.rows or (held + rows(e)) * width > self._batching.tokens
                 if batch and full:
                     batches.append(batch)
                     batch, held = [], 0
@@ -255,7 +266,7 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
         return PeftModel.from_pretrained(model, str(adapter)).get_base_model().eval()
 
 
-def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+def _end_tokens(model: Any, tokenizer: Tokenizer) -> frozenset[int]:
     found = {tokenizer.eos_token_id}
     configured = model.generation_config.eos_token_id
     found.update(configured if isinstance(configured, list) else [configured])

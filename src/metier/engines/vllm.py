@@ -12,6 +12,7 @@ from typing import Any
 
 from metier.core.errors import MetierError, UserError, first_line
 from metier.engines.base import EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
+from metier.models.tokenizer import Tokenizer
 
 _PART = 512  # requests between two progress reports
 
@@ -67,11 +68,11 @@ class VllmEngine:
             from vllm.lora.request import LoRARequest
 
             self._lora = LoRARequest(adapter.parent.name, 1, str(adapter))
-        self._tokenizer: Any = self._llm.get_tokenizer()
+        self._tokenizer: Tokenizer = self._llm.get_tokenizer()
         self.stats = EngineStats()
 
     @property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> Tokenizer:
         """The model's tokenizer."""
         return self._tokenizer
 

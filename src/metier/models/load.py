@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metier.core.errors import MetierError, UserError, first_line
+from metier.models.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import torch
 
 
-def load_causal(path: Path, *, dtype: str, device: str, trust_remote_code: bool = False) -> tuple[Any, Any]:
+def load_causal(path: Path, *, dtype: str, device: str, trust_remote_code: bool = False) -> tuple[Any, Tokenizer]:
     """Return a causal language model, ready to run, and its tokenizer.
 
     Args:
