@@ -13,7 +13,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Protocol
 
 from metier.core import storage
 from metier.core.cache import cache_folder
@@ -94,6 +94,28 @@ def run_folder(name: str) -> Iterator[Path]:
         mirror.upload()
 
 
+class _FileSystem(Protocol):
+    """What is used of an fsspec file system."""
+
+    def exists(self, path: str) -> bool: ...
+
+    def isdir(self, path: str) -> bool: ...
+
+    def find(self, path: str) -> list[str]: ...
+
+    def size(self, path: str) -> int | None: ...
+
+    def ukey(self, path: str) -> object: ...
+
+    def get_file(self, rpath: str, lpath: str) -> object: ...
+
+    def put_file(self, lpath: str, rpath: str) -> object: ...
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> object: ...
+
+    def rm_file(self, path: str) -> object: ...
+
+
 class _Mirror:
     """A local folder and its copy at a URL."""
 
@@ -143,7 +165,7 @@ class _Mirror:
                 del self._put[relative]
 
 
-def _open(url: str) -> tuple[Any, str]:
+def _open(url: str) -> tuple[_FileSystem, str]:
     import fsspec
 
     try:
@@ -159,7 +181,7 @@ def _open(url: str) -> tuple[Any, str]:
     return fs, str(path)
 
 
-def _files(fs: Any, root: str) -> dict[str, str]:
+def _files(fs: _FileSystem, root: str) -> dict[str, str]:
     """Return the files below a folder, by their path inside it.
 
     Raises:

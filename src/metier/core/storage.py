@@ -9,24 +9,24 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from metier.core.errors import MetierError, UserError
 
 
-def canonical_json(value: Any) -> str:
+def canonical_json(value: object) -> str:
     """Return the one JSON text of a value: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """Return the SHA-256 of a JSON-able value, in hex."""
     return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def seed_of(*parts: Any) -> int:
+def seed_of(*parts: object) -> int:
     """Return a seed in [0, 2^63) that depends on all parts and on nothing else."""
     return int(digest(list(parts))[:16], 16) >> 1
 
@@ -52,12 +52,12 @@ def write_text(path: Path, text: str) -> None:
             raise
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write a value as readable JSON, completely or not at all."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
+def write_lines(path: Path, records: Iterable[Mapping[str, object]]) -> None:
     """Write records as JSON Lines, completely or not at all."""
     write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
@@ -109,7 +109,7 @@ def replace_folder(partial: Path, final: Path) -> None:
         partial.replace(final)
 
 
-def write_parquet(path: Path, records: list[dict[str, Any]]) -> None:
+def write_parquet(path: Path, records: Sequence[Mapping[str, object]]) -> None:
     """Write records of strings as Parquet, completely or not at all; without records, a file with no rows."""
     import pyarrow
     import pyarrow.parquet

@@ -22,7 +22,7 @@ _LONGEST_LINE = 10_000_000  # bytes
 _FORMATS = ".jsonl, .jsonl.gz, .json, .csv, .tsv, .parquet, a folder of Parquet or Arrow files, or a hub id"
 _SPLIT = re.compile(r"(train|test|valid|dev|eval)[a-z]*(?=[-_./]|$)")
 
-Row = tuple[str, Mapping[str, Any]]
+Row = tuple[str, Mapping[str, object]]
 """A row's place (file and line), and its columns."""
 
 
@@ -96,14 +96,14 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _json(text: str, where: str) -> Any:
+def _json(text: str, where: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not JSON ({error})") from error
 
 
-def _object(row: Any, where: str) -> Mapping[str, Any]:
+def _object(row: object, where: str) -> Mapping[str, object]:
     if not isinstance(row, dict):
         raise UserError(f"{where}: not an object with named columns")
     return row
@@ -208,7 +208,7 @@ def _class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, list[str]]
         return {}
 
 
-def _with_classes(row: Mapping[str, Any], classes: Mapping[str, list[str]]) -> Mapping[str, Any]:
+def _with_classes(row: Mapping[str, object], classes: Mapping[str, list[str]]) -> Mapping[str, object]:
     if not classes:
         return row
     out = dict(row)

@@ -12,7 +12,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from metier.core.errors import UserError
 from metier.core.records import Example
@@ -25,7 +24,7 @@ _SEVERAL = ("references", "outputs", "targets")
 _CHATS = (("messages", "role", "content"), ("conversations", "from", "value"))
 _USERS, _ASSISTANTS = ("user", "human"), ("assistant", "gpt")
 
-Side = tuple[str, Sequence[Any]]
+Side = tuple[str, Sequence[object]]
 """One side of a pair: its column, and the pieces its text is joined from."""
 
 
@@ -145,24 +144,24 @@ def read_inputs(name: str | Path, *, split: str = "train") -> list[str]:
     """
     texts = []
     for where, row in read_rows(local(name), split):
-        column = next((first for first, _ in _PAIRS if isinstance(row.get(first), str)), None)
-        if column is None:
+        given = next((row[first] for first, _ in _PAIRS if isinstance(row.get(first), str)), None)
+        if not isinstance(given, str):
             raise UserError(f"{where}: no input column", hint="name the column input, prompt, text or question")
-        if row[column].strip():
-            texts.append(row[column])
+        if given.strip():
+            texts.append(given)
     return texts
 
 
-def pair_of(row: Mapping[str, Any], labels: tuple[str, ...] | None = None) -> Example:
+def pair_of(row: Mapping[str, object], labels: tuple[str, ...] | None = None) -> Example:
     """Return a row as a pair.
 
     Raises:
         ValueError: What is wrong with the row.
     """
     (asked, question), (answered, answer) = _sides(row)
-    if several := _references(row):
+    if _references(row):
         # Equal references all stay: SARI and GLEU weigh what several references agree on.
-        outputs = tuple(_text(several, (piece,)) for piece in row[several])
+        outputs = tuple(_text(answered, (piece,)) for piece in answer)
         pair = Example(_text(asked, question), outputs[0], outputs[1:])
     else:
         pair = Example(_text(asked, question), _text(answered, answer))
@@ -174,7 +173,7 @@ def pair_of(row: Mapping[str, Any], labels: tuple[str, ...] | None = None) -> Ex
     return Example(pair.input, label)
 
 
-def _is_meant(row: Mapping[str, Any], where: Mapping[str, Sequence[str]], place: str) -> bool:
+def _is_meant(row: Mapping[str, object], where: Mapping[str, Sequence[str]], place: str) -> bool:
     for column, values in where.items():
         if column not in row:
             raise UserError(f"{place}: no column {column!r} to select rows by (columns: {', '.join(map(str, row))})")
@@ -183,25 +182,30 @@ def _is_meant(row: Mapping[str, Any], where: Mapping[str, Sequence[str]], place:
     return True
 
 
-def _references(row: Mapping[str, Any]) -> str | None:
-    """Return the name of the column with several right answers, for a row without a single answer."""
+def _references(row: Mapping[str, object]) -> Side | None:
+    """Return the column with several right answers, for a row without a single answer."""
     if "input" not in row or "output" in row:
         return None
-    return next((name for name in _SEVERAL if isinstance(row.get(name), list) and row[name]), None)
+    for name in _SEVERAL:
+        answers = row.get(name)
+        if isinstance(answers, list) and answers:
+            return name, answers
+    return None
 
 
-def _sides(row: Mapping[str, Any]) -> tuple[Side, Side]:
+def _sides(row: Mapping[str, object]) -> tuple[Side, Side]:
     """Return the input and the output of a row, by the column names in common use."""
     if "instruction" in row and "output" in row:
         return ("instruction", (row["instruction"], row.get("input"))), ("output", (row["output"],))
     if several := _references(row):
-        return ("input", (row["input"],)), (several, row[several])
+        return ("input", (row["input"],)), several
     for first, second in _PAIRS:
         if first in row and second in row:
             return (first, (row[first],)), (second, (row[second],))
     for column, role, content in _CHATS:
-        if isinstance(row.get(column), list):
-            return _chat(row[column], column, role, content)
+        turns = row.get(column)
+        if isinstance(turns, list):
+            return _chat(turns, column, role, content)
     columns = f"columns [{', '.join(map(str, row))}]"
     for first, second in (("instruction", "output"), *_PAIRS):
         if first in row:
@@ -212,7 +216,7 @@ def _sides(row: Mapping[str, Any]) -> tuple[Side, Side]:
     )
 
 
-def _chat(turns: Sequence[Any], column: str, role: str, content: str) -> tuple[Side, Side]:
+def _chat(turns: Sequence[object], column: str, role: str, content: str) -> tuple[Side, Side]:
     said = [turn for turn in turns if isinstance(turn, dict)]
     answers = [i for i, turn in enumerate(said) if turn.get(role) in _ASSISTANTS]
     if not answers:
@@ -221,7 +225,7 @@ def _chat(turns: Sequence[Any], column: str, role: str, content: str) -> tuple[S
     return (f"{column}: the user's turn", asked), (f"{column}: the answer", (said[answers[-1]].get(content),))
 
 
-def _text(column: str, pieces: Sequence[Any]) -> str:
+def _text(column: str, pieces: Sequence[object]) -> str:
     """Join pieces into one text with blank lines between them; skip empty ones and NaN, a table's empty cell."""
     texts = []
     for piece in pieces:

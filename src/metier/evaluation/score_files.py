@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from metier.core.errors import UserError
 from metier.core.records import Interval
@@ -110,7 +109,7 @@ def _is_table(path: str) -> bool:
     return path.endswith(_TABLES)
 
 
-def _texts(value: Any, where: str, *, several: bool) -> tuple[str, ...]:
+def _texts(value: object, where: str, *, several: bool) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
     if several and isinstance(value, list) and value and all(isinstance(text, str) for text in value):

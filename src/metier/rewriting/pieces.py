@@ -129,7 +129,7 @@ def sentences(text: str) -> list[str]:
 
 
 def _continues(before: str, end: str, after: str) -> bool:
-    """Whether a sentence continues after a full stop: behind an abbreviation or initial, or before a lower-case letter."""
+    """Whether a sentence continues after a full stop: behind an abbreviation or initial, or before a small letter."""
     if not end.startswith(".") or len(end.rstrip("\"'”’)]»")) > 1:
         return after[:1].islower() and not end.startswith(("。", "！", "？", "؟", "۔"))
     words = before.split()
