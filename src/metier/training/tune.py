@@ -108,7 +108,7 @@ def tune(job: TuningJob, folder: Path, progress: Callable[[int, int], None] | No
         device = f"cuda:{state.local_process_index}"
     if settings.batch_size % state.num_processes:
         raise UserError(
-            f"training.batch_size={settings.batch_size} cannot be divided among {state.num_processes} processes",
+            f"training.batch_size={settings.batch_size} cannot be shared by {state.num_processes} processes",
             hint="make it a multiple of launch.processes",
         )
     model, tokenizer = _load(job, device)
