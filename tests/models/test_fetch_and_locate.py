@@ -113,7 +113,8 @@ def test_two_processes_take_turns(tmp_path: Path) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(timeout=2)
         folder.mkdir()
-        (folder / "model.json").write_text("{}")
+        for name in ("model.json", "config.json", "model.safetensors"):
+            (folder / name).write_text("{}")
     out, _ = other.communicate(timeout=60)
     assert out.strip() == str(folder)
 
