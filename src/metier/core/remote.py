@@ -30,7 +30,7 @@ def is_url(name: str) -> bool:
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a name looks like a data set's hub id: owner/name, without a file extension (v1.5 is none)."""
+    """Whether a name looks like a data set's hub id: owner/name, without a file extension (v1.5 is not one)."""
     return bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name)) and not re.search(r"\.[A-Za-z]\w*$", name)
 
 
