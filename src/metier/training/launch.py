@@ -16,16 +16,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from metier.core import storage
 from metier.core.errors import MetierError, UserError
 from metier.core.records import LossPoint
 from metier.models.load import pick_device
-from metier.tasks.task import EngineSettings, LaunchSettings, TrainingSettings
-from metier.training.examples import EncodedExample
-from metier.training.tune import JOB, Tuned
+from metier.tasks.task import LaunchSettings
+from metier.training.tune import JOB, Tuned, TuningJob
 from metier.training.worker import STEP, write_job
 
 _CONFIGS = ("ddp", "fsdp2")
@@ -34,17 +33,7 @@ _GRACE = 20.0  # seconds a stopped process has to go by itself
 
 
 def tune_in_processes(
-    model: Path,
-    train: Sequence[EncodedExample],
-    holdout: Sequence[EncodedExample],
-    settings: TrainingSettings,
-    engine: EngineSettings,
-    *,
-    launch: LaunchSettings,
-    folder: Path,
-    seed: int,
-    start: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    job: TuningJob, folder: Path, progress: Callable[[int, int], None] | None = None, *, launch: LaunchSettings
 ) -> Tuned:
     """Tune a model in several processes; arguments and result as in `tune.tune`.
 
@@ -52,12 +41,12 @@ def tune_in_processes(
         UserError: The launch settings cannot be met.
         MetierError: A process failed or was killed; what was done is kept.
     """
-    job = folder / JOB
-    shutil.rmtree(job, ignore_errors=True)
-    write_job(job, model, train, holdout, settings, engine, seed, start)
-    command, environment = _command(launch, pick_device(engine.device))
+    place = folder / JOB
+    shutil.rmtree(place, ignore_errors=True)
+    write_job(job, place)
+    command, environment = _command(launch, pick_device(job.engine.device))
     last: collections.deque[str] = collections.deque(maxlen=_TOLD)
-    with _started([*command, "-m", "metier.training.worker", str(job)], environment) as process:
+    with _started([*command, "-m", "metier.training.worker", str(place)], environment) as process:
         for line in process.stdout or ():
             if line.startswith(STEP) and line[len(STEP) :].strip().isdigit():
                 if progress:
@@ -65,16 +54,16 @@ def tune_in_processes(
             elif line.strip():
                 last.append(line.rstrip())
         code = process.wait()
-    if (job / "error.json").exists():
-        told = storage.read_json(job / "error.json")
+    if (place / "error.json").exists():
+        told = storage.read_json(place / "error.json")
         kind = UserError if told["exit_code"] == UserError.exit_code else MetierError
         raise kind(told["message"], hint=told["hint"])
-    if code or not (job / "tuned.json").exists():
+    if code or not (place / "tuned.json").exists():
         raise MetierError(
             f"training in several processes failed (exit code {code}). The last it said:\n  " + "\n  ".join(last),
             hint="the same command continues from the last checkpoint; launch.processes=1 trains in this process",
         )
-    found = storage.read_json(job / "tuned.json")
+    found = storage.read_json(place / "tuned.json")
     found["losses"] = tuple(LossPoint(**point) for point in found["losses"])
     return Tuned(**{**found, "folder": folder / found["folder"]})
 

@@ -11,36 +11,42 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from metier.core import storage
+from metier.core.codec import decode, encode
 from metier.core.errors import MetierError
 from metier.tasks.task import EngineSettings, TrainingSettings
 from metier.training.examples import EncodedExample
-from metier.training.tune import tune
+from metier.training.tune import TuningJob, tune
 
 STEP = "@step "  # begins a line that says how many steps are done
 
 
-def write_job(
-    job: Path,
-    model: Path,
-    train: Sequence[EncodedExample],
-    holdout: Sequence[EncodedExample],
-    settings: TrainingSettings,
-    engine: EngineSettings,
-    seed: int,
-    start: Path | None,
-) -> None:
-    """Put on file what `tune.tune` is to be called with."""
-    for name, examples in (("train", train), ("holdout", holdout)):
-        storage.write_lines(job / f"{name}.jsonl", [dataclasses.asdict(e) for e in examples])
-    asked = {"settings": settings.model_dump(mode="json"), "engine": engine.model_dump(mode="json")}
+def write_job(job: TuningJob, folder: Path) -> None:
+    """Write what `tune.tune` is to be called with into a folder."""
+    for name, examples in (("train", job.train), ("holdout", job.holdout)):
+        storage.write_lines(folder / f"{name}.jsonl", [encode(e) for e in examples])
     storage.write_json(
-        job / "job.json", {"model": str(model), "seed": seed, "start": str(start) if start else None, **asked}
+        folder / "job.json",
+        encode(
+            _Written(
+                str(job.model), job.settings, job.engine, job.seed, str(job.start) if job.start is not None else None
+            )
+        ),
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Written:
+    """A job as it is on file, beside its examples."""
+
+    model: str
+    settings: TrainingSettings
+    engine: EngineSettings
+    seed: int
+    start: str | None
 
 
 def main() -> None:
@@ -85,27 +91,27 @@ def _disconnect() -> None:
 
 
 def _work(job: Path) -> None:
-    asked = storage.read_json(job / "job.json")
+    asked = decode(_Written, storage.read_json(job / "job.json"))
     first = int(os.environ.get("RANK", "0")) == 0
     tuned = tune(
-        Path(asked["model"]),
-        _examples(job / "train.jsonl"),
-        _examples(job / "holdout.jsonl"),
-        TrainingSettings.model_validate(asked["settings"]),
-        EngineSettings.model_validate(asked["engine"]),
-        folder=job.parent,
-        seed=asked["seed"],
-        start=Path(asked["start"]) if asked["start"] else None,
-        progress=_say if first else None,
+        TuningJob(
+            Path(asked.model),
+            _examples(job / "train.jsonl"),
+            _examples(job / "holdout.jsonl"),
+            asked.settings,
+            asked.engine,
+            asked.seed,
+            Path(asked.start) if asked.start else None,
+        ),
+        job.parent,
+        _say if first else None,
     )
     if first:
         storage.write_json(job / "tuned.json", {**dataclasses.asdict(tuned), "folder": tuned.folder.name})
 
 
 def _examples(path: Path) -> list[EncodedExample]:
-    return [
-        EncodedExample(tuple(r["input_ids"]), tuple(r["labels"]), tuple(r["weights"])) for r in storage.read_lines(path)
-    ]
+    return [decode(EncodedExample, row) for row in storage.read_lines(path)]
 
 
 def _say(steps: int, tokens: int) -> None:
