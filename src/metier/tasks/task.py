@@ -345,7 +345,7 @@ class Shared(Settings):
         1,
         ge=1,
         le=20,
-        description="How many seeds to train and evaluate with (seed, seed + 1 …); the report gives their spread.",
+        description="Seeds to train with (seed, seed + 1 …); the report gives their spread.",
     )
     prompt: PromptSettings = PromptSettings()
     engine: EngineSettings = EngineSettings()
