@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metier.engines.base import GenerationRequest, Prompt
+from metier.engines.base import GenerationRequest
+from metier.engines.prompts import Prompt
 from metier.engines.transformers import TransformersEngine
 from metier.synthesis.filters import majority_vote
 from metier.synthesis.votes import VoteRule, decided, sample_until_decided

@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 from metier.core.records import Candidate
 from metier.core.storage import seed_of
-from metier.engines.base import Engine, Progress, Prompt, ScoringRequest
-from metier.engines.prompts import PromptFormat, fitting_demonstrations
+from metier.engines.base import Engine, Progress, ScoringRequest
+from metier.engines.prompts import Prompt, PromptFormat, fitting_demonstrations
 from metier.engines.shards import Job, Shard, in_shards, logprob_per_token
 from metier.synthesis import filters
 from metier.synthesis.backward import input_prompt

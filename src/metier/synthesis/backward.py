@@ -18,8 +18,8 @@ from functools import partial
 
 from metier.core.records import Candidate, Example
 from metier.core.storage import seed_of
-from metier.engines.base import Engine, GenerationRequest, Progress, Prompt
-from metier.engines.prompts import PromptFormat, Turn
+from metier.engines.base import Engine, GenerationRequest, Progress
+from metier.engines.prompts import Prompt, PromptFormat, Turn
 from metier.engines.shards import Job, Shard, in_shards, texts_and_ends
 from metier.synthesis import filters
 from metier.synthesis.brief import Brief

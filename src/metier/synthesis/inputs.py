@@ -13,8 +13,8 @@ from functools import partial
 
 from metier.core.records import Candidate
 from metier.core.storage import seed_of
-from metier.engines.base import Engine, GenerationRequest, Progress, Prompt
-from metier.engines.prompts import PromptFormat, fitting_demonstrations
+from metier.engines.base import Engine, GenerationRequest, Progress
+from metier.engines.prompts import Prompt, PromptFormat, fitting_demonstrations
 from metier.engines.shards import Shard
 from metier.synthesis import filters
 from metier.synthesis.brief import Brief

@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,27 +18,24 @@ from metier.core import storage
 from metier.core.errors import MetierError
 from metier.tasks.task import EngineSettings, TrainingSettings
 from metier.training.examples import EncodedExample
-from metier.training.tune import tune
+from metier.training.tune import TuningJob, tune
 
 STEP = "@step "  # begins a line that says how many steps are done
 
 
-def write_job(
-    job: Path,
-    model: Path,
-    train: Sequence[EncodedExample],
-    holdout: Sequence[EncodedExample],
-    settings: TrainingSettings,
-    engine: EngineSettings,
-    seed: int,
-    start: Path | None,
-) -> None:
+def write_job(at: Path, job: TuningJob) -> None:
     """Put on file what `tune.tune` is to be called with."""
-    for name, examples in (("train", train), ("holdout", holdout)):
-        storage.write_lines(job / f"{name}.jsonl", [dataclasses.asdict(e) for e in examples])
-    asked = {"settings": settings.model_dump(mode="json"), "engine": engine.model_dump(mode="json")}
+    for name, examples in (("train", job.train), ("holdout", job.holdout)):
+        storage.write_lines(at / f"{name}.jsonl", [dataclasses.asdict(e) for e in examples])
     storage.write_json(
-        job / "job.json", {"model": str(model), "seed": seed, "start": str(start) if start else None, **asked}
+        at / "job.json",
+        {
+            "model": str(job.model),
+            "settings": job.settings.model_dump(mode="json"),
+            "engine": job.engine.model_dump(mode="json"),
+            "seed": job.seed,
+            "start": str(job.start) if job.start else None,
+        },
     )
 
 
@@ -84,22 +80,24 @@ def _disconnect() -> None:
         torch.distributed.destroy_process_group()
 
 
-def _work(job: Path) -> None:
-    asked = storage.read_json(job / "job.json")
+def _work(at: Path) -> None:
     first = int(os.environ.get("RANK", "0")) == 0
-    tuned = tune(
-        Path(asked["model"]),
-        _examples(job / "train.jsonl"),
-        _examples(job / "holdout.jsonl"),
-        TrainingSettings.model_validate(asked["settings"]),
-        EngineSettings.model_validate(asked["engine"]),
-        folder=job.parent,
+    tuned = tune(_read_job(at), at.parent, _say if first else None)
+    if first:
+        storage.write_json(at / "tuned.json", {**dataclasses.asdict(tuned), "folder": tuned.folder.name})
+
+
+def _read_job(at: Path) -> TuningJob:
+    asked = storage.read_json(at / "job.json")
+    return TuningJob(
+        model=Path(asked["model"]),
+        train=_examples(at / "train.jsonl"),
+        holdout=_examples(at / "holdout.jsonl"),
+        settings=TrainingSettings.model_validate(asked["settings"]),
+        engine=EngineSettings.model_validate(asked["engine"]),
         seed=asked["seed"],
         start=Path(asked["start"]) if asked["start"] else None,
-        progress=_say if first else None,
     )
-    if first:
-        storage.write_json(job / "tuned.json", {**dataclasses.asdict(tuned), "folder": tuned.folder.name})
 
 
 def _examples(path: Path) -> list[EncodedExample]:
