@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from metier.core.records import Candidate, Example
 from metier.core.storage import seed_of
-from metier.engines.base import GenerationRequest, Prompt
-from metier.engines.prompts import PromptFormat
+from metier.engines.base import GenerationRequest
+from metier.engines.prompts import Prompt, PromptFormat
 from metier.synthesis.brief import Brief
 from metier.synthesis.outputs import answer_inputs, balance, vote, vote_rule
 from metier.synthesis.votes import sample_until_decided

@@ -183,10 +183,12 @@ def _train(c: Context, name: str, inputs: TrainingInputs, work: Work) -> Trained
     steps = -(-len(encoded) // settings.batch_size) * settings.epochs
     start = inputs.start.path if inputs.start else None
     job = tune.TuningJob(c.files.path, encoded, holdout, settings, c.how.engine, inputs.seed, start)
-    several = c.how.launch.trains_in_processes
-    tune_it = partial(launch.tune_in_processes, launch=c.how.launch) if several else tune.tune
     with c.reporter.track("steps", steps, "steps") as update:
-        tuned = tune_it(job, work.path, work.ticking(update))
+        tick = work.ticking(update)
+        if c.how.launch.trains_in_processes:
+            tuned = launch.tune_in_processes(job, work.path, c.how.launch, tick)
+        else:
+            tuned = tune.tune(job, work.path, tick)
     work.add_cost(tokens=tuned.trained_tokens)
     return Trained(
         folder=tuned.folder.name,

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from metier.core import storage
-from metier.core.codec import decode, encode
 from metier.core.errors import MetierError
 from metier.tasks.task import EngineSettings, TrainingSettings
 from metier.training.examples import EncodedExample
@@ -24,29 +23,20 @@ from metier.training.tune import TuningJob, tune
 STEP = "@step "  # begins a line that says how many steps are done
 
 
-def write_job(job: TuningJob, folder: Path) -> None:
-    """Write what `tune.tune` is to be called with into a folder."""
+def write_job(at: Path, job: TuningJob) -> None:
+    """Put on file what `tune.tune` is to be called with."""
     for name, examples in (("train", job.train), ("holdout", job.holdout)):
-        storage.write_lines(folder / f"{name}.jsonl", [encode(e) for e in examples])
+        storage.write_lines(at / f"{name}.jsonl", [dataclasses.asdict(e) for e in examples])
     storage.write_json(
-        folder / "job.json",
-        encode(
-            _Written(
-                str(job.model), job.settings, job.engine, job.seed, str(job.start) if job.start is not None else None
-            )
-        ),
+        at / "job.json",
+        {
+            "model": str(job.model),
+            "settings": job.settings.model_dump(mode="json"),
+            "engine": job.engine.model_dump(mode="json"),
+            "seed": job.seed,
+            "start": str(job.start) if job.start else None,
+        },
     )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Written:
-    """A job as it is on file, beside its examples."""
-
-    model: str
-    settings: TrainingSettings
-    engine: EngineSettings
-    seed: int
-    start: str | None
 
 
 def main() -> None:
@@ -90,28 +80,30 @@ def _disconnect() -> None:
         torch.distributed.destroy_process_group()
 
 
-def _work(job: Path) -> None:
-    asked = decode(_Written, storage.read_json(job / "job.json"))
+def _work(at: Path) -> None:
     first = int(os.environ.get("RANK", "0")) == 0
-    tuned = tune(
-        TuningJob(
-            Path(asked.model),
-            _examples(job / "train.jsonl"),
-            _examples(job / "holdout.jsonl"),
-            asked.settings,
-            asked.engine,
-            asked.seed,
-            Path(asked.start) if asked.start else None,
-        ),
-        job.parent,
-        _say if first else None,
-    )
+    tuned = tune(_read_job(at), at.parent, _say if first else None)
     if first:
-        storage.write_json(job / "tuned.json", {**dataclasses.asdict(tuned), "folder": tuned.folder.name})
+        storage.write_json(at / "tuned.json", {**dataclasses.asdict(tuned), "folder": tuned.folder.name})
+
+
+def _read_job(at: Path) -> TuningJob:
+    asked = storage.read_json(at / "job.json")
+    return TuningJob(
+        model=Path(asked["model"]),
+        train=_examples(at / "train.jsonl"),
+        holdout=_examples(at / "holdout.jsonl"),
+        settings=TrainingSettings.model_validate(asked["settings"]),
+        engine=EngineSettings.model_validate(asked["engine"]),
+        seed=asked["seed"],
+        start=Path(asked["start"]) if asked["start"] else None,
+    )
 
 
 def _examples(path: Path) -> list[EncodedExample]:
-    return [decode(EncodedExample, row) for row in storage.read_lines(path)]
+    return [
+        EncodedExample(tuple(r["input_ids"]), tuple(r["labels"]), tuple(r["weights"])) for r in storage.read_lines(path)
+    ]
 
 
 def _say(steps: int, tokens: int) -> None:
