@@ -23,7 +23,6 @@ from metier.core.step import Artifact, Cost
 from metier.data.mixture import Kept, Mixed, MixPlan, Part
 from metier.evaluation.compare import Comparison
 from metier.evaluation.measure import Measure
-from metier.report.facts import RunFacts
 from metier.report.scenario_facts import ScenarioFacts
 from metier.steps.answer import Answered
 from metier.steps.judge import Judged, JudgeInputs
@@ -36,7 +35,8 @@ from metier.tasks.task import EngineSettings, Settings, SynthesisSettings, Train
 
 RESULTS = (Answered, Judged, LabelScores, Mixed, Samples, Selection, Synthesis, Trained, Written)
 INPUTS = (Brief, JudgeInputs, Kept, Measure, MixPlan, Part, Sampling)
-OTHERS = (Candidate, Comparison, Cost, Prediction, RunFacts, ScenarioFacts, SystemAnswers)
+USUAL = TrainingSettings()
+OTHERS = (Candidate, Comparison, Cost, Prediction, ScenarioFacts, SystemAnswers)
 
 
 def values(kind: Any) -> st.SearchStrategy[Any]:
@@ -102,7 +102,7 @@ class Outer:
     either: int | str | Inner | None = None
     whole: bool = False
     count: int = 0
-    settings: TrainingSettings = TrainingSettings()
+    settings: TrainingSettings = USUAL
 
 
 @pytest.mark.parametrize(

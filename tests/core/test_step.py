@@ -22,6 +22,7 @@ from metier.core.run_folder import Run
 from metier.core.step import Artifact, Cost, Done, Work, once
 from metier.tasks.task import TrainingSettings
 
+USUAL = TrainingSettings()
 HERE = Artifact("weights", Path("here"))
 
 
@@ -36,7 +37,7 @@ class Given:
     pairs: tuple[Example, ...] = ()
     limit: int | None = None
     how: Literal["write", "score"] = "write"
-    settings: TrainingSettings = TrainingSettings()
+    settings: TrainingSettings = USUAL
     weights: Artifact | None = HERE
 
 
