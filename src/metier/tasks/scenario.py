@@ -139,7 +139,9 @@ class Scenario:
 
 def of_one(task: Task) -> Scenario:
     """Return the scenario that a task file by itself is: all its pairs, and one model."""
-    writes = task.recipe != "low-data" and not (task.train_use == "instead" and task.train)
+    # Rows chosen from a pool are trained on alone.
+    chooses = task.recipe == "low-data" or task.pool is not None
+    writes = not chooses and not (task.train_use == "instead" and task.train)
     entry = ScenarioTask(synthetic=task.synthesis.inputs if writes else 0)
     shared = {key: getattr(task, key) for key in Shared.model_fields}
     return Scenario(MixtureFile(name=task.name, tasks={task.name: entry}, **shared), {task.name: task}, alone=True)
