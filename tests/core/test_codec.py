@@ -54,7 +54,8 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
         return st.dictionaries(values(parts[0]), values(parts[1]), max_size=2)
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        return st.builds(kind, **{field.name: values(hints[field.name]) for field in dataclasses.fields(kind)})
+        build: Any = kind
+        return st.builds(build, **{field.name: values(hints[field.name]) for field in dataclasses.fields(kind)})
     if isinstance(kind, type) and issubclass(kind, Settings):
         return SETTINGS[kind]
     plain: dict[Any, st.SearchStrategy[Any]] = {

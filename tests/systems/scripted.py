@@ -86,7 +86,8 @@ class Scripted:
     @property
     def asked_about(self) -> list[str]:
         """The inputs it was asked about, in order."""
-        return [input_of(r.prompt.text) for r in (*self.generated, *self.scored)]
+        prompts = [*(r.prompt for r in self.generated), *(r.prompt for r in self.scored)]
+        return [input_of(prompt.text) for prompt in prompts]
 
 
 class Opened(list[str | None]):

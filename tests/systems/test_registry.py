@@ -121,7 +121,8 @@ def test_a_tuned_model_that_is_not_there_leaves_its_systems_out(entry: Entry, tm
     assert entry.has_what_it_needs(whole(tmp_path))
     assert entry.has_what_it_needs(without) == (entry.tuned is None)
     if entry.needs is not None:
-        assert not entry.has_what_it_needs(dataclasses.replace(whole(tmp_path), **{entry.needs: ()}))
+        nothing: dict[str, Any] = {entry.needs: ()}
+        assert not entry.has_what_it_needs(dataclasses.replace(whole(tmp_path), **nothing))
 
 
 def requests(folder: Path, keys: tuple[str, ...], change: Callable[[Material], Material] = lambda m: m) -> list[int]:

@@ -34,7 +34,8 @@ class Directions:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_tfidf_learns_from_its_source_alone(tmp_path: Path, source: Source) -> None:
-    material = Material(LABELS, **{source: PAIRS})
+    pairs: dict[str, Any] = {source: PAIRS}
+    material = Material(LABELS, **pairs)
     learned = tfidf.learn(material, make_tools(tmp_path), source=source)
     found = learned.answer(["a wrong invoice", "late parcel"])
     assert found.texts == ("billing", "delivery") and learned.nbytes > 0

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from metier.core.records import Example
 from metier.core.step import Artifact
 from metier.systems import scored
+from metier.systems.asker import open_asker
 from metier.systems.base import Learned
 from tests.systems.scripted import Opened, Scripted, input_of, make_material, make_tools
 
@@ -105,7 +106,7 @@ def test_probabilities_are_a_distribution_in_the_order_of_the_labels(
 ) -> None:
     names = ("billing", "delivery", "other")
     table = {f"row {i}": dict(zip(names, row, strict=True)) for i, row in enumerate(numbers)}
-    asker = scored.open_asker(make_material(Path(), labels=tuple(labels)), make_tools(Path("unused"), scripted(table)))
+    asker = open_asker(make_material(Path(), labels=tuple(labels)), make_tools(Path("unused"), scripted(table)))
     found = scored.Scorer(asker, "total", ()).answer(list(table))
     assert found.probabilities is not None
     for text, share, row in zip(found.texts, found.probabilities, table.values(), strict=True):
@@ -135,7 +136,7 @@ def test_a_tuned_model_is_asked_as_it_was_trained(tmp_path: Path) -> None:
 
 
 def test_a_task_without_labels_cannot_be_scored(tmp_path: Path) -> None:
-    asker = scored.open_asker(make_material(tmp_path, labels=None), make_tools(tmp_path))
+    asker = open_asker(make_material(tmp_path, labels=None), make_tools(tmp_path))
     with pytest.raises(ValueError, match="the task has none"):
         asker.score(["a"])
 

@@ -7,7 +7,8 @@ import pytest
 
 from metier.core.step import Artifact
 from metier.systems import copied, written
-from metier.systems.base import Material, Tools
+from metier.systems.asker import open_asker
+from metier.systems.base import Learned, Material, Tools
 from tests.systems.scripted import EXAMPLES, Opened, Scripted, input_of, make_material, make_tools
 
 
@@ -39,20 +40,20 @@ def test_the_longest_row_that_fits_is_asked(tmp_path: Path) -> None:
         return written.learn(material, make_tools(tmp_path, engine)).answer(["x" * length]).unasked
 
     material = dataclasses.replace(make_material(tmp_path), examples=EXAMPLES[:1])
-    asker = written.Writer(written.open_asker(material, make_tools(tmp_path, Scripted(context_length=400)))).asker
+    asker = written.Writer(open_asker(material, make_tools(tmp_path, Scripted(context_length=400)))).asker
     room = 400 - asker.max_tokens - len(asker.prompt("").text)
     assert room > 0 and (unasked(room), unasked(room + 1)) == (0, 1), "a prompt and its answer may fill the context"
 
 
 def test_examples_that_do_not_fit_half_of_the_context_are_not_shown(tmp_path: Path) -> None:
     engine = Scripted(context_length=2 * (16 + len(EXAMPLES[0].input) + 1 + len(EXAMPLES[0].output)))
-    asker = written.open_asker(make_material(tmp_path), make_tools(tmp_path, engine))
+    asker = open_asker(make_material(tmp_path), make_tools(tmp_path, engine))
     assert asker.shown == EXAMPLES[:1]
 
 
 def test_the_longest_answer_is_as_given_or_from_what_is_at_hand(tmp_path: Path) -> None:
     def longest(material: Material) -> int:
-        return written.open_asker(material, make_tools(tmp_path)).max_tokens
+        return open_asker(material, make_tools(tmp_path)).max_tokens
 
     usual = make_material(tmp_path)
     assert usual.asked is not None
@@ -83,7 +84,7 @@ def test_where_the_tuned_model_is_not_there_the_base_model_is_asked_with_the_exa
 def test_what_was_asked_is_asked_once_and_the_rest_of_a_killed_run_alone(tmp_path: Path) -> None:
     engine, rows = Scripted(), [f"row {i}" for i in range(300)]
 
-    def learned(tools: Tools) -> written.Learned:
+    def learned(tools: Tools) -> Learned:
         return written.learn(make_material(tmp_path), tools)
 
     def stops(prompt: str, sample: int) -> str:
