@@ -202,6 +202,15 @@ def test_a_token_budget_is_kept_to(budget: int) -> None:
     assert len(mixed.rows) + left_out == 50
 
 
+def test_a_token_budget_leaves_no_example_out() -> None:
+    examples = pairs("shown", 3)
+    for seed in range(5):
+        own = part("one", pairs("one", 50), examples=examples)
+        mixed = mixed_of(own, seed=seed, tokens=sum(lengths(examples)) + 25)
+        assert [made.input for made in mixed.rows if made.origin == "example"] == [e.input for e in examples]
+        assert len(mixed.rows) == 5, "two rows of eleven tokens fit beside them"
+
+
 def test_a_token_budget_for_no_row_is_told() -> None:
     with pytest.raises(UserError, match="too few for a single row"):
         mixed_of(part("one", pairs("one", 5)), tokens=1)
