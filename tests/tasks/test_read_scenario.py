@@ -7,8 +7,8 @@ import pytest
 
 from metier.core.errors import UserError
 from metier.data.pairs import NoRows
-from metier.tasks.read_scenario import copy_scenario, load_scenario, read_labelled, ready_scenarios, scenario_file
-from metier.tasks.read_task import read_test
+from metier.steps.gather import read_labelled, read_test
+from metier.tasks.read_scenario import copy_scenario, load_scenario, ready_scenarios, scenario_file
 
 TASK = """\
 name: {name}
