@@ -161,7 +161,8 @@ def check(scenario: Scenario) -> None:
                 f"task {name}: {key}: rows are chosen from a pool in a run of one task only",
                 hint=f"metier run the task's own file, or leave {key} out and name labelled rows with train:",
             )
-        if task.train_use == "instead" and (entry.synthetic or scenario.settings.synthetic):
+        written = scenario.settings.synthetic if entry.synthetic is None else entry.synthetic
+        if task.train_use == "instead" and written:
             raise UserError(
                 f"task {name}: train_use: instead, but synthetic pairs are asked for",
                 hint=f"set tasks.{name}.synthetic=0, or leave train_use out of the task's file",
