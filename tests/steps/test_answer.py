@@ -110,7 +110,7 @@ def test_the_material_is_what_a_task_and_its_mixture_have(tmp_path: Path) -> Non
     c, _ = alone(tmp_path, task())
     rows = make_rows(task(), test=TEST, tested=TEST[1:3])
     mixed = [
-        MixedRow("routing", origin, "Do routing.", origin, "billing", 3)  # type: ignore[arg-type]
+        MixedRow("routing", origin, "Do routing.", origin, "billing", 3)
         for origin in ("example", "labelled", "synthetic", "pool", "generic")
     ]
     found = material_of(c, rows, mixed, {})

@@ -27,7 +27,12 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """For which tasks the model was to write, and how many inputs; nothing is written."""
     seen: list[tuple[str, int]] = []
-    monkeypatch.setattr(step, "synthesize", lambda c, task, several: seen.append((task.name, several)) or "written")
+
+    def note(c: Context, task: Task, several: int) -> str:
+        seen.append((task.name, several))
+        return "written"
+
+    monkeypatch.setattr(step, "synthesize", note)
     return seen
 
 
