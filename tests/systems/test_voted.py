@@ -51,6 +51,20 @@ def test_a_row_that_does_not_fit_is_counted(tmp_path: Path) -> None:
     assert found.texts == ("billing", "") and found.unasked == 1
 
 
+def test_another_vote_does_not_take_over_samples_that_were_enough_for_the_first(tmp_path: Path) -> None:
+    def write(prompt: str, sample: int) -> str:
+        return " Sure, billing" if sample < 6 else " delivery"
+
+    def answered(folder: Path, noise_filter: bool) -> tuple[str, ...]:
+        tools = make_tools(folder, Scripted(write=write))
+        given = make_material(tmp_path, sampling=SETTINGS.but(noise_filter=noise_filter))
+        return voted.learn(given, tools).answer(["a"], tools.keep).texts
+
+    assert answered(tmp_path / "one", noise_filter=False) == ("billing",), "six alike decide the vote"
+    assert answered(tmp_path / "two", noise_filter=True) == ("delivery",), "six take no part, and more are asked for"
+    assert answered(tmp_path / "one", noise_filter=True) == ("delivery",), "also where the first vote was before"
+
+
 def test_how_to_sample_must_be_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="how to sample"):
         voted.learn(make_material(tmp_path), make_tools(tmp_path))
