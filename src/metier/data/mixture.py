@@ -389,9 +389,10 @@ def _rounded(shares: Sequence[float]) -> list[int]:
 
 
 def _within(rows: Sequence[MixedRow], tokens: int, seed: int, dropped: dict[str, Counter[str]]) -> list[MixedRow]:
-    """Leave rows out at random until the rest has at most so many tokens."""
+    """Leave rows out at random until the rest has at most so many tokens; tasks' own examples are taken first."""
     order = list(range(len(rows)))
     random.Random(seed_of(seed, "tokens")).shuffle(order)
+    order.sort(key=lambda i: rows[i].origin != "example")
     kept, used = set(), 0
     for i in order:
         if used + rows[i].tokens <= tokens:
