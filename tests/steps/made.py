@@ -17,7 +17,8 @@ from metier.steps.gather import TaskRows
 from metier.steps.slot import Slot, running
 from metier.tasks.scenario import MixtureFile, Scenario, of_one
 from metier.tasks.task import Shared, Task
-from tests.systems.scripted import Bytes, Scripted
+from tests.scripted import ByteTokenizer
+from tests.systems.scripted import Scripted
 
 
 class ScriptedSlot:
@@ -25,11 +26,13 @@ class ScriptedSlot:
 
     def __init__(self, engine: Scripted) -> None:
         self.engine = engine
-        self.tokenizer = Bytes()
-        self.prompts = PromptFormat(self.tokenizer)
+        self.prompts = PromptFormat(ByteTokenizer(chat=False))
 
     def open(self, tuned: Path | None = None) -> Scripted:
         return self.engine
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return self.engine.count_tokens(texts)
 
     def close(self) -> None:
         return None

@@ -87,7 +87,7 @@ def test_of_several_tasks_an_error_names_the_task_and_of_one_it_does_not(tmp_pat
 
 def test_a_label_that_is_none_of_the_tasks_is_told(tmp_path: Path) -> None:
     name = write_rows(tmp_path / "test.jsonl", [("a", "biling")])
-    with pytest.raises(UserError, match=r"test\.jsonl:1: output: 'biling' is not one of labels"):
+    with pytest.raises(UserError, match=r"test\.jsonl:1: output: 'biling' is not one of the labels"):
         gather(of_one(make_task(test=name)))
 
 

@@ -1,4 +1,4 @@
-"""A model that answers as a test says, a tokenizer of bytes, and what Systems are given to learn from with them."""
+"""A model that answers by functions of the prompt, and what Systems are given to learn from with it."""
 
 from __future__ import annotations
 
@@ -16,22 +16,10 @@ from metier.engines.prompts import PromptFormat
 from metier.models.encoder import SentenceEncoder
 from metier.systems.base import Asked, Keep, Material, Tools
 from metier.tasks.task import EngineSettings
+from tests.scripted import ByteTokenizer
 
 LABELS = ("billing", "delivery")
 EXAMPLES = (Example("I was charged twice.", "billing"), Example("The parcel is late.", "delivery"))
-
-
-class Bytes:
-    """A tokenizer whose tokens are bytes, without a chat template: prompts are plain text."""
-
-    chat_template = None
-    bos_token = None
-    bos_token_id = None
-
-    def __call__(self, text: str | list[str], **more: Any) -> dict[str, Any]:
-        if isinstance(text, str):
-            return {"input_ids": list(text.encode())}
-        return {"input_ids": [list(one.encode()) for one in text]}
 
 
 def input_of(prompt: str) -> str:
@@ -107,7 +95,7 @@ def make_tools(
 
     return Tools(
         open_model=open_model,
-        prompts=lambda: PromptFormat(Bytes()),
+        prompts=lambda: PromptFormat(ByteTokenizer(chat=False)),
         open_encoder=lambda artifact: cast(SentenceEncoder, encoder),
         keep=Keep(Run(folder), Reporter(quiet=True)),
     )

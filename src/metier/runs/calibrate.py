@@ -143,9 +143,7 @@ def _silently(name: str, total: int, unit: str) -> Iterator[Progress]:
     yield lambda done, tokens: None
 
 
-def _answers(
-    c: Context, rows: TaskRows, pairs: Sequence[Example]
-) -> tuple[dict[str, float], dict[str, float]]:
+def _answers(c: Context, rows: TaskRows, pairs: Sequence[Example]) -> tuple[dict[str, float], dict[str, float]]:
     """Return seconds a row, and seconds of a row by itself, of every System that asks the model.
 
     A tuned model is stood in for by the base model, asked as the tuned one will be.

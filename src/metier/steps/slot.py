@@ -84,7 +84,9 @@ class Slot:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens of each text, special tokens not added; the model need not be open."""
-        return [len(self.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
+        if not texts:
+            return []
+        return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
 
     @property
     def context_length(self) -> int:

@@ -385,6 +385,8 @@ class Task(Shared):
 
     @model_validator(mode="after")
     def _recipe_fits(self) -> Task:
+        if self.pool is not None and self.train is not None:
+            raise ValueError("pool: there is a train file too (rows are chosen from the pool alone: leave one out)")
         if self.train_use == "instead" and self.train is None and not self.train_where:
             raise ValueError("train_use: instead, but there is no train file (name one with train:, or use mixed)")
         return self
