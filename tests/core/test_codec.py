@@ -31,7 +31,7 @@ from metier.steps.synthesize import Synthesis
 from metier.steps.train import Trained
 from metier.synthesis.brief import Brief
 from metier.systems.asker import LabelScores, Samples, Sampling, Written
-from metier.tasks.task import EngineSettings, Settings, SynthesisSettings, TrainingSettings
+from metier.tasks.settings import EngineSettings, Settings, SynthesisSettings, TrainingSettings
 
 RESULTS = (Answered, Judged, LabelScores, Mixed, Samples, Selection, Synthesis, Trained, Written)
 INPUTS = (Brief, JudgeInputs, Kept, Measure, MixPlan, Part, Sampling)

@@ -20,7 +20,7 @@ from metier.core.codec import encode
 from metier.core.records import Example
 from metier.core.run_folder import Run
 from metier.core.step import Artifact, Cost, Done, Work, once
-from metier.tasks.task import TrainingSettings
+from metier.tasks.settings import TrainingSettings
 
 USUAL = TrainingSettings()
 HERE = Artifact("weights", Path("here"))

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from metier.core.errors import UserError
 from metier.core.records import Example
 from metier.data.likeness import folded
-from metier.data.mixture import GENERIC, Kept, Mixed, MixedRow, MixPlan, Part, mix, packing, sizes, split_by_source
+from metier.data.mixture import GENERIC, Kept, Mixed, MixedRow, MixPlan, Part, mix
+from metier.data.packing import packing
+from metier.data.sizes import sizes, split_by_source
 from metier.data.wordings import in_wordings
 
 

@@ -14,7 +14,8 @@ from metier.core.step import Work
 from metier.data.mixture import MixedRow
 from metier.steps import train as step
 from metier.steps.train import EXAMPLE_EPOCHS, Trained, TrainingInputs, split_holdout, train, train_on_examples
-from metier.tasks.task import Task, TrainingSettings
+from metier.tasks.settings import TrainingSettings
+from metier.tasks.task import Task
 from tests.steps.made import alone, changed, make_rows, make_task
 
 ROWS = (

@@ -15,7 +15,7 @@ from metier.engines.base import EngineStats, Generation, GenerationRequest, Prog
 from metier.engines.prompts import PromptFormat
 from metier.models.encoder import SentenceEncoder
 from metier.systems.base import Asked, Keep, Material, Tools
-from metier.tasks.task import EngineSettings
+from metier.tasks.settings import EngineSettings
 from tests.scripted import ByteTokenizer
 
 LABELS = ("billing", "delivery")

@@ -18,7 +18,7 @@ from metier.core.storage import digest
 from metier.systems import registry
 from metier.systems.base import Material, Tuned
 from metier.systems.registry import SYSTEMS, Entry
-from metier.tasks.task import BASELINES, SynthesisSettings
+from metier.tasks.settings import BASELINES, SynthesisSettings
 from tests.systems.scripted import EXAMPLES, LABELS, Scripted, make_asked, make_tools
 
 PARTS = {field.name for field in dataclasses.fields(Material)}

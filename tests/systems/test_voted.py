@@ -6,7 +6,7 @@ import pytest
 
 from metier.systems import voted
 from metier.systems.base import Material
-from metier.tasks.task import SynthesisSettings
+from metier.tasks.settings import SynthesisSettings
 from tests.systems.scripted import Scripted, input_of, make_material, make_tools
 
 SETTINGS = SynthesisSettings(output_temperature=0.3, output_top_k=7, agreement=0.9)

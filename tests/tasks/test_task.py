@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from metier.tasks.task import (
+from metier.tasks.settings import (
     EngineSettings,
     EvaluationSettings,
     SelectionSettings,
     Settings,
     SynthesisSettings,
-    Task,
     TrainingSettings,
 )
+from metier.tasks.task import Task
 
 GOOD = {"name": "routing", "instruction": "Do it.", "examples": [{"input": "a", "output": "b"}]}
 

@@ -36,7 +36,8 @@ from metier.synthesis.write import synthesize
 from metier.systems.asker import answer_length
 from metier.systems.base import Material
 from metier.systems.registry import SYSTEMS, Entry
-from metier.tasks.task import LaunchSettings, Task
+from metier.tasks.settings import LaunchSettings
+from metier.tasks.task import Task
 
 T = TypeVar("T")
 _INPUTS = 64  # raw inputs that are written and judged: one shard

@@ -28,7 +28,7 @@ from metier.selection.material import Material
 from metier.selection.pool import Pool
 from metier.selection.select import budget_of, related_share_of
 from metier.steps.context import Context, ModelInputs
-from metier.tasks.task import EngineSettings, SelectionSettings, TrainingSettings
+from metier.tasks.settings import EngineSettings, SelectionSettings, TrainingSettings
 from metier.training.examples import EncodedExample, encode_examples
 
 Gradients = npt.NDArray[np.float32]

@@ -13,7 +13,8 @@ from metier.core.errors import UserError
 from metier.engines.base import Engine
 from metier.engines.prompts import PromptFormat
 from metier.models.locate import ModelFiles
-from metier.tasks.task import EngineSettings, LaunchSettings, Shared
+from metier.tasks.settings import EngineSettings, LaunchSettings
+from metier.tasks.task import Shared
 
 _SLOT_CONTEXT = 4096  # tokens; llama.cpp sets the memory of each slot's whole context aside
 

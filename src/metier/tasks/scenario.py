@@ -15,7 +15,8 @@ from pydantic import Field, model_validator
 
 from metier.core import storage
 from metier.core.errors import UserError
-from metier.tasks.task import Settings, Shared, Task, Where
+from metier.tasks.settings import Settings, Where
+from metier.tasks.task import Shared, Task
 
 Adapters = Literal["one", "each", "one_then_each"]
 # What changes neither the mixture nor what is made of it.
