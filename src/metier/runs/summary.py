@@ -26,6 +26,7 @@ from metier.report.made import RenderedExample, Training
 from metier.report.scenario import write_scenario
 from metier.report.scenario_card import write_scenario_card
 from metier.report.scenario_facts import ScenarioFacts
+from metier.runs.data_facts import data_facts
 from metier.runs.machine import machine
 from metier.runs.mark import Mark, MarkedTask, write_mark
 from metier.steps.answer import Answered, answer, answers_of, material_of
