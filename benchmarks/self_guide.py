@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
-from label_priors import measure_run
 
+from label_priors import measure_run
 from metier.core import storage
 from metier.core.codec import encode
 from metier.core.errors import MetierError
