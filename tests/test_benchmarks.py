@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metier.core.errors import UserError
@@ -38,6 +38,8 @@ SCRIPTS = (
     "tables",
     "training",
 )
+# How long an example takes says how busy the machine is, and nothing about the code.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 TRANSCRIBED = ("ticket_routing", "speed", "regions", "low_data_transcribed")
 
 
@@ -262,7 +264,7 @@ def tiny_task(tiny_model: Path, tmp_path: Path) -> Path:
         "examples:\n  - {input: I was charged twice, output: billing}\n"
         "  - {input: the parcel is late, output: delivery}\n"
         f"model: {tiny_model}\ntest: test.jsonl\nengine: {{dtype: float32, device: cpu}}\n"
-        "synthesis: {input_max_tokens: 12, output_max_tokens: 6, output_samples: 4, agreement: 0.01}\n"
+        "synthesis: {input_max_tokens: 12, output_max_tokens: 6, agreement: 0.01}\n"
         "training: {batch_size: 2}\nevaluation: {max_tokens: 6}\n",
         encoding="utf-8",
     )
@@ -270,10 +272,10 @@ def tiny_task(tiny_model: Path, tmp_path: Path) -> Path:
 
 
 def test_engines_are_compared_on_the_same_task(tiny_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    few = ["--inputs", "8", "--rows", "4", "--set", "synthesis.noise_filter=false"]
+    few = ["--inputs", "3", "--rows", "2", "--set", "synthesis.noise_filter=false"]
     load("generation").main(["--task", str(tiny_task), *few, "--engines", "plain", "metier"])
     told = last_line(capsys)
-    assert told["inputs"] == 8 and told["rows"] == 4
+    assert told["inputs"] == 3 and told["rows"] == 2
     assert set(told["engines"]) == {"plain", "metier", "metier, backward"}
     assert all(engine["seconds"] > 0 for engine in told["engines"].values())
     assert told["engines"]["metier"]["labels_scored_a_second"] > 0
@@ -369,9 +371,8 @@ def test_rows_selected_for_inference_are_judged_on_five_sets(
     monkeypatch.setenv("METIER_CACHE", str(inference_data / "cache"))
     out = inference_data / "out"
     arguments = ["--data", str(inference_data), "--out", str(out), "--model", str(tiny_model), "--encoder", "student"]
-    load("low_data").main(
-        [*arguments, "--strategies", "k_center", "--shares", "0.2", "--seeds", "1", "--epochs", "1", "--controls"]
-    )
+    small = ["--shares", "0.1", "--seeds", "1", "--epochs", "1", "--controls"]
+    load("low_data").main([*arguments, "--strategies", "k_center", *small])
     told = last_line(capsys)
     pool = pyarrow.parquet.read_table(out / "pool.parquet").to_pylist()
     asked = [row["prompt"] for row in pool]
@@ -380,7 +381,7 @@ def test_rows_selected_for_inference_are_judged_on_five_sets(
     assert "Say whether it follows.\n\npair 0" in asked and "Say whether it follows.\n\npair 3" not in asked
     assert not any("endoftext" in row["completion"] for row in pool)
     assert told["pool_rows"] == len(pool) == 43
-    assert [v["name"] for v in told["variants"]] == ["no tuning", "random, 20%", "k_center, 20%"]
+    assert [v["name"] for v in told["variants"]] == ["no tuning", "random, 10%", "k_center, 10%"]
     assert [v["name"] for v in told["calibrated"]] == [v["name"] for v in told["variants"]]
     for variant in told["variants"]:
         sets = {name: score["value"] for name, score in variant["by_task"].items()}
@@ -418,7 +419,7 @@ def test_a_run_of_self_guide_tells_every_way_to_read_labels(labelled_run: tuple[
     _, told = labelled_run
     assert told["counts"]["test_rows"] == 20
     ways = told["priors"]
-    assert list(ways) == ["writing", "mean", "total", "content_free", "synthetic", "real"]
+    assert set(ways) == {"writing", "mean", "total", "content_free", "synthetic", "real"}
     systems = {name: system["scores"]["exact_match"] for name, system in told["systems"].items()}
     same = {"writing": "specialist_written", "total": "specialist_constrained", "content_free": "specialist"}
     for way, system in same.items():
@@ -466,6 +467,7 @@ def test_what_is_no_finished_run_with_labels_is_refused(
         path.write_text(before, encoding="utf-8")
 
 
+@UNHURRIED
 @given(
     common=st.integers(4, 60),
     others=st.integers(3, 60),
@@ -492,6 +494,7 @@ def test_skewed_rows_have_the_share_and_come_in_order(
     assert label_priors.skewed(rows, share, several, seed) == drawn
 
 
+@UNHURRIED
 @given(
     rows=st.lists(st.lists(st.integers(-40, 0), min_size=3, max_size=3), min_size=2, max_size=30),
     bias=st.lists(st.integers(-64, 64), min_size=3, max_size=3),
