@@ -60,7 +60,6 @@ from metier.tasks.task import Task
 
 WRITING = "writing"
 WAYS = ("mean", "total", "content_free", "synthetic", "real")
-_NO_TASK = "its result.json and task.json do not belong to one finished run"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,9 +151,15 @@ def measure_run(folder: Path, *, skew: float | None, rows: int | None, reporter:
             f"{folder}: made by Metier {facts.metier_version}, and this is {metier.__version__}",
             hint="the same metier run command makes it again",
         )
-    task = Task.model_validate(storage.read_json(folder / "task.json"))
-    if facts.name != task.name or task.labels is None:
-        raise UserError(f"{folder}: " + ("this task has no labels" if task.labels is None else _NO_TASK))
+    if facts.settings != storage.read_json(folder / "task.json"):
+        # Another run was begun in the folder and did not end: going on would make its data and its model.
+        raise UserError(
+            f"{folder}: task.json has other settings than the finished run",
+            hint="the same metier run command brings the run up to date",
+        )
+    task = Task.model_validate(facts.settings)
+    if task.labels is None:
+        raise UserError(f"{folder}: this task has no labels")
     scenario = of_one(task)
     given = gather(scenario)[task.name]
     if not given.tested:
@@ -200,7 +205,7 @@ def _material(c: Context, scenario: Scenario, rows: TaskRows) -> Material:
     trained = train(c, rows.task, mixture.value.rows)
     if not trained.before:
         raise UserError(
-            f"{c.run.folder}: its model was not on file and has been made again from task.json",
+            f"{c.run.folder}: its model was not on file and has been made again",
             hint="the same metier run command brings the run up to date; then measure it again",
         )
     return material_of(c, rows, mixture.value.of(rows.task.name), {"task": weights_of(trained)})

@@ -9,6 +9,7 @@ import importlib.util
 import json
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -248,6 +249,11 @@ def test_every_script_says_how_it_is_run(on_path: None, capsys: pytest.CaptureFi
     assert "usage:" in capsys.readouterr().out
 
 
+def test_what_the_tests_read_is_in_the_sdist() -> None:
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    assert {"src", "tests", "benchmarks", "examples", "docs", "README.md"} <= set(built["targets"]["sdist"]["include"])
+
+
 def test_every_script_is_among_those_tested() -> None:
     there = {path.stem for path in BENCHMARKS.glob("*.py") if "argparse" in path.read_text(encoding="utf-8")}
     assert there == set(SCRIPTS)
@@ -453,18 +459,25 @@ def test_what_is_no_finished_run_with_labels_is_refused(
     label_priors = load("label_priors")
     with pytest.raises(UserError, match="no finished run"):
         label_priors.main([str(tmp_path), "--quiet"])
-    shutil.copytree(labelled_run[0], tmp_path / "run")
-    for name, change, said in (
-        ("result.json", {"metier_version": "0.0.1"}, "made by Metier 0.0.1"),
-        ("task.json", {"labels": None}, "no labels"),
-        ("task.json", {"test": None}, "no test set"),
-    ):
-        path = tmp_path / "run" / name
-        before = path.read_text(encoding="utf-8")
-        path.write_text(json.dumps(json.loads(before) | change), encoding="utf-8")
-        with pytest.raises(UserError, match=said):
-            label_priors.main([str(tmp_path / "run"), "--quiet"])
-        path.write_text(before, encoding="utf-8")
+    run = tmp_path / "run"
+    shutil.copytree(labelled_run[0], run)
+    facts = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    task = facts["settings"]
+
+    def said(facts: dict[str, Any], task: dict[str, Any]) -> str:
+        (run / "result.json").write_text(json.dumps(facts), encoding="utf-8")
+        (run / "task.json").write_text(json.dumps(task), encoding="utf-8")
+        with pytest.raises(UserError) as refused:
+            label_priors.main([str(run), "--quiet"])
+        return refused.value.message
+
+    assert "made by Metier 0.0.1" in said(facts | {"metier_version": "0.0.1"}, task)
+    assert "other settings than the finished run" in said(facts, task | {"seed": 7})
+    for change, why in (({"labels": None}, "no labels"), ({"test": None}, "no test set")):
+        assert why in said(facts | {"settings": task | change}, task | change)
+    (trained,) = run.glob("training-*")
+    shutil.rmtree(trained)
+    assert "has been made again" in said(facts, task)
 
 
 @UNHURRIED
