@@ -125,7 +125,7 @@ def _synthesis(brief: Brief, engine: Engine, prompts: PromptFormat, name: str) -
         kept = [c for c in outputs.vote(brief, answered) if c.kept]
     seconds = time.perf_counter() - start
     tokens = engine.stats.generated_tokens - before
-    facts = {"seconds": round(seconds, 1), "pairs": float(len(kept))}
+    facts = {"seconds": round(seconds, 4), "pairs": float(len(kept))}
     facts["pairs_a_minute"] = round(60 * len(kept) / seconds, 2)
     facts |= {"answered": float(sum(c.kept for c in written)), "tokens_a_second": round(tokens / seconds, 1)}
     print(f"{name}: {facts}")
