@@ -44,7 +44,8 @@ class PlainGenerate:
     def __init__(self, folder: Path) -> None:
         from metier.models.load import load_causal
 
-        self._model, self.tokenizer = load_causal(folder, dtype="auto", device="cpu")
+        self._model, tokenizer = load_causal(folder, dtype="auto", device="cpu")
+        self.tokenizer: Any = tokenizer  # padding is no part of what Metier asks of a tokenizer
         self.tokenizer.padding_side = "left"
         self.stats = EngineStats()
 
