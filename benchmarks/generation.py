@@ -16,7 +16,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from metier.core.records import Candidate, Example
 from metier.core.step import Artifact
@@ -45,7 +45,7 @@ class PlainGenerate:
         from metier.models.load import load_causal
 
         self._model, tokenizer = load_causal(folder, dtype="auto", device="cpu")
-        self.tokenizer: Any = tokenizer  # padding is no part of what Metier asks of a tokenizer
+        self.tokenizer = cast(Any, tokenizer)  # padding is no part of what Metier asks of a tokenizer
         self.tokenizer.padding_side = "left"
         self.stats = EngineStats()
 
