@@ -76,6 +76,31 @@ def tiny_base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def task_run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small classification task (``task.yaml``) and its finished run with every baseline (``out``).
+
+    Copy it before anything is run in it.
+    """
+    from metier.cli import run_cli
+    from tests.runs.made import make_task
+
+    folder = tmp_path_factory.mktemp("task-run")
+    assert run_cli(["run", str(make_task(folder, tiny_model)), "--out", str(folder / "out"), "--quiet"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scenario_run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small scenario of two rewriting tasks and its finished run (``out``). Copy it before use."""
+    from metier.cli import run_cli
+    from tests.runs.made import make_scenario
+
+    folder = make_scenario(tmp_path_factory.mktemp("scenario-run"), tiny_model)
+    assert run_cli(["run", str(folder), "--out", str(folder / "out"), "--quiet"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
 def smollm2() -> Path:
     """Folder of the real default model, fetched once into the model cache."""
     from metier.models.fetch import fetch_model
