@@ -258,13 +258,20 @@ def _quietly(make: Callable[..., Any], **arguments: Any) -> Any:
 
 
 def _keeper(checkpoints: Path, epochs: Path, progress: Callable[[int, int], None] | None) -> Any:
-    """Return a trainer callback that marks whole checkpoints, keeps every epoch's weights, and reports progress."""
+    """Return a trainer callback that marks whole checkpoints, keeps every epoch's weights, and reports progress.
+
+    A checkpoint that falls on an epoch's last step is saved once the epoch's weights are kept and its loss on held-out
+    pairs is known: going on from it begins the next epoch, so that they would never be had again.
+    """
     from transformers import TrainerCallback
 
     class Keeper(TrainerCallback):  # type: ignore[misc]
         trainer: Any = None
+        due = False
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if float(state.epoch).is_integer():
+                self.due, control.should_save = control.should_save, False
             if progress:
                 progress(state.global_step, 0)
 
@@ -274,6 +281,8 @@ def _keeper(checkpoints: Path, epochs: Path, progress: Callable[[int, int], None
                 storage.write_text(checkpoints / f"checkpoint-{state.global_step}" / "whole", "")
 
         def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+            # Saving comes after evaluation, which has the loss.
+            self.due, control.should_save = False, self.due
             # Sharded weights are gathered by all processes together; the first writes them.
             sharded = self.trainer.is_fsdp_enabled
             weights = self.trainer.accelerator.get_state_dict(self.trainer.model_wrapped) if sharded else None
