@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The tiny model's tensors are so small that threads wait for each other more than they compute; where the machine is
+# busy, many times more. Torch reads this when it is imported. `_threads` gives the real models all cores again.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -20,6 +24,20 @@ TEXTS = (
     "the app closes when I open the search page",
     "write a new input to which the right answer is billing or delivery",
 )
+
+
+@pytest.fixture(autouse=True)
+def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let a test that asks for a real model use all cores."""
+    if not {"smollm2", "smollm2_gguf"} & set(request.fixturenames):
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    yield
+    torch.set_num_threads(before)
 
 
 def make_tiny_model(folder: Path, *, chat: bool = True) -> Path:

@@ -8,23 +8,39 @@ file KILLS. Children are forked from a process that has imported everything, so 
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-# Imported for the children; no tensor is made here, as threads would not survive the fork.
-import peft  # noqa: F401
 import pyarrow.parquet
-import torch.utils.tensorboard  # noqa: F401
 import transformers
-import trl  # noqa: F401
 
 from metier.cli import run_cli
 from metier.core import storage
-from metier.runs import run  # noqa: F401
-from metier.training import trainer, tune  # noqa: F401
+
+# What a run imports on its way. No tensor is made here, as threads would not survive the fork.
+_ON_THE_WAY = (
+    "datasets",
+    "datasketch",
+    "metier.engines.transformers",
+    "metier.report.table",
+    "metier.runs.run",
+    "metier.tasks.read_scenario",
+    "metier.training.trainer",
+    "metier.training.tune",
+    "pandas",
+    "peft",
+    "rich.table",
+    "scipy.stats",
+    "sklearn.metrics",
+    "torch.utils.tensorboard",
+    "transformers.models.llama.modeling_llama",
+    "trl",
+)
 
 
 def arm(kills: Path) -> None:
@@ -69,6 +85,9 @@ def arm(kills: Path) -> None:
 
 def main(kills: Path, arguments: list[str]) -> int:
     """Start the command until it ends by itself, and return its exit code."""
+    for name in _ON_THE_WAY:
+        importlib.import_module(name)
+    gc.freeze()
     while True:
         child = os.fork()
         if child == 0:

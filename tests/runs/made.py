@@ -23,8 +23,8 @@ model: {model}
 test: test.jsonl
 engine: {{dtype: float32, device: cpu}}
 synthesis:
-  inputs: 24
-  input_max_tokens: 12
+  inputs: 48
+  input_max_tokens: 24
   noise_filter: false
   near_duplicates: null
   output_max_tokens: 6

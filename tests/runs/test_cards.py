@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import yaml
 
 from metier.cli import run_cli
+from metier.report.scenario_card import write_scenario_card
 from tests.runs.made import (
     FEW,
     LOW_DATA,
@@ -15,7 +17,6 @@ from tests.runs.made import (
     facts_of,
     make_labelled,
     make_pool,
-    make_scenario,
     make_task,
     mixed,
     read_rows,
@@ -47,7 +48,7 @@ def page_of(run: Path) -> str:
 def test_a_run_of_the_backward_recipe_says_that_the_base_model_wrote_its_pairs(task_run: Path) -> None:
     facts, card, page = facts_of(task_run / "out"), card_of(task_run / "out"), page_of(task_run / "out")
     written = facts.data.pairs_by_origin["synthetic"]
-    assert facts.recipe == "backward" and facts.data.synthesis_funnel[0].kept >= 24
+    assert facts.recipe == "backward" and facts.data.synthesis_funnel[0].kept >= 48
     assert "synthetic-data" in tags_of(card) and "backward" in tags_of(card)
     for told in (card, page):
         assert f"{written} synthetic pair" in told and "2 hand-written examples" in told and WROTE in told
@@ -55,24 +56,15 @@ def test_a_run_of_the_backward_recipe_says_that_the_base_model_wrote_its_pairs(t
     assert MISTAKES in card
 
 
-# Two labels that random weights do write: the vote needs answers that are labels.
-VOTED = {"labels: [billing, delivery]\n": "", "output: billing": "output: ab", "output: delivery": "output: cd"}
-
-
 @pytest.fixture(scope="module")
 def voted_run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the self-guide recipe on free text, with a vote that random answers can win."""
     folder = tmp_path_factory.mktemp("self-guide")
     task = make_task(folder, tiny_model, "recipe: self-guide\n")
-    text = task.read_text().replace("labels: [billing, delivery]\n", "")
-    task.write_text(text)
     out = folder / "out"
-    settings = [
-        "synthesis.agreement=0.01",
-        "synthesis.input_length_filter=false",
-        "synthesis.output_length_filter=false",
-    ]
-    settings += ["synthesis.output_max_tokens=24", "prompt.specialist_demonstrations=false", "training.method=lora"]
+    settings = [f"synthesis.{said}" for said in ("agreement=0.01", "input_max_tokens=96", "output_max_tokens=48")]
+    settings += ["labels=null", "synthesis.input_length_filter=false", "synthesis.output_length_filter=false"]
+    settings += ["prompt.specialist_demonstrations=false", "training.method=lora", "training.learning_rate=1e-4"]
     assert run_cli(["run", str(task), *settings, *FEW, "--out", str(out), "--quiet"]) == 0
     return out
 
@@ -191,19 +183,10 @@ def test_one_card_of_several_tasks_has_the_tag_only_if_some_pair_is_synthetic(sc
     assert {row["origin"] for row in mixed(scenario_run / "out")} == {"labelled"}
 
 
-def test_one_card_of_several_tasks_says_which_of_them_have_synthetic_pairs(tmp_path: Path, tiny_model: Path) -> None:
-    """Of a scenario of which one task's pairs are written: no real run, as the tiny model writes no rewriting pairs."""
-    from metier.data.mixture import MixedRow, packing  # noqa: F401
-    from metier.report.scenario_card import write_scenario_card
-
-    folder = make_scenario(tmp_path / "s", tiny_model)
-    assert (
-        run_cli(["run", str(folder), "evaluation.baselines=[few_shot]", "--out", str(tmp_path / "out"), "--quiet"]) == 0
-    )
-    import dataclasses
-
-    mend, shorten = (facts_of(tmp_path / "out" / "tasks" / name) for name in ("mend", "shorten"))
+def test_one_card_of_several_tasks_says_which_of_them_have_synthetic_pairs(tmp_path: Path, scenario_run: Path) -> None:
+    """One task's facts are changed for it, as the tiny model writes no rewriting pairs."""
+    mend, shorten = (facts_of(scenario_run / "out" / "tasks" / name) for name in ("mend", "shorten"))
     mend = dataclasses.replace(mend, data=dataclasses.replace(mend.data, pairs_by_origin={"synthetic": 9}))
-    path = write_scenario_card(scenario_of_run(tmp_path / "out"), [mend, shorten], tmp_path, "x/y")
+    path = write_scenario_card(scenario_of_run(scenario_run / "out"), [mend, shorten], tmp_path, "x/y")
     card = path.read_text()
     assert "synthetic-data" in tags_of(card) and "9 synthetic pairs" in card and "16 labelled rows" in card

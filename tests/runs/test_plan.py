@@ -175,4 +175,4 @@ def test_the_plan_is_printed(
     monkeypatch.setattr("metier.runs.calibrate.measure", lambda *args, **more: COSTS)
     assert run_cli(["plan", str(task_run / "task.yaml")]) == 0
     told = capsys.readouterr().out
-    assert "24 inputs, about 12 training pairs, 10 test rows" in told and "answers" in told and "together" in told
+    assert "48 inputs, about 24 training pairs, 10 test rows" in told and "answers" in told and "together" in told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -72,7 +73,7 @@ def test_a_run_leaves_what_it_promises(task_run: Path) -> None:
     ]
     (candidates,) = out.glob("synthesis-*/candidates.jsonl")
     rows = read_rows(candidates)
-    assert len(rows) >= 24
+    assert len(rows) >= 48
     assert all(row["reason"] for row in rows if row["dropped_by"])
     assert not list(out.rglob("*.partial")) and not list(out.rglob("checkpoint-*"))
 
@@ -109,11 +110,11 @@ def test_answers_are_written_where_the_task_asks_for_it(copy: Path) -> None:
     assert by["specialist"] == by["specialist_written"]
 
 
-def test_a_finished_run_does_nothing_again(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_run_does_nothing_again(task_run: Path, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = copy / "out"
     before = contents(out)
     times = {step: (out / step / "manifest.json").stat().st_mtime_ns for step in steps(out)}
-    assert run_cli(["run", str(copy / "task.yaml"), "--out", str(out), "--json"]) == 0
+    assert run_cli(["run", str(task_run / "task.yaml"), "--out", str(out), "--json"]) == 0
     told = capsys.readouterr()
     for step in ("synthesis", "mixture", "training", "tuned-on-examples", "evaluation"):
         assert f"{step}: done before" in told.err
@@ -180,6 +181,55 @@ def test_too_little_data_stops_before_training(copy: Path, capsys: pytest.Captur
     told = capsys.readouterr().err
     assert "fewer than synthesis.min_pairs=999" in told and "training was not started" in told and "hint:" in told
     assert "candidates.jsonl" in told and not list((copy / "out").glob("training-*"))
+
+
+RECIPES = {
+    # Random weights never write a word that is a label; two characters that they do write stand in for labels.
+    ("self-guide", True): ["labels=['|', '~']", "examples=[{input: ab, output: '|'}, {input: cd, output: '~'}]"],
+    ("self-guide", False): ["labels=null", "synthesis.output_max_tokens=48"],
+    ("backward", True): [],
+    ("backward", False): ["labels=null", "synthesis.output_max_tokens=128"],
+}
+
+
+@pytest.mark.parametrize(("recipe", "labels"), RECIPES)
+def test_every_recipe_writes_pairs_for_every_kind_of_task(
+    tiny_model: Path, tmp_path: Path, recipe: str, labels: bool
+) -> None:
+    task = make_task(tmp_path, tiny_model, f"recipe: {recipe}\n")
+    overrides = [
+        "synthesis.input_max_tokens=96",
+        "synthesis.agreement=0.01",
+        "synthesis.input_length_filter=false",
+        "synthesis.output_length_filter=false",
+        "synthesis.balance=false",
+        *RECIPES[recipe, labels],
+    ]
+    assert run_cli(["synthesize", str(task), *overrides, "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    (candidates,) = (tmp_path / "out").glob("synthesis-*/candidates.jsonl")
+    rows = read_rows(candidates)
+    kept = [row for row in rows if row["dropped_by"] is None]
+    assert kept and all(row["output"] for row in kept)
+    assert all(row["reason"] for row in rows if row["dropped_by"])
+    if labels:
+        assert {row["output"] for row in kept} <= {"|", "~", "billing", "delivery"}
+
+
+@pytest.mark.parametrize("recipe", ["self-guide", "backward"])
+def test_of_five_hundred_examples_a_prompt_shows_as_many_as_fit(
+    tiny_model: Path, tmp_path: Path, recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run goes on with them: that no pair of eight is left is another matter."""
+    task = make_task(tmp_path, tiny_model, f"recipe: {recipe}\n")
+    many = "".join(f"  - {{input: case {i} is late, output: delivery}}\n" for i in range(498))
+    task.write_text(task.read_text().replace("model:", f"{many}model:", 1))
+    settings = ["synthesis.inputs=8", "synthesis.min_pairs=999"]
+    assert run_cli(["synthesize", str(task), *settings, "--out", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr().err
+    (shown,) = re.findall(r"(\d+) of 500 examples fit into a prompt", told)
+    assert 2 < int(shown) < 500
+    (candidates,) = (tmp_path / "out").glob("synthesis-*/candidates.jsonl")
+    assert len(read_rows(candidates)) >= 8 and "fewer than synthesis.min_pairs=999" in told
 
 
 def test_examples_that_do_not_fit_are_told(
@@ -321,8 +371,8 @@ def test_free_text_tasks_have_their_own_systems(tiny_model: Path, tmp_path: Path
     facts = facts_of(tmp_path / "out")
     assert facts.judged is not None
     systems = {s.system: s for s in facts.judged.systems}
-    # Those that need labels are not for this task; the synthetic pairs of self_icl could have been there, and are not.
-    assert list(systems) == ["copied_input", "few_shot", "self_icl", "harper", "replacements", "specialist"]
+    # Those that need labels are not for this task; self_icl is, and says why it could not be had.
+    assert set(systems) == {"copied_input", "few_shot", "self_icl", "harper", "replacements", "specialist"}
     assert "no synthetic pairs" in systems["self_icl"].note
     assert facts.metrics[0] == "gleu" and "copied_rate" in facts.metrics
 
