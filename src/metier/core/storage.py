@@ -15,6 +15,9 @@ from typing import Any
 
 from metier.core.errors import MetierError, UserError
 
+UNFINISHED = ".*.partial"
+"""Names of files that are being written."""
+
 
 def canonical_json(value: Any) -> str:
     """Return JSON that is the same for the same value: sorted keys, no spaces."""
