@@ -39,7 +39,7 @@ def test_init_validate_and_schema(
     monkeypatch.chdir(tmp_path)
     assert run_cli(["init", "mine"]) == 0
     assert run_cli(["validate", "mine/task.yaml"]) == 0
-    assert "3 rows" in capsys.readouterr().out
+    assert "3 to test on" in capsys.readouterr().out
     assert run_cli(["schema"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "Task"
 

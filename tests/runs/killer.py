@@ -61,8 +61,8 @@ def arm(kills: Path) -> None:
         write(path, text)
         writing.pop()
 
-    def sync_and_die(handle: int) -> None:
-        fsync(handle)
+    def sync_and_die(fd: Any) -> None:
+        fsync(fd)
         if writing:
             die_at(str(writing[-1]))
 

@@ -131,7 +131,7 @@ def test_labelled_rows_are_not_called_synthetic(tiny_model: Path, tmp_path: Path
     card = card_of(tmp_path / "out")
     assert "synthetic-data" not in tags_of(card) and MISTAKES not in card
     for told in (card, page_of(tmp_path / "out")):
-        assert "12 labelled rows" in told and WROTE not in told and "pool" not in told
+        assert "12 labelled rows" in told and WROTE not in told and "from a pool" not in told
 
 
 # --- a scenario

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from metier.cli import run_cli
+from metier.core.records import Candidate, Verdict
 from metier.report.scenario import verdicts
 from metier.runs import run as driver
 from metier.runs.mark import read_mark
+from metier.synthesis.brief import Brief
 from tests.runs.made import (
-    MIXTURE,
     contents,
     cost,
     facts_of,
@@ -89,7 +90,7 @@ def test_the_gate_is_about_every_task(
     found = scenario_of_run(scenario_run / "out")
     command = ["run", str(scenario_run), "--gate", "--quiet", "--out", str(tmp_path)]
 
-    def with_verdicts(*verdicts: str) -> int:
+    def with_verdicts(*verdicts: Verdict) -> int:
         tasks = [dataclasses.replace(t, verdict=v) for t, v in zip(found.outcome.tasks, verdicts, strict=True)]
         facts = dataclasses.replace(found, outcome=dataclasses.replace(found.outcome, tasks=tuple(tasks)))
         monkeypatch.setattr(driver, "run", lambda *args, **more: driver.Outcome({}, facts))
@@ -143,25 +144,33 @@ def test_a_scenario_repeats_to_the_byte(scenario_run: Path, tmp_path: Path) -> N
     assert first.keys() == again.keys() and [name for name in first if first[name] != again[name]] == []
 
 
-@pytest.mark.model
-def test_rows_are_chosen_and_written_for_a_task(smollm2: Path, tmp_path: Path) -> None:
-    """The real model, as only it writes rewriting pairs that pass the filters."""
-    folder = make_scenario(tmp_path / "s", smollm2)
+def test_rows_are_chosen_and_written_for_a_task(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_scenario(tmp_path / "s", tiny_model)
     for name in ("mend", "shorten"):
-        settings = "synthesis: {input_max_tokens: 32}\nselection: {encoder: student}\n"
-        (folder / f"{name}.yaml").write_text((folder / f"{name}.yaml").read_text() + settings)
-    (folder / "mixture.yaml").write_text(MIXTURE.format(model=smollm2))
+        with (folder / f"{name}.yaml").open("a") as file:
+            file.write("selection: {encoder: student}\n")
+
+    def written(brief: Brief, *rest: object) -> list[Candidate]:
+        """Stand in for the model: random weights write no rewriting pairs that pass the filters."""
+        assert (brief.instruction, brief.settings.inputs) == ("Do mend.", 24), "the other task has labelled rows"
+        kept = [Candidate(f"{i}", f"they goes {i} times", f"they go {i} times") for i in range(10)]
+        return [*kept, Candidate("10", "", dropped_by="empty", reason="it is empty")]
+
+    monkeypatch.setattr("metier.steps.synthesize.write_candidates", written)
     arguments = ["tasks.mend.synthetic=24", "tasks.mend.select_synthetic=0.5", "tasks.mend.rows=4"]
-    arguments += ["tasks.shorten.select=0.25", *FEW, "--out", str(tmp_path / "out"), "--quiet"]
-    # Mixed, and no more: nothing after the mixture is about what was chosen.
+    arguments += ["tasks.shorten.select=0.25", "training.epochs=1", "--out", str(tmp_path / "out"), "--quiet"]
     assert run_cli(["train", str(folder), *arguments]) == 0
-    rows = mixed(tmp_path / "out")
-    origins = Counter((row["task"], row["origin"]) for row in rows)
-    (written,) = (tmp_path / "out" / "tasks" / "mend").glob("synthesis-*/candidates.jsonl")
-    kept = sum(json.loads(line)["dropped_by"] is None for line in written.read_text().splitlines())
-    assert kept >= 3 and origins["shorten", "labelled"] == 4 and origins["mend", "labelled"] == 4
-    # k-centre's budget is a share of the pairs, rounded; none of those is a test row here.
-    assert 0 < origins["mend", "synthetic"] <= round(kept * 0.5)
+    origins = Counter((row["task"], row["origin"]) for row in mixed(tmp_path / "out"))
+    assert origins == {("mend", "labelled"): 4, ("mend", "synthetic"): 5, ("shorten", "labelled"): 4}
+    assert {step.rpartition("-")[0] for step in steps(tmp_path / "out")} == {
+        "tasks/mend/synthesis",
+        "tasks/mend/selection",
+        "tasks/shorten/selection",
+        "mixture",
+        "training",
+    }
 
 
 def test_weighing_edits_trains_other_weights(scenario_run: Path, copy: Path) -> None:
