@@ -81,7 +81,7 @@ def test_ctrl_c_is_a_clean_stop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
     monkeypatch.setattr("metier.tasks.read_task.task_json_schema", stop)
     assert run_cli(["schema"]) == 130
-    assert "the same command continues" in capsys.readouterr().err
+    assert "the same command resumes" in capsys.readouterr().err
 
 
 def test_a_smoke_run_of_a_scenario_lets_the_model_write_little_and_nothing_where_it_writes_nothing() -> None:

@@ -49,7 +49,7 @@ def test_in_place_keeps_what_was_there(scenario_run: Path, tmp_path: Path, monke
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"\xff\xfe\x00a", "not text in UTF-8"), (b"text\0more", "it holds a zero byte")],
+    [(b"\xff\xfe\x00a", "not UTF-8"), (b"text\0more", "it contains a zero byte")],
 )
 def test_a_binary_file_is_refused_and_not_touched(
     scenario_run: Path, tmp_path: Path, content: bytes, told: str, capsys: pytest.CaptureFixture[str]
@@ -87,9 +87,9 @@ def test_standard_input_never_loses_a_text(
     [
         (["--task", "sing"], "no model for the task 'sing'"),
         (["--task", "mend", "--by", "word"], "--by: 'word'"),
-        (["--task", "mend", "--in-place"], "standard input has no place"),
+        (["--task", "mend", "--in-place"], "not standard input"),
         (["--task", "mend", "nowhere.txt"], "nowhere.txt: cannot be read"),
-        ([], "say what to do with --task"),
+        ([], "--task is missing"),
     ],
 )
 def test_a_wrong_rewrite_command_is_explained(

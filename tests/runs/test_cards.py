@@ -119,7 +119,7 @@ def test_a_low_data_run_says_that_its_rows_were_chosen_and_not_that_a_model_wrot
     card, page = card_of(chosen_run), page_of(chosen_run)
     assert "low-data" in tags_of(card) and "synthetic-data" not in tags_of(card)
     for told in (card, page):
-        assert "6 rows chosen from a pool" in told and "6 rows were chosen from a pool of 60 rows" in told
+        assert "6 rows chosen from a pool" in told and "The pool has 60 rows" in told and "6 were chosen" in told
         assert WROTE not in told and "synthetic pair" not in told
     assert MISTAKES not in card
 

@@ -97,7 +97,7 @@ def test_a_study_of_labelled_rows_says_how_many_do_and_in_how_many_wordings(tiny
         ("train: train.jsonl\n", ["--wordings", "4"], "4 wordings, but the task has 1"),
         (LOW_DATA, ["--wordings", "1"], "a pool's rows have their own instructions"),
         (LOW_DATA, ["--strategy", "best"], "'best' is not known"),
-        (LOW_DATA, ["--share", "1.5"], "--share: it must be above 0 and at most 1"),
+        (LOW_DATA, ["--share", "1.5"], "--share: must be above 0 and at most 1"),
         (LOW_DATA, ["test=null"], "the task has no test file"),
         (LOW_DATA, ["--of", "data"], "this is a task file"),
     ],
