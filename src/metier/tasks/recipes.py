@@ -40,6 +40,7 @@ def _self_guide(classification: bool) -> dict[str, Any]:
             "output_length_filter": not classification,
             "near_duplicates": None,
         },
+        "evaluation": {"answer_by": "writing"},
         "training": {
             "method": "full",
             "learning_rate": 5e-5,
@@ -69,5 +70,5 @@ def _low_data(classification: bool) -> dict[str, Any]:
     return {
         # The examples only locate the task in the pool; training on them too would add another method's gain.
         "training": {"demonstrations": False, "holdout_share": 0.0},
-        "evaluation": {"answer_by": "likelihood" if classification else "writing"},
+        "evaluation": {"answer_by": "likelihood" if classification else "writing", "label_prior": "none"},
     }

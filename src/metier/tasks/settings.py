@@ -220,7 +220,7 @@ class EvaluationSettings(Settings):
         description="With labels: a tuned model takes the likeliest label, or writes (what it writes may be no label).",
     )
     label_prior: Literal["synthetic", "content_free", "none"] = Field(
-        "content_free",
+        "synthetic",
         description="answer_by: likelihood takes off how likely the model finds each label anyway: after its own "
         "synthetic inputs (content_free ones where there are none), after inputs that say nothing, or not at all (then "
         "a label counts by the mean over its tokens: rank classification).",
