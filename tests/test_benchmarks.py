@@ -427,7 +427,7 @@ def test_a_run_of_self_guide_tells_every_way_to_read_labels(labelled_run: tuple[
     ways = told["priors"]
     assert set(ways) == {"writing", "mean", "total", "content_free", "synthetic", "real"}
     systems = {name: system["scores"]["exact_match"] for name, system in told["systems"].items()}
-    same = {"writing": "specialist_written", "total": "specialist_constrained", "content_free": "specialist"}
+    same = {"writing": "specialist_written", "total": "specialist_constrained", "synthetic": "specialist"}
     for way, system in same.items():
         assert ways[way]["accuracy"] == pytest.approx(systems[system], abs=0.01), f"{way} is what {system} answers"
     assert ways["writing"]["gain_over_writing"] is None
