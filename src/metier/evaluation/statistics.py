@@ -228,7 +228,7 @@ def _bca_shares(jackknife: Floats, replicates: Floats, value: float) -> tuple[fl
 
 
 def _standard_error(after: Scored, before: Scored) -> float | None:
-    """Return the jackknife's standard error of the difference (for a mean, the usual one); None where it is not known."""
+    """Return the jackknife's standard error of the difference; for a mean, the usual one. None where it is unknown."""
     rows = len(after.stats)
     if rows < 2:
         return None
