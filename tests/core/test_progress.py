@@ -73,7 +73,8 @@ def test_amounts_go_with_their_nouns(
 def test_no_line_passes_its_total_and_only_unfinished_ones_have_time_left(done: list[int], total: int) -> None:
     for several in done:
         with pytest.MonkeyPatch.context() as patch:
-            clock, printed = Clock(), []
+            clock = Clock()
+            printed: list[str] = []
             patch.setattr(progress, "time", clock)
             patch.setattr("builtins.print", lambda text, printed=printed, **_: printed.append(text))
             with Reporter().track("x", total) as update:
