@@ -130,11 +130,13 @@ def test_the_code_that_scores_answers_as_the_run_does(
     facts = with_settings(make(method="full", prompt=prompt), "evaluation", label_prior=prior)
     code = _snippets(_card(facts, tmp_path))[0]
     monkeypatch.chdir(tiny_model)
-    head, asks, tail = code.partition("text = ")
+    # The model is loaded and the prior computed once; the answer is asked for again for every text.
+    *before_answer, answer = code.splitlines()
+    assert answer.startswith("print(")
     loaded: dict[str, Any] = {}
-    exec(head, loaded)  # the model is loaded once, the rest is run for every text
+    exec("\n".join(before_answer), loaded)
     for text in texts:
-        exec((asks + tail).replace('"the input to answer"', repr(text)), loaded)
+        exec(answer, loaded | {"text": text})
     assert tuple(capsys.readouterr().out.split()) == wanted
     assert len(set(wanted)) > 1 or prior == "none", "the same answer to all would show little"
 
