@@ -107,6 +107,14 @@ def test_the_detectable_gain_falls_with_the_root_of_the_rows() -> None:
     assert smallest_detectable_gain(*difference(np.array([1.0]))) is None
 
 
+@given(value=st.floats(-100, 100), rows=st.integers(2, 40))
+def test_rows_that_all_differ_by_the_same_say_nothing_of_what_could_be_detected(value: float, rows: int) -> None:
+    """A standard error of 0 would mean that any gain, however small, is detected."""
+    alike = difference(np.full(rows, value))
+    assert smallest_detectable_gain(*alike) is None
+    assert rows_needed(*alike) is None
+
+
 @pytest.mark.parametrize(
     ("effect", "rows"),
     # statsmodels 0.15: TTestPower().solve_power(effect_size=effect, alpha=0.05, power=0.8); it has t where we have z

@@ -62,6 +62,31 @@ def unclear(**more: Any) -> dict[str, Any]:
     return {"gain": Interval(2.1, -3.9, 8.0), "p_value": 0.4, "verdict": "not shown to be better", **more}
 
 
+def advising(facts: RunFacts, system: str | None) -> RunFacts:
+    """Return the facts with another system as the cheapest that is good enough."""
+    assert facts.judged is not None
+    judged = facts.judged
+    return dataclasses.replace(
+        facts, judged=dataclasses.replace(judged, need=dataclasses.replace(judged.need, cheapest=system))
+    )
+
+
+def with_settings(facts: RunFacts, section: str, **changes: Any) -> RunFacts:
+    """Return the facts with some settings of a section changed."""
+    known: Any = facts.settings.get(section, {})
+    return dataclasses.replace(facts, settings={**facts.settings, section: {**known, **changes}})
+
+
+def with_writing(facts: RunFacts, score: float) -> RunFacts:
+    """Return the facts with a row for what the specialist's weights write."""
+    assert facts.judged is not None
+    *others, ours = facts.judged.systems
+    written = SystemScore(
+        "specialist_written", "specialist, writing", dict.fromkeys(facts.metrics, score), kind="specialist"
+    )
+    return dataclasses.replace(facts, judged=dataclasses.replace(facts.judged, systems=(*others, written, ours)))
+
+
 def some_facts() -> RunFacts:
     return RunFacts(
         name="ticket-routing",
@@ -92,7 +117,9 @@ def some_facts() -> RunFacts:
             StageCost("baselines", 94.6, 3_310, None),
             StageCost("evaluation", 9.8, 450, 1_400_000_000),
         ),
-        prompt=PromptTemplate("<|im_start|>user\nName the team.\n\n", "<|im_end|>\n<|im_start|>assistant\n", (), 24),
+        prompt=PromptTemplate(
+            "<|im_start|>user\nName the team.\n\n", "<|im_end|>\n<|im_start|>assistant\n", (), 24, LABELS
+        ),
         settings={
             "prices": {"currency": "USD"},
             "name": "ticket-routing",
@@ -100,6 +127,7 @@ def some_facts() -> RunFacts:
             "test": "test.jsonl",
             "train": None,
             "labels": list(LABELS),
+            "evaluation": {"answer_by": "likelihood", "label_prior": "content_free", "limit": None},
             "training": {"epochs": 3, "learning_rate": 0.0005, "gradient_checkpointing": False},
         },
     )

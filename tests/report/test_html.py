@@ -13,8 +13,9 @@ from metier.core.records import Candidate, Interval, LossPoint
 from metier.report.facts import BeforeAfter, RunFacts
 from metier.report.html import render, write_report
 from metier.report.made import FunnelStep, RenderedExample
+from metier.report.sentences import advice
 
-from .conftest import Make, unclear
+from .conftest import Make, advising, unclear, with_settings
 
 ATTACK = "</td></table><script>alert(1)</script><img src=x onerror=alert(1)>\"'"
 _VOID = {"meta", "link", "br", "img", "input"}
@@ -82,9 +83,12 @@ def test_what_the_evaluation_found_is_told_with_its_numbers(make: Make) -> None:
         "p (uncorrected)",
         "410 ms",
         "0.4 ms",
-        "9,000.0",
+        "9,000",
+        "10 kB",
         "USD a million rows",
         "+9.0 [+3.0, +15.0] points of exact match",
+        "Answering",
+        "The specialist answers with the likeliest label",
         "81.3 (seed 7), 79.0 (seed 8)",
         "This is not a result: the model wrote those answers itself.",
         "expected calibration error 0.070",
@@ -104,7 +108,35 @@ def test_a_small_test_set_and_a_label_never_answered_are_told(make: Make) -> Non
     never = dataclasses.replace(
         facts.judged.by_label, labels=(dataclasses.replace(labels[0], predicted=0), *labels[1:])
     )
-    assert "Never answered: billing" in _Page(render(make(by_label=never))).text
+    assert "Never answered: billing." in _Page(render(make(by_label=never))).text
+
+
+def test_a_label_without_test_rows_is_not_said_to_be_never_answered(make: Make) -> None:
+    facts = make()
+    assert facts.judged is not None and facts.judged.by_label is not None
+    first, *others = facts.judged.by_label.labels
+    without = dataclasses.replace(first, rows=0, predicted=0, precision=0.0, recall=0.0, f1=0.0)
+    text = _Page(render(make(by_label=dataclasses.replace(facts.judged.by_label, labels=(without, *others))))).text
+    assert "No test rows: billing, so nothing is known about it." in text and "Never answered" not in text
+    assert re.search(r"billing\s*0\s*0\s*no test rows", text), "no precision, recall or F1 of 0"
+
+
+def test_all_rows_are_not_said_to_be_drawn_at_random(make: Make) -> None:
+    facts = make()
+    assert facts.judged is not None
+    assert "All 20 test rows. Before:" in " ".join(_Page(render(make(rows=20))).text.split())
+    one = make(rows=1, sample=facts.judged.sample[:1])
+    assert "The only test row. Before:" in " ".join(_Page(render(one)).text.split())
+
+
+def test_what_a_kept_answer_scored_is_named_by_what_it_is(make: Make) -> None:
+    pair = Candidate("r0.0", "an input", "an answer", "an answer", share=2.5)
+    free = with_settings(make(labels=None, candidates=(pair,)), "synthesis", method="backward")
+    assert "gain 2.50 nats a token" in _Page(render(free)).text
+    voted = with_settings(
+        make(labels=None, candidates=(dataclasses.replace(pair, share=0.4),)), "synthesis", method="self-guide"
+    )
+    assert "agreement 40%" in _Page(render(voted)).text and "nats a token" not in _Page(render(make())).text
 
 
 def test_confidence_is_shown_where_the_specialist_has_some(make: Make) -> None:
@@ -134,7 +166,10 @@ def test_unless_it_is_better_the_page_says_first_to_keep_the_base(make: Make, un
     worse = make(gain=Interval(-2.1, -3.9, -1.0), verdict="worse")
     for facts in (make(**unclear()), worse, untested):
         text = _Page(render(facts)).text
-        assert text.index("Not recommended. Keep the base model.") < text.index("The task")
+        assert text.index(advice(facts)) < text.index("The task")
+    # A specialist that is not what to use is not recommended, better or not.
+    for facts in (untested, advising(make(), "few_shot"), advising(make(**unclear()), "few_shot")):
+        assert f"Not recommended. {advice(facts)}" in _Page(render(facts)).text
 
 
 def test_without_a_test_it_says_what_cannot_be_known_and_shows_no_scores(untested: RunFacts) -> None:
@@ -243,6 +278,29 @@ def test_settings_are_listed_flat(make: Make) -> None:
     for part in ("training.epochs", "training.gradient_checkpointing", "not set"):
         assert part in text
     assert "shown elsewhere" not in text
+
+
+def test_settings_are_those_of_what_was_used(make: Make) -> None:
+    settings = {
+        "test": "/home/somebody/rows/test.jsonl",
+        "selection": {"strategy": "k_center"},
+        "synthesis": {"method": "backward"},
+        "engine": {"kind": "transformers", "url": "http://localhost:8000/v1", "gguf": None, "dtype": "auto"},
+        "prices": {"currency": "USD", "machine_hour": None},
+        "evaluation": {"baselines": ["few_shot", "harper"], "timed_rows": 16},
+    }
+    text = " ".join(_Page(render(make(settings=settings))).text.split())
+    for part in ("testtest.jsonl", "synthesis.methodbackward", "engine.dtypeauto", "evaluation.timed_rows16"):
+        assert part in text
+    for part in ("/home/somebody", "selection.", "engine.url", "engine.gguf", "prices.", "evaluation.baselines"):
+        assert part not in text
+    assert "systems that answeredmajority, zero_shot, few_shot, label_scoring, specialist" in text
+    chosen = (FunnelStep("rows to choose from", 50_000), FunnelStep("chosen", 300))
+    pool = make(settings=settings, pairs_by_origin={"pool": 300}, synthesis_funnel=(), selection_funnel=chosen)
+    text = _Page(render(pool)).text
+    assert "selection.strategy" in text and "synthesis.method" not in text
+    served = make(settings={"engine": {"kind": "openai", "url": "http://x/v1"}, "prices": {"machine_hour": 2.0}})
+    assert "engine.url" in _Page(render(served)).text and "prices.machine_hour" in _Page(render(served)).text
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_with_a_hint(make: Make, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def answers(right: int, *, last: bool = False) -> tuple[str, ...]:
     return tuple(row.output if i in good else wrong[row.output] for i, row in enumerate(ROWS))
 
 
-def judged(rows: int = 40, *, labels: bool = True) -> Judged:
+def judged(rows: int = 40, *, labels: bool = True, drawn_from: int | None = None) -> Judged:
     sure = tuple((0.9, 0.1) if text == "a" else (0.2, 0.8) for text in answers(30)[:rows])
     systems = [
         SystemAnswers("few_shot", "few-shot", "prompted", answers(15, last=True)[:rows]),
@@ -31,7 +31,7 @@ def judged(rows: int = 40, *, labels: bool = True) -> Judged:
     ]
     measure = MEASURE if labels else dataclasses.replace(MEASURE, labels=None, metric="rouge_l")
     found = compare(measure, ROWS[:rows], systems)
-    return judged_by(found, measure, systems, source="test.jsonl", need=Need(words=("Use it.",)))
+    return judged_by(found, measure, systems, source="test.jsonl", need=Need(words=("Use it.",)), drawn_from=drawn_from)
 
 
 def test_the_facts_are_those_of_the_comparison() -> None:
@@ -39,6 +39,7 @@ def test_the_facts_are_those_of_the_comparison() -> None:
     assert (found.baseline, found.verdict, found.rows, found.source) == ("few_shot", "better", 40, "test.jsonl")
     assert found.gain is not None and found.gain.value == pytest.approx(37.5)
     assert found.p_value == found.systems[0].p_value
+    assert found.drawn_from is None and judged(drawn_from=90).drawn_from == 90
     assert found.need.words == ("Use it.",) and found.best == found.systems[0] and found.ours == found.systems[1]
 
 

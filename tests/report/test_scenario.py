@@ -63,30 +63,30 @@ def facts(*tasks: TaskOutcome, **more: Any) -> ScenarioFacts:
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [
-        (task("a"), "Use the specialist: 40.0 SARI, significantly better than prompted, few-shot (30.0)."),
+        (task("a"), "The specialist (40.0 SARI) is significantly better than prompted, few-shot (30.0)."),
         (
             task("a", COPIED, PROMPT, dataclasses.replace(HARPER, score=35.0, gain=Interval(5, 3, 7))),
             "significantly better than prompted, few-shot (30.0) and Harper (rules) (35.0).",
         ),
         (
             task("a", COPIED, PROMPT, HARPER),
-            "Harper (rules) (45.0 SARI) is significantly better than the specialist (40.0 SARI): use Harper (rules).",
+            "Harper (rules) (45.0 SARI) is significantly better than the specialist (40.0 SARI).",
         ),
         (
             task("a", rival("copied_input", "copied input", "constant", 1.0)),
-            "Copied input (39.0 SARI) is not shown to be worse than the specialist (40.0 SARI): leave the text as it",
+            "Copied input (39.0 SARI) is not shown to be worse than the specialist (40.0 SARI).",
         ),
         (
             task("a", COPIED, rival("zero_shot", "prompted, zero-shot", "prompted", 0.5)),
-            "is not shown to be worse than the specialist (40.0 SARI): keep the base model and its prompt.",
+            "is not shown to be worse than the specialist (40.0 SARI).",
         ),
         (
             task("a", rival("majority", "majority class", "constant", -3.0)),
-            "Majority class (43.0 SARI) is significantly better than the specialist (40.0 SARI): no model is needed.",
+            "Majority class (43.0 SARI) is significantly better than the specialist (40.0 SARI).",
         ),
         (
             task("a", p=0.2),  # above zero and significant alone, not beside the other tasks
-            "(30.0 SARI) is below the specialist (40.0 SARI), but the difference was not shown to be significant: keep",
+            "(30.0 SARI) is below the specialist (40.0 SARI), but the difference was not shown to be significant.",
         ),
     ],
 )
@@ -96,10 +96,30 @@ def test_a_verdict_follows_from_the_numbers(outcome: TaskOutcome, said: str) -> 
 
 def test_what_it_takes_is_told_with_the_verdict() -> None:
     row = NeedRow("specialist", "specialist", 40.0, None, 660.0, 0.05, 0.06, 20.0, 271_000_000, None)
-    said = verdicts(facts(task("a"), need={"a": Need((row,))}))["a"]
+    said = verdicts(facts(task("a"), need={"a": Need((row,), cheapest="specialist")}))["a"]
     assert said.endswith(
+        "Use the specialist: no cheaper system is good enough. "
         "It takes 50 ms a row and 271 MB of memory and disk; making it took 11 min 00 s, writing data included."
     )
+
+
+@pytest.mark.parametrize(
+    ("cheapest", "said"),
+    [
+        ("harper", "Use this instead: Harper (rules), the cheapest system that is good enough."),
+        ("few_shot", "Keep the base model (prompted, few-shot), the cheapest system that is good enough."),
+        ("copied_input", "Leave the text as it is: that is good enough."),
+    ],
+)
+def test_the_advice_for_a_task_is_what_was_found_about_its_need(cheapest: str, said: str) -> None:
+    given = facts(task("a", COPIED, PROMPT, HARPER), need={"a": Need(cheapest=cheapest)})
+    assert verdicts(given)["a"].endswith(f" {said}")
+    assert "Use" not in verdicts(facts(task("a")))["a"], "nothing is known about the need"
+
+
+def test_what_was_left_out_is_told_beside_the_result() -> None:
+    found = scenario_sentences(facts(task("a"), task("b"), notes=("Only 4 of the 90 test rows were used.",)))
+    assert found[1] == "Only 4 of the 90 test rows were used." and "Mean gain" in found[2]
 
 
 def test_sentences_say_how_many_tasks_hold_and_what_cannot_be_known() -> None:
@@ -150,7 +170,7 @@ def test_facts_go_to_json_and_back(make: Make) -> None:
     found = facts(task("a"), task("b", p=0.2), need={"a": Need(make().judged.need.rows)})  # type: ignore[union-attr]
     assert decode(ScenarioFacts, json.loads(json.dumps(encode(found)))) == found
     told = json.loads(json.dumps(scenario_json(found)))
-    assert told["verdicts"]["a"].startswith("Use the specialist") and told["writing_seconds"] == 600
+    assert told["verdicts"]["a"].startswith("The specialist (40.0") and told["writing_seconds"] == 600
 
 
 def test_the_card_says_what_each_task_was_trained_on(make: Make, tmp_path: Path) -> None:

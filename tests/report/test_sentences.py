@@ -1,16 +1,30 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from metier.commands.options import scenario_of
 from metier.core.records import Interval, SystemScore
+from metier.evaluation.records import Split
 from metier.report.facts import RunFacts
 from metier.report.made import Data, FunnelStep
-from metier.report.sentences import advice, caveats, data_sentences, held_out_sentence, verdict_sentence
+from metier.report.sentences import (
+    advice,
+    answering_sentence,
+    caveats,
+    data_sentences,
+    held_out_sentence,
+    scenario_notes,
+    split_sentences,
+    trial_notes,
+    verdict_sentence,
+)
+from metier.report.words import interval_text
 
-from .conftest import Make, unclear
+from .conftest import Make, advising, unclear, with_settings
 
 
 def changed(facts: RunFacts, key: str, **more: Any) -> tuple[SystemScore, ...]:
@@ -27,30 +41,128 @@ def test_the_verdict_is_one_sentence_with_interval_and_rows(make: Make) -> None:
     assert verdict_sentence(make(claims=7)).endswith("on 150 rows, p-values corrected for 7 tasks.")
 
 
-def test_a_verdict_that_is_not_better_says_to_keep_the_base(make: Make) -> None:
+def test_a_verdict_says_what_was_shown_and_not_what_to_use(make: Make, untested: RunFacts) -> None:
     worse = make(gain=Interval(-5.0, -9.0, -1.0), verdict="worse", rows=1)
     assert verdict_sentence(make(**unclear())).startswith("Not shown to be better: +2.1 points")
     assert verdict_sentence(worse).startswith("Worse: -5.0 points")
-    assert "on 1 row." in verdict_sentence(worse)
-    for facts in (make(**unclear()), worse):
-        assert verdict_sentence(facts).endswith("Keep the base model.")
-
-
-def test_the_advice_is_about_the_system_that_was_not_beaten(make: Make) -> None:
-    assert advice(make(**unclear(baseline="majority"))) == (
-        "Do not use a model for this yet: the majority class needs none."
-    )
-    copied = changed(make(), "majority", system="copied_input")
-    assert advice(make(**unclear(baseline="copied_input", systems=copied))).startswith("Leave the text as it is")
-    tuned = changed(make(), "zero_shot", kind="tuned", title="tuned on examples alone")
-    facts = make(**unclear(baseline="zero_shot", systems=tuned))
-    assert advice(facts) == "Use this instead: tuned on examples alone."
+    assert verdict_sentence(worse).endswith("on 1 row.")
+    for facts in (make(), make(**unclear()), worse, untested):
+        assert "Use " not in verdict_sentence(facts) and "Keep " not in verdict_sentence(facts)
 
 
 def test_without_a_verdict_the_sentence_says_why(make: Make, untested: RunFacts) -> None:
-    assert "there is no test set. Keep the base model." in verdict_sentence(untested)
+    assert verdict_sentence(untested).endswith("cannot be known: there is no test set.")
     one_row = make(rows=1, baseline=None, gain=None, p_value=None, verdict=None)
     assert "too small for an interval" in verdict_sentence(one_row)
+
+
+@pytest.mark.parametrize(
+    ("system", "changes", "said"),
+    [
+        ("majority", {}, "Do not use a model for this yet: the majority class is good enough and needs none."),
+        ("few_shot", {}, "Keep the base model (prompted, few-shot), the cheapest system that is good enough."),
+        (
+            "zero_shot",
+            {"kind": "classic", "title": "encoder on train"},
+            "Use this instead: encoder on train, the cheapest system that is good enough.",
+        ),
+        ("specialist", {}, "Use the specialist: no cheaper system is good enough."),
+    ],
+)
+def test_the_advice_is_what_was_found_about_the_need(
+    make: Make, system: str, changes: dict[str, Any], said: str
+) -> None:
+    """The system to beat is another one throughout: the verdict is about that, the advice about what to use."""
+    facts = advising(make(systems=changed(make(), system, **changes)), system)
+    assert facts.judged is not None and facts.judged.baseline == "few_shot"
+    assert advice(facts) == said
+    assert facts.recommended == (system == "specialist")
+
+
+def test_the_advice_without_numbers_or_without_a_better_specialist(make: Make, untested: RunFacts) -> None:
+    assert advice(untested) == "Keep the base model until test rows show that something else is better."
+    assert advice(make(**unclear())) == (
+        "Nothing cheaper than the specialist is good enough, but that it is better was not shown."
+    )
+    assert not make(**unclear()).recommended and not untested.recommended
+    copied = advising(make(systems=changed(make(), "majority", system="copied_input")), "copied_input")
+    assert advice(copied) == "Leave the text as it is: that is good enough."
+
+
+def test_a_smoke_run_and_rows_left_out_are_told_first(make: Make, untested: RunFacts) -> None:
+    assert trial_notes(make()) == ()
+    limited = make(rows=8, drawn_from=1500)
+    assert caveats(limited)[0] == (
+        "Only 8 of the 1,500 test rows were used, drawn by the seed (--limit, or evaluation.limit)."
+    )
+    for facts in (limited, untested):
+        tried = smoke(facts)
+        assert tried.is_smoke and "its scores mean nothing" in caveats(tried)[0]
+        assert not with_settings(tried, "evaluation", limit=100).is_smoke
+        assert not with_settings(tried, "training", epochs=3).is_smoke
+
+
+def smoke(facts: RunFacts) -> RunFacts:
+    """Return the facts with the settings that --smoke makes."""
+    for section, changes in (
+        ("training", {"epochs": 1, "holdout_share": 0}),
+        ("evaluation", {"limit": 8, "max_tokens": 24, "timed_rows": 2}),
+    ):
+        facts = with_settings(facts, section, **changes)
+    return facts
+
+
+def test_the_settings_that_tell_a_smoke_run_are_those_of_the_command(make: Make) -> None:
+    task = scenario_of(Path("examples/newspaper-sections/task.yaml"), None, smoke=True)
+    several = scenario_of(Path("writing"), None, smoke=True)
+    for one in (*task.tasks.values(), *several.tasks.values()):
+        assert dataclasses.replace(make(), settings=one.model_dump(mode="json")).is_smoke, one.name
+    usual = scenario_of(Path("examples/newspaper-sections/task.yaml"), None, limit=8)
+    assert not dataclasses.replace(make(), settings=usual.tasks["newspaper-sections"].model_dump(mode="json")).is_smoke
+
+
+def test_of_several_tasks_a_note_that_is_for_all_is_told_once(make: Make) -> None:
+    one, other = smoke(make(name="a")), smoke(make(name="b", rows=4, drawn_from=90))
+    shared, own = scenario_notes([one, other])
+    assert "--smoke" in shared and own.startswith("b: only 4 of the 90 test rows were used")
+    assert scenario_notes([make(), make()]) == () == scenario_notes([])
+
+
+@pytest.mark.parametrize(
+    ("settings", "pairs", "said"),
+    [
+        ({}, {"labelled": 9}, "its mean after inputs that say nothing is taken off"),
+        ({"label_prior": "synthetic"}, {"synthetic": 9}, "its mean after its own synthetic inputs is taken off"),
+        ({"label_prior": "synthetic"}, {"labelled": 9}, "its mean after inputs that say nothing is taken off"),
+        ({"label_prior": "none"}, {"synthetic": 9}, "the label whose tokens are likeliest on average"),
+        ({"answer_by": "writing"}, {"synthetic": 9}, "The specialist writes its answer"),
+    ],
+)
+def test_how_the_specialist_answers_is_told(
+    make: Make, settings: dict[str, Any], pairs: dict[str, int], said: str
+) -> None:
+    assert said in answering_sentence(with_settings(make(pairs_by_origin=pairs), "evaluation", **settings))
+
+
+def test_free_text_is_written_whatever_the_settings_say_of_labels(make: Make) -> None:
+    assert "writes its answer" in answering_sentence(make(labels=None))
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        (Interval(8.0, 3.0, 12.0), "is larger where both models write instead. The specialist also learnt the form"),
+        (Interval(-37.5, -75.0, -12.5), "is smaller where both models write instead. Tuning did more for finding"),
+        (Interval(-3.0, -9.0, 2.0), "is smaller where both models write instead. The interval includes zero"),
+        (Interval(3.0, -2.0, 9.0), "is larger where both models write instead. The interval includes zero"),
+    ],
+)
+def test_what_the_format_adds_or_takes_is_said_by_its_sign(form: Interval, said: str) -> None:
+    (ability, first), (name, second) = split_sentences(Split(Interval(5.0, 1.0, 9.0), form))
+    assert (ability, name) == ("Ability", "Format")
+    assert second.startswith(interval_text(form)) and said in second
+    assert "includes zero" not in first
+    assert "no such gain was shown" in split_sentences(Split(Interval(5.0, -1.0, 9.0), form))[0][1]
 
 
 def test_a_system_that_is_not_beaten_qualifies_a_better(make: Make) -> None:
@@ -73,6 +185,7 @@ def test_an_interval_above_zero_that_is_not_enough_is_explained(make: Make) -> N
 
 def test_an_unknown_or_unbounded_detectable_gain_is_not_spoken_of(make: Make, untested: RunFacts) -> None:
     assert caveats(make(detectable=None)) == ()
+    assert caveats(make(detectable=0.0)) == (), "no gain of 0 points is ever detected"
     assert caveats(make(detectable=float("inf"))) == ()
     assert caveats(untested) == ()
 

@@ -7,9 +7,10 @@ import sys
 from rich.console import Console
 
 from metier.report.facts import RunFacts
+from metier.report.sentences import advice, caveats
 from metier.report.table import result_json, result_table
 
-from .conftest import Make, unclear
+from .conftest import Make, advising
 
 
 def _printed(facts: RunFacts) -> list[str]:
@@ -23,8 +24,8 @@ def test_the_table_shows_a_system_a_row_with_its_gain(make: Make) -> None:
     lines = _printed(make())
     assert lines[0] == "ticket-routing: 150 test rows"
     assert "prompted, few-shot 56.4 +12.3 [+6.1, +18.4] 0.002 43 s" in lines
-    assert "p (uncorrected)" in lines[1]
-    assert lines[-1] == "specialist 68.7 9.8 s"
+    assert lines[1].endswith("p (uncorrected) learning answering")
+    assert lines[-1] == "specialist 68.7 4 min 00 s 9.8 s"
 
 
 def test_without_a_test_the_table_says_so(untested: RunFacts) -> None:
@@ -36,6 +37,8 @@ def test_the_json_holds_verdict_scores_intervals_counts_and_seconds(make: Make) 
     assert result["run"] == "runs/ticket-routing"
     assert result["verdict"] == "better"
     assert result["recommended"] == "specialist"
+    assert result["notes"] == list(caveats(make())) and "8.8 points" in result["notes"][0]
+    assert result["detectable"] == 8.8
     assert result["gain"] == {"value": 12.3, "low": 6.1, "high": 18.4}
     assert result["systems"]["majority"]["specialist_gain"] == {"value": 39.4, "low": 30.0, "high": 48.7}
     assert result["systems"]["majority"]["p_value_uncorrected"] == 0.001
@@ -50,8 +53,11 @@ def test_the_json_holds_verdict_scores_intervals_counts_and_seconds(make: Make) 
     assert result["seconds"]["training"] == 96.0
 
 
-def test_the_base_is_recommended_unless_better(make: Make, untested: RunFacts) -> None:
-    assert [result_json(f)["recommended"] for f in (make(**unclear()), untested)] == ["base", "base"]
+def test_the_json_recommends_what_was_found_about_the_need(make: Make, untested: RunFacts) -> None:
+    for system in ("few_shot", "majority", "specialist"):
+        told = result_json(advising(make(), system))
+        assert (told["recommended"], told["advice"]) == (system, advice(advising(make(), system)))
+    assert result_json(untested)["recommended"] == "base"
     assert result_json(untested)["gain"] is None
 
 

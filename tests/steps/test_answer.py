@@ -160,6 +160,16 @@ def test_what_a_step_took_is_told_with_its_answers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("rows", "told"), [(1, "prompted, few-shot: 1 test row"), (4, "prompted, few-shot: 4 test rows")]
+)
+def test_what_answers_is_said_with_its_rows(tmp_path: Path, rows: int, told: str) -> None:
+    c, _ = alone(tmp_path, task())
+    asked = make_rows(task(), test=TEST[:rows])
+    answer.answer(c, asked, material_of(c, asked, (), {}), SYSTEMS["few_shot"])
+    assert told in said(c).splitlines()
+
+
+@pytest.mark.parametrize(
     ("changes", "key", "wanted"),
     [
         ({}, "majority", True),

@@ -42,13 +42,13 @@ def test_inputs_take_the_label_they_are_read_as_and_the_most_certain_are_kept() 
         ("billed", "billing", None),
         ("parcel", "delivery", None),
         ("box", "delivery", None),
-        ("fee", "billing", "disagreement"),
-        ("late", "billing", "disagreement"),
+        ("fee", "billing", "quota"),
+        ("late", "billing", "quota"),
     ]
     assert [c.share for c in judged] == pytest.approx(
         [1 / (1 + math.exp(-abs(e))) for e in evidence.values()], abs=0.02
     )
-    assert judged[4].reason == "written for 'billing', read as 'billing' with 0.62"
+    assert judged[4].reason == "not among the 2 surest of 'billing': written for 'billing', read with 0.62"
 
 
 def test_an_input_is_read_forwards_with_the_examples_and_backwards_under_every_label() -> None:
@@ -152,8 +152,8 @@ def test_in_free_text_the_pairs_whose_answers_gain_most_from_their_own_inputs_ar
     engine = fitting(gains)
     judged = agree(make_brief(labels=None, keep_share=0.5), engine, PROMPTS, pairs(4), Shards())
     assert [c.share for c in judged] == pytest.approx(list(gains.values()))
-    assert [c.dropped_by for c in judged] == [None, "disagreement", None, "disagreement"]
-    assert judged[1].reason == "its input makes the answer likelier by only 0.50 nats a token"
+    assert [c.dropped_by for c in judged] == [None, "quota", None, "quota"]
+    assert judged[1].reason == "not among the surest: its input makes the answer likelier by only 0.50 nats a token"
     assert [c.output for c in judged] == [f"out {i}" for i in range(4)]
     # Every answer after its own input and after the three others.
     assert [r.continuations for r in engine.scored] == [(f"out {i}",) for i in range(4) for _ in range(4)]
@@ -166,6 +166,7 @@ def test_an_answer_that_gains_nothing_is_dropped_however_much_is_to_be_kept() ->
         make_brief(labels=None, keep_share=1.0), fitting({0: 1.0, 1: 0.0, 2: -1.0}), PROMPTS, pairs(3), Shards()
     )
     assert [c.dropped_by for c in judged] == [None, "disagreement", "disagreement"]
+    assert judged[2].reason == "its input makes the answer no likelier (-1.00 nats a token)"
 
 
 def test_rival_inputs_depend_on_the_pair_alone() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -55,6 +57,7 @@ def run(
 
     A scenario (a folder with a mixture.yaml, or the name of a ready one: writing) is several tasks for one model.
     """
+    start = time.monotonic()
     scenario = scenario_of(task_file, overrides, seed, limit, smoke, launch)
     if budget is not None and not scenario.alone:
         raise UserError("--budget fits a task, not a scenario", hint="set rows=… and evaluation.limit=…")
@@ -63,10 +66,12 @@ def run(
         raise MetierError("the run ended without a report")
     if outcome.scenario is not None:
         _print_scenario(outcome.scenario, as_json)
+        _print_end(outcome.scenario.run_folder, start, quiet=quiet)
         if gate and not outcome.scenario.all_hold:
             raise GateError("--gate: not every task was shown to be better", hint="see the report for why")
         return
     _print_facts(outcome.only, as_json)
+    _print_end(outcome.only.run_folder, start, quiet=quiet, advice=_instead(outcome.only))
     if gate and not outcome.only.better:
         raise GateError("--gate: the specialist was not shown to be better", hint="see the report for why")
 
@@ -144,17 +149,37 @@ def _within(scenario: Scenario, budget: str, folder: Path) -> Scenario:
 
 
 def _print_facts(facts: RunFacts, as_json: bool) -> None:
-    from metier.report.sentences import verdict_sentence
+    from metier.report.sentences import trial_notes, verdict_sentence
     from metier.report.table import result_json, result_table
 
     console = open_console(stderr=as_json)
     console.print(result_table(facts))
-    console.print(verdict_sentence(facts), soft_wrap=True)
+    console.print(verdict_sentence(facts), soft_wrap=True, markup=False)
+    for note in trial_notes(facts):
+        console.print(note, soft_wrap=True, markup=False)
     for sentence in facts.judged.need.words if facts.judged else ():
         console.print(f"need: {sentence}", soft_wrap=True, markup=False)
     console.print(f"report: {Path(facts.run_folder) / 'report.html'}", soft_wrap=True, highlight=False)
     if as_json:
         print(json.dumps(result_json(facts), ensure_ascii=False))
+
+
+def _instead(facts: RunFacts) -> str:
+    """Return what to use where it is not the specialist; else nothing."""
+    from metier.report.sentences import advice
+
+    return "" if facts.recommended else advice(facts)
+
+
+def _print_end(folder: str, start: float, *, quiet: bool, advice: str = "") -> None:
+    """Say how long this start took, and what to do next: to standard error, since it is no result."""
+    from metier.report.words import duration
+
+    if quiet:
+        return
+    page = shlex.quote(str(Path(folder) / "report.html"))
+    print(f"done in {duration(time.monotonic() - start)}", file=sys.stderr)
+    print(f"next: python -m webbrowser {page}{f'; {advice}' if advice else ''}", file=sys.stderr)
 
 
 def _print_scenario(found: ScenarioFacts, as_json: bool) -> None:

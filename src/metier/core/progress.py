@@ -19,15 +19,25 @@ class Reporter:
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
         self._terminal = sys.stderr.isatty()
+        self._said: set[str] = set()
 
     def say(self, text: str) -> None:
         """Print one line."""
         if not self._quiet:
             print(text, file=sys.stderr, flush=True)
 
+    def say_once(self, text: str) -> None:
+        """Print a text, unless this reporter was given it before."""
+        if text not in self._said:
+            self._said.add(text)
+            self.say(text)
+
     @contextmanager
     def track(self, title: str, total: int | None, unit: str = "rows") -> Iterator[Callable[[int, int], None]]:
-        """Yield a function to call with (done, tokens) while ``total`` units of work are done."""
+        """Yield a function to call with (done, tokens) while ``total`` units of work are done.
+
+        Where more is done than was foreseen, the total grows with it.
+        """
         if self._quiet or total == 0:  # total None: unknown until the work is done
             yield lambda done, tokens: None
         elif self._terminal:
@@ -48,12 +58,30 @@ class _Lines:
             return
         self._last = now
         elapsed = max(now - self._start, 1e-9)
-        speed = f", {tokens / elapsed:.0f} tokens/s" if tokens else ""
-        line = f"  {self._title}: {done} {self._unit}, {elapsed:.0f} s, {done / elapsed:.0f} {self._unit}/s"
-        if self._total is not None:
-            left = elapsed / max(done, 1) * max(0, self._total - done)
-            line = f"  {self._title}: {done}/{self._total} {self._unit}, {elapsed:.0f} s, about {left:.0f} s left"
-        print(f"{line}{speed}", file=sys.stderr, flush=True)
+        if self._total is None:
+            parts = [f"{done} {_noun(done, self._unit)}", f"{elapsed:.0f} s", _rate(done, elapsed, self._unit)]
+        else:
+            self._total = max(self._total, done)
+            parts = [f"{done}/{self._total} {_noun(self._total, self._unit)}", f"{elapsed:.0f} s"]
+            if done < self._total:
+                left = elapsed / max(done, 1) * (self._total - done)
+                parts.append(f"about {left:.0f} s left")
+        if tokens:
+            parts.append(_rate(tokens, elapsed, "tokens"))
+        print(f"  {self._title}: {', '.join(parts)}", file=sys.stderr, flush=True)
+
+
+def _rate(amount: int, seconds: float, unit: str) -> str:
+    """Return how much was done in a second; less than one is told with a digit behind the point."""
+    rate = amount / seconds
+    if round(rate) < 1:
+        return f"{rate:.1f} {unit}/s"
+    return f"{rate:.0f} {_noun(round(rate), unit)}/s"
+
+
+def _noun(amount: int, unit: str) -> str:
+    """Return a unit, which is given in the plural, as it goes with an amount."""
+    return unit[:-1] if amount == 1 else unit
 
 
 @contextmanager
@@ -75,6 +103,7 @@ def _bar(title: str, total: int | None, unit: str) -> Iterator[Callable[[int, in
 
         def update(done: int, tokens: int) -> None:
             elapsed = max(time.monotonic() - start, 1e-9)
-            bar.update(task, completed=done, speed=f"{tokens / elapsed:.0f} tokens/s" if tokens else "")
+            most = None if total is None else max(total, done)
+            bar.update(task, completed=done, total=most, speed=_rate(tokens, elapsed, "tokens") if tokens else "")
 
         yield update

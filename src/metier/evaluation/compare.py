@@ -39,8 +39,9 @@ class Comparison:
         gain: The specialist's gain over it, in points; None with fewer than two rows.
         p_value: The largest single p-value against the systems that the verdict is about.
         verdict: What `better.judge` makes of the two; None where no interval can be had.
-        detectable: The smallest gain that so many rows would show four times in five, in points.
-        rows_needed: How many rows like these would show the gain that was found.
+        detectable: The smallest gain that so many rows would show four times in five, in points; None where the rows
+            do not say (a single one, or all with the same difference).
+        rows_needed: How many rows like these would show the gain that was found; None where they do not say.
         split: What the gain over few-shot prompting is made of (tasks with labels).
         seeds: The specialist's scores by training seed, where there are several.
         seed_spread: Their standard deviation.

@@ -19,6 +19,7 @@ from metier.evaluation.scored import Floats, Scored
 
 _CHUNK = 2**23  # cells of the resampling table held at once
 _POWER_FACTOR = 1.959964 + 0.841621  # 95% two-sided and 80% power, standard normal quantiles
+_NO_ERROR = 1e-9  # points; a standard error below this is rounding
 
 
 def paired_bootstrap(after: Scored, before: Scored, *, resamples: int = 10_000, seed: int = 0) -> Interval | None:
@@ -134,7 +135,8 @@ def percentile_interval(value: float, draws: Floats) -> Interval:
 def smallest_detectable_gain(after: Scored, before: Scored) -> float | None:
     """Return the smallest difference that this many rows would detect with 80% power at the 95% level.
 
-    Normal approximation: (1.96 + 0.84) standard errors. None with fewer than two rows.
+    Normal approximation: (1.96 + 0.84) standard errors. None with fewer than two rows, and where all rows differ by the
+    same: their spread, which is all that is known of the error, would be none.
     """
     error = _standard_error(after, before)
     return None if error is None else _POWER_FACTOR * error
@@ -143,7 +145,7 @@ def smallest_detectable_gain(after: Scored, before: Scored) -> float | None:
 def rows_needed(after: Scored, before: Scored) -> int | None:
     """Return how many rows like these would detect the observed difference with 80% power at the 95% level.
 
-    None if that cannot be computed: fewer than two rows, or no difference.
+    None if that cannot be computed: fewer than two rows, no difference, or the same difference on every row.
     """
     gain, error = after.corpus - before.corpus, _standard_error(after, before)
     if error is None or gain == 0:
@@ -226,12 +228,13 @@ def _bca_shares(jackknife: Floats, replicates: Floats, value: float) -> tuple[fl
 
 
 def _standard_error(after: Scored, before: Scored) -> float | None:
-    """Return the jackknife's standard error of the difference; for a mean, the usual one."""
+    """Return the jackknife's standard error of the difference; for a mean, the usual one. None where it is unknown."""
     rows = len(after.stats)
     if rows < 2:
         return None
     left_out = _Difference(after, before).without_each()
-    return math.sqrt((rows - 1) / rows * float(((left_out - left_out.mean()) ** 2).sum()))
+    error = math.sqrt((rows - 1) / rows * float(((left_out - left_out.mean()) ** 2).sum()))
+    return error if error > _NO_ERROR else None
 
 
 def _plain(score: Scored) -> float:

@@ -8,11 +8,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
 
 from metier.core.records import Interval, SystemScore, Verdict
 from metier.evaluation.better import SPECIALIST, judge
 from metier.evaluation.records import ByLabel, Need, SeedScore, Split
 from metier.report.made import Data, Training
+
+WRITTEN = "specialist_written"
+"""The key of the specialist's weights writing, on a task with labels."""
+LabelPrior = Literal["synthetic", "content_free", "none"]
+# What ``--smoke`` sets for a task file and for a scenario alike; beside a limit of so few rows it tells such a run.
+_SMOKE: Mapping[tuple[str, str], object] = MappingProxyType(
+    {
+        ("training", "epochs"): 1,
+        ("training", "holdout_share"): 0,
+        ("evaluation", "max_tokens"): 24,
+        ("evaluation", "timed_rows"): 2,
+    }
+)
+_SMOKE_ROWS = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,6 +90,7 @@ class Judged:
         p_value: The largest single p-value of the systems that the verdict is about; corrected for ``claims``.
         verdict: What `better.judge` makes of the two; None where there is no interval (a single row).
         claims: How many tasks are judged beside each other, this one included.
+        drawn_from: Test rows there are, of which ``rows`` were drawn; None where all were taken.
         detectable: The smallest gain that so many rows would have shown, in points; None if it is not known.
         rows_needed: How many rows like these would show the gain found, four times in five.
         split: What the gain over few-shot prompting is made of; None without labels.
@@ -99,6 +116,7 @@ class Judged:
     p_value: float | None = None
     verdict: Verdict | None = None
     claims: int = 1
+    drawn_from: int | None = None
     detectable: float | None = None
     rows_needed: int | None = None
     split: Split | None = None
@@ -123,12 +141,21 @@ class Judged:
     @property
     def best(self) -> SystemScore | None:
         """The best system without the specialist; None where there is no interval."""
-        return next((s for s in self.systems if s.system == self.baseline), None)
+        return self.of(self.baseline)
 
     @property
     def ours(self) -> SystemScore | None:
         """The specialist's row of the result table."""
-        return next((s for s in self.systems if s.system == SPECIALIST), None)
+        return self.of(SPECIALIST)
+
+    @property
+    def advised(self) -> SystemScore | None:
+        """The row of the system to use, which is the cheapest that is good enough; None where nothing was scored."""
+        return self.of(self.need.cheapest)
+
+    def of(self, system: str | None) -> SystemScore | None:
+        """Return a system's row of the result table."""
+        return next((s for s in self.systems if s.system == system), None)
 
     def corrected(self, p_value: float | None, claims: int) -> Judged:
         """Return the same, judged beside other tasks.
@@ -159,12 +186,14 @@ class PromptTemplate:
         after: Text behind it, up to where the answer begins.
         stop: Strings that end an answer, beside the model's own end token.
         max_tokens: The longest answer, in tokens.
+        answers: Every label as it follows the prompt, in the order of the labels; empty for free text.
     """
 
     before: str
     after: str
     stop: tuple[str, ...] = ()
     max_tokens: int = 128
+    answers: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -230,3 +259,33 @@ class RunFacts:
     def better(self) -> bool:
         """Whether the specialist was shown to be better than every system without it."""
         return self.verdict == "better"
+
+    @property
+    def recommended(self) -> bool:
+        """Whether the specialist is what to use: it is better, and nothing cheaper is good enough."""
+        return self.better and self.judged is not None and self.judged.advised == self.judged.ours
+
+    @property
+    def by_likelihood(self) -> bool:
+        """Whether the specialist answers with the likeliest label, and not by writing."""
+        return self.labels is not None and self.setting("evaluation", "answer_by") == "likelihood"
+
+    @property
+    def label_prior(self) -> LabelPrior:
+        """What is taken off a label's likelihood."""
+        wanted = self.setting("evaluation", "label_prior")
+        if wanted == "synthetic":
+            return "synthetic" if self.data.synthetic else "content_free"
+        return "none" if wanted == "none" else "content_free"
+
+    @property
+    def is_smoke(self) -> bool:
+        """Whether it was made with the settings of ``--smoke``, which are to see that everything works."""
+        limit = self.setting("evaluation", "limit")
+        few = isinstance(limit, int) and limit <= _SMOKE_ROWS
+        return few and all(self.setting(*key) == value for key, value in _SMOKE.items())
+
+    def setting(self, section: str, key: str) -> object:
+        """Return one of the settings; None where it is not known."""
+        found = self.settings.get(section)
+        return found.get(key) if isinstance(found, Mapping) else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from markupsafe import Markup
 
@@ -18,9 +19,26 @@ from metier.evaluation.records import ByLabel
 from metier.report import svg, words
 from metier.report.facts import BeforeAfter, Judged, RunFacts
 from metier.report.made import FunnelStep, Training
-from metier.report.sentences import advice, caveats, data_sentences, held_out_sentence, verdict_sentence
+from metier.report.sentences import (
+    advice,
+    answering_sentence,
+    caveats,
+    data_sentences,
+    held_out_sentence,
+    split_sentences,
+    verdict_sentence,
+)
 
 _LOSS_POINTS = 240  # drawn and listed; a longer curve is thinned
+# Settings that only some engines have, and which.
+_ENGINES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        **dict.fromkeys(("url", "served_model", "api", "key_env", "timeout", "retries"), ("openai",)),
+        "concurrency": ("openai", "llamacpp"),
+        "gguf": ("llamacpp",),
+        **dict.fromkeys(("memory_share", "tensor_parallel"), ("vllm",)),
+    }
+)
 _RIGHT_OR_WRONG = ("exact_match", "label_match")
 
 
@@ -49,6 +67,8 @@ def render(facts: RunFacts) -> str:
         specialist=SPECIALIST,
         verdict=verdict_sentence(facts),
         advice=advice(facts),
+        answering=answering_sentence(facts),
+        split=split_sentences(judged.split) if judged and judged.split else (),
         caveats=caveats(facts),
         data_sentences=data_sentences(facts.data),
         held_out=held_out_sentence(facts),
@@ -60,7 +80,8 @@ def render(facts: RunFacts) -> str:
         prices=_prices(facts),
         curve=curve,
         curve_every=every,
-        settings=_flat(facts.settings),
+        agreement=_agreement(facts),
+        settings=_used(facts),
     )
 
 
@@ -85,6 +106,7 @@ def page(template: str, **values: object) -> str:
         metric=words.metric_title,
         words=_spaced,
         brief=words.brief,
+        rate=words.rate,
         p=words.p_value,
         funnel=_funnel_figure,
         amount=words.count,
@@ -211,6 +233,28 @@ def _changes(rows: Sequence[BeforeAfter]) -> dict[str, int]:
     return {"better": better, "worse": worse, "same": len(rows) - better - worse}
 
 
+def _agreement(facts: RunFacts) -> str:
+    """Return what the number beside a pair that was kept means; a free-text answer has one only by votes or by gain."""
+    gains = facts.labels is None and facts.setting("synthesis", "method") == "backward"
+    return "gain" if gains else "share"
+
+
+def _used(facts: RunFacts) -> list[tuple[str, str]]:
+    """Return the settings that the run made use of, with the systems that answered in place of those asked for."""
+    unused = {"evaluation.baselines"}
+    unused |= {f"engine.{key}" for key, kinds in _ENGINES.items() if facts.setting("engine", "kind") not in kinds}
+    sections = set()
+    if not facts.data.selection_funnel:
+        sections.add("selection")
+    if not facts.data.synthesis_funnel and not facts.data.synthetic:
+        sections.add("synthesis")
+    if all(facts.setting("prices", key) is None for key in ("machine_hour", "api_input_million", "api_output_million")):
+        sections.add("prices")
+    rows = [row for row in _flat(facts.settings) if row[0] not in unused and row[0].partition(".")[0] not in sections]
+    answered = [s.system for s in facts.judged.systems if s.scores] if facts.judged else []
+    return [*rows, ("systems that answered", ", ".join(answered))] if answered else rows
+
+
 def _flat(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
     """Return nested settings as (dotted key, value) rows; examples and instruction are shown elsewhere."""
     rows: list[tuple[str, str]] = []
@@ -227,4 +271,7 @@ def _plain(value: object) -> str:
         return "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(map(_plain, value)) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    # Where a file lies is of no use to whom the page is given.
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else str(value)

@@ -23,6 +23,7 @@ def judged_by(
     *,
     source: str,
     need: Need,
+    drawn_from: int | None = None,
     evaluation_folder: str | None = None,
 ) -> Judged:
     """Return what a report says of a comparison.
@@ -33,6 +34,7 @@ def judged_by(
         systems: What it was given; the specialist's probabilities say how confident it was.
         source: Name of the test file, in words.
         need: What `need.weigh` returned.
+        drawn_from: Test rows there are, where not all were taken.
         evaluation_folder: Name of the evaluation's folder inside the run folder.
     """
     rows = _before_and_after(comparison)
@@ -47,6 +49,7 @@ def judged_by(
         gain=comparison.gain,
         p_value=comparison.p_value,
         verdict=comparison.verdict,
+        drawn_from=drawn_from,
         detectable=comparison.detectable,
         rows_needed=comparison.rows_needed,
         split=comparison.split,

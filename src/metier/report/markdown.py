@@ -28,7 +28,9 @@ def card(header: Mapping[str, object], template: str, **values: object) -> str:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(code=code, cell=cell, number=words.number, metric=words.metric_title, p=words.p_value)
+    environment.filters.update(
+        code=code, cell=cell, number=words.number, metric=words.metric_title, p=words.p_value, amount=words.count
+    )
     body = words.clean(
         environment.get_template(template).render(interval_text=words.interval_text, fenced=fenced, **values)
     )

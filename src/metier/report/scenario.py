@@ -19,6 +19,7 @@ from metier.evaluation.records import Need
 from metier.report import svg, words
 from metier.report.html import gains_figure, page
 from metier.report.scenario_facts import ScenarioFacts
+from metier.report.sentences import advice_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -73,7 +74,8 @@ def scenario_sentences(facts: ScenarioFacts) -> list[str]:
     held = [task.name for task in tasks if task.holds]
     said = [
         f"Significantly better than every system without it on {len(held)} of {_tasks(facts)}"
-        + (f": {words.listed(held)}." if held else ".")
+        + (f": {words.listed(held)}." if held else "."),
+        *facts.notes,
     ]
     if worse := [task.name for task in tasks if task.verdict == "worse"]:
         said.append(f"Significantly worse than the best system without it: {words.listed(worse)}.")
@@ -133,14 +135,14 @@ def _row(task: TaskOutcome) -> tuple[str, ...]:
 
 
 def _verdict(task: TaskOutcome, need: Need) -> str:
-    """Say what to use for a task, and why."""
+    """Say what was shown for a task, and what to use: the cheapest system that is good enough."""
     metric = words.metric_title(task.metric)
     ours = f"{words.number(task.specialist)} {metric}"
     tool = task.best_of("classic")
     if task.holds and (tool is None or tool.beaten):
         also = f" and {tool.title} ({words.number(tool.score)})" if tool else ""
         than = f"{task.best.title} ({words.number(task.best.score)})"
-        return f"Use the specialist: {ours}, significantly better than {than}{also}.{_cost(need)}"
+        return f"The specialist ({ours}) is significantly better than {than}{also}.{_advice(task, need)}"
     # Where the specialist holds, only a tool without a language model can be left to beat it.
     best = max([r for r in (tool, None if task.holds else task.best) if r is not None], key=lambda r: r.score)
     worse = judge(best.gain, best.p_value) == "worse"
@@ -150,15 +152,16 @@ def _verdict(task: TaskOutcome, need: Need) -> str:
         relation = f"is below the specialist ({ours}), but the difference was not shown to be significant"
     else:
         relation = f"is not shown to be worse than the specialist ({ours})"
-    return f"{best.title[0].upper()}{best.title[1:]} ({words.number(best.score)} {metric}) {relation}: {_advice(best)}."
+    title = f"{best.title[0].upper()}{best.title[1:]}"
+    return f"{title} ({words.number(best.score)} {metric}) {relation}.{_advice(task, need)}"
 
 
-def _advice(best: Rival) -> str:
-    if best.system == "copied_input":
-        return "leave the text as it is"
-    if best.kind == "constant":
-        return "no model is needed"
-    return "keep the base model and its prompt" if best.kind == "prompted" else f"use {best.title}"
+def _advice(task: TaskOutcome, need: Need) -> str:
+    """Return what to use, behind a space; nothing where it is not known."""
+    if need.cheapest == SPECIALIST:
+        return f" {advice_of(SPECIALIST, SPECIALIST, 'specialist', better=task.holds)}{_cost(need)}"
+    chosen = next((rival for rival in task.rivals if rival.system == need.cheapest), None)
+    return f" {advice_of(chosen.system, chosen.title, chosen.kind, better=task.holds)}" if chosen else ""
 
 
 def _cost(need: Need) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metier.core import storage
-from metier.report.card import data_tags, hub_results, snippet
+from metier.report.card import data_tags, hub_results, usage
 from metier.report.facts import RunFacts
 from metier.report.markdown import base_header, base_name, card
 from metier.report.scenario import scenario_sentences, verdicts
@@ -45,7 +45,7 @@ def write_scenario_card(facts: ScenarioFacts, tasks: Sequence[RunFacts], folder:
             sentences=scenario_sentences(facts),
             verdicts=verdicts(facts),
             base=base_name(base_model),
-            snippet=snippet(tasks[0]),
+            usage=usage(tasks[0]),
         ),
     )
     return path

@@ -31,6 +31,7 @@ class ScenarioFacts:
         packing: How the rows fill sequences.
         training_seconds: Of all training.
         writing_seconds: Of writing synthetic pairs for all tasks; part of what tuning costs.
+        notes: What a reader must know beside the result, such as that it was made with a few test rows.
         need: By task, what each system gives and takes, and what follows from that.
     """
 
@@ -47,6 +48,7 @@ class ScenarioFacts:
     packing: Packing
     training_seconds: float
     writing_seconds: float = 0.0
+    notes: tuple[str, ...] = ()
     need: Mapping[str, Need] = dataclasses.field(default_factory=dict)
 
     @property

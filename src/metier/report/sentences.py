@@ -6,10 +6,11 @@ The page, the model card, the terminal and the JSON share them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from metier.core.records import Origin, SystemScore
-from metier.evaluation.better import LEVEL, judge, to_beat
+from metier.core.records import Interval, Origin, SystemKind, SystemScore
+from metier.evaluation.better import LEVEL, SPECIALIST, judge, to_beat
+from metier.evaluation.records import Split
 from metier.report.facts import Judged, RunFacts
 from metier.report.made import Data
 from metier.report.words import (
@@ -38,35 +39,117 @@ def verdict_sentence(facts: RunFacts) -> str:
     judged = facts.judged
     if judged is None or judged.gain is None or judged.best is None or judged.verdict is None:
         why = "there is no test set" if judged is None else "the test set is too small for an interval"
-        return f"Whether the specialist is better cannot be known: {why}. {advice(facts)}"
+        return f"Whether the specialist is better cannot be known: {why}."
     numbers = (
         f"{points(judged.gain.value)} points {metric_title(facts.metric)} over the best system without it "
         f"({judged.best.title}), 95% interval {span(judged.gain)}, on {count(judged.rows, 'row')}"
     )
     if judged.claims > 1:
         numbers += f", p-values corrected for {judged.claims} tasks"
-    return f"{judged.verdict.capitalize()}: {numbers}." + ("" if facts.better else f" {advice(facts)}")
+    return f"{judged.verdict.capitalize()}: {numbers}."
 
 
 def advice(facts: RunFacts) -> str:
-    """Return what to use instead of a specialist that was not shown to be better."""
-    best = facts.judged.best if facts.judged else None
-    if best is None or best.kind == "prompted":
-        return "Keep the base model."
-    if best.system == "copied_input":
-        return "Leave the text as it is: no model was shown to improve it."
-    if best.kind == "constant":
-        return f"Do not use a model for this yet: the {best.title} needs none."
-    return f"Use this instead: {best.title}."
+    """Return what to use: the cheapest system that is good enough, whatever was shown about the specialist."""
+    chosen = facts.judged.advised if facts.judged else None
+    if chosen is None:
+        return "Keep the base model until test rows show that something else is better."
+    return advice_of(chosen.system, chosen.title, chosen.kind, better=facts.better)
+
+
+def advice_of(system: str, title: str, kind: SystemKind, *, better: bool) -> str:
+    """Return that a system is the one to use, as the cheapest that is good enough.
+
+    Args:
+        system: Its key.
+        title: Its name for people.
+        kind: What kind of system it is.
+        better: Whether the specialist was shown to be better than every system without it.
+    """
+    if system == SPECIALIST:
+        if better:
+            return "Use the specialist: no cheaper system is good enough."
+        return "Nothing cheaper than the specialist is good enough, but that it is better was not shown."
+    if system == "copied_input":
+        return "Leave the text as it is: that is good enough."
+    if kind == "constant":
+        return f"Do not use a model for this yet: the {title} is good enough and needs none."
+    what = f"Keep the base model ({title})" if kind == "prompted" else f"Use this instead: {title}"
+    return f"{what}, the cheapest system that is good enough."
+
+
+def trial_notes(facts: RunFacts) -> tuple[str, ...]:
+    """Return that a run was made with little, where it was: what it says is then no measurement."""
+    judged = facts.judged
+    notes = []
+    if facts.is_smoke:
+        notes.append(
+            "This was made with the settings of --smoke, a handful of rows to see that everything works: its scores "
+            "mean nothing."
+        )
+    if judged is not None and judged.drawn_from is not None:
+        notes.append(
+            f"Only {judged.rows:,} of the {count(judged.drawn_from, 'test row')} were used, drawn by the seed "
+            "(--limit, or evaluation.limit)."
+        )
+    return tuple(notes)
+
+
+def scenario_notes(tasks: Sequence[RunFacts]) -> tuple[str, ...]:
+    """Return the `trial_notes` of a scenario's tasks, each with its task unless it is the same for all of them."""
+    notes = {facts.name: trial_notes(facts) for facts in tasks}
+    every = dict.fromkeys(note for some in notes.values() for note in some)
+    common = [note for note in every if all(note in some for some in notes.values())]
+    own = [
+        f"{name}: {note[0].lower()}{note[1:]}" for name, some in notes.items() for note in some if note not in common
+    ]
+    return (*common, *own)
+
+
+def answering_sentence(facts: RunFacts) -> str:
+    """Return how the specialist's answers were had."""
+    if not facts.by_likelihood:
+        return "The specialist writes its answer, the likeliest token at each step."
+    if facts.label_prior == "none":
+        return "The specialist answers with the label whose tokens are likeliest on average after the prompt."
+    anyway = "its own synthetic inputs" if facts.label_prior == "synthetic" else "inputs that say nothing"
+    return (
+        "The specialist answers with the likeliest label: of each label's log-likelihood after the prompt, its mean "
+        f"after {anyway} is taken off, which is how likely the model finds it anyway."
+    )
+
+
+def split_sentences(split: Split) -> tuple[tuple[str, str], ...]:
+    """Return what the gain over few-shot prompting is made of: the name of each part, and what it says."""
+    ability, form = split.ability, split.format
+    if _includes_zero(form):
+        what = "The interval includes zero: no such difference was shown."
+    elif form.value > 0:
+        what = "The specialist also learnt the form in which to answer."
+    else:
+        what = "Tuning did more for finding the right label likeliest than for writing it."
+    return (
+        (
+            "Ability",
+            f"{interval_text(ability)} points of exact match: the specialist's gain where both models choose the "
+            "likeliest label, so that the form of the answer plays no part."
+            + (" The interval includes zero: no such gain was shown." if _includes_zero(ability) else ""),
+        ),
+        (
+            "Format",
+            f"{interval_text(form)}: by how much the gain is {'larger' if form.value >= 0 else 'smaller'} where both "
+            f"models write instead. {what}",
+        ),
+    )
 
 
 def caveats(facts: RunFacts) -> tuple[str, ...]:
     """Return what a reader must know beside the verdict, most important first; empty where there is nothing to add."""
     judged = facts.judged
     if judged is None or judged.gain is None:
-        return ()
-    notes = [*_unbeaten(judged)]
-    if judged.detectable is not None and math.isfinite(judged.detectable):
+        return trial_notes(facts)
+    notes = [*trial_notes(facts), *_unbeaten(judged)]
+    if judged.detectable and math.isfinite(judged.detectable):
         notes.append(
             f"With {count(judged.rows, 'row')} like these, a true gain of {number(judged.detectable)} points is "
             "detected four times in five; smaller gains need more rows."
@@ -143,6 +226,10 @@ def _unbeaten(judged: Judged) -> list[str]:
         f"Alone it would count as better; corrected for {judged.claims} tasks, its largest p-value is "
         f"{p_value(judged.p_value or 1.0)}."
     ]
+
+
+def _includes_zero(interval: Interval) -> bool:
+    return interval.low <= 0 <= interval.high
 
 
 def _undecided(system: SystemScore) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from metier.core.codec import encode
 from metier.evaluation.better import SPECIALIST
 from metier.report.facts import RunFacts
-from metier.report.sentences import verdict_sentence
+from metier.report.sentences import advice, caveats, verdict_sentence
 from metier.report.words import count, duration, interval_text, metric_title, number, p_value
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def result_table(facts: RunFacts) -> Table:
-    """Return the table of systems by the first metric, and what the specialist gains over each, with 95% intervals.
+    """Return the table of systems by the first metric, what the specialist gains over each, and what each took.
 
     The other metrics are in the report: beside them a terminal has no room for the intervals.
     """
@@ -28,7 +28,9 @@ def result_table(facts: RunFacts) -> Table:
     table.add_column(metric_title(facts.metric), justify="right", no_wrap=True)
     table.add_column("specialist's gain [95%]", justify="right")
     table.add_column("p (uncorrected)", justify="right")
-    table.add_column("time", justify="right", no_wrap=True)
+    table.add_column("learning", justify="right", no_wrap=True)
+    table.add_column("answering", justify="right", no_wrap=True)
+    learning = {row.system: row.learning_seconds for row in facts.judged.need.rows} if facts.judged else {}
     for s in facts.judged.systems if facts.judged else ():
         if not s.scores:
             table.add_row(escape(s.title), "", escape(s.note or "not available"), style="dim")
@@ -38,6 +40,7 @@ def result_table(facts: RunFacts) -> Table:
             number(s.scores[facts.metric]) if facts.metric in s.scores else "",
             escape(interval_text(s.gain)) if s.gain else "",
             "" if s.p_value is None else p_value(s.p_value),
+            duration(learning[s.system]) if learning.get(s.system) else "",
             "" if s.seconds is None else duration(s.seconds),
             style="bold" if s.system == SPECIALIST else None,
         )
@@ -45,7 +48,11 @@ def result_table(facts: RunFacts) -> Table:
 
 
 def result_json(facts: RunFacts) -> dict[str, object]:
-    """Return what ``--json`` prints: run folder, verdict, scores with intervals, counts, seconds by stage."""
+    """Return what ``--json`` prints: run folder, verdict, scores with intervals, counts, seconds by stage.
+
+    ``recommended`` is the key of the system to use, the cheapest that is good enough; without a test it is ``base``.
+    """
+    advised = facts.judged.advised if facts.judged else None
     return {
         "run": facts.run_folder,
         "task": facts.name,
@@ -54,7 +61,9 @@ def result_json(facts: RunFacts) -> dict[str, object]:
         "seed": facts.seed,
         "verdict": facts.verdict,
         "sentence": verdict_sentence(facts),
-        "recommended": "specialist" if facts.better else "base",
+        "notes": list(caveats(facts)),
+        "recommended": advised.system if advised else "base",
+        "advice": advice(facts),
         "metric": facts.metric,
         **_judged(facts),
         "held_out_scores": dict(facts.training.held_out_scores),
@@ -84,6 +93,7 @@ def _judged(facts: RunFacts) -> dict[str, object]:
         "format": encode(split.format) if split else None,
         "seeds": {str(one.seed): one.score for one in judged.seeds} if judged else {},
         "seed_spread": judged.seed_spread if judged else None,
+        "detectable": judged.detectable if judged else None,
         "rows_needed": judged.rows_needed if judged else None,
         "leaked_rows": judged.leaked_rows if judged else 0,
         "need": encode(judged.need.rows) if judged else [],

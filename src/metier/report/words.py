@@ -61,9 +61,11 @@ def interval_text(interval: Interval) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time for people: ``4.2 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    """Return a time for people: ``12 ms``, ``4.2 s``, ``3 min 05 s``, ``2 h 10 min``."""
     if not math.isfinite(seconds):
         return "not known"
+    if 0 < seconds < 0.05:
+        return brief(seconds)
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -74,7 +76,9 @@ def duration(seconds: float) -> str:
 
 
 def brief(seconds: float) -> str:
-    """Return a short time for people: ``0.3 ms``, ``45 ms``, ``1.2 s``."""
+    """Return a short time for people: ``3 µs``, ``0.3 ms``, ``45 ms``, ``1.2 s``."""
+    if 0 < seconds < 9.5e-5:
+        return f"{1e6 * seconds:.0f} µs" if seconds >= 1e-6 else "< 1 µs"
     return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.{0 if seconds >= 0.01 else 1}f} ms"
 
 
@@ -84,10 +88,17 @@ def p_value(value: float) -> str:
 
 
 def size(size_bytes: int) -> str:
-    """Return an amount of memory for people, in decimal units: ``1.6 GB``, ``350 MB``, ``12 kB``."""
+    """Return an amount of memory for people, in decimal units: ``1.6 GB``, ``350 MB``, ``1.2 kB``, ``87 bytes``."""
+    if size_bytes < 1000:
+        return count(size_bytes, "byte")
     if size_bytes < 1e6:
-        return f"{size_bytes / 1e3:.0f} kB"
+        return f"{size_bytes / 1e3:.{0 if size_bytes >= 9950 else 1}f} kB"
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
+
+
+def rate(value: float) -> str:
+    """Return how much is done in a second: ``12,345``, ``9.5``, ``0.04``."""
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:.1f}" if value >= 0.995 else f"{value:.2g}"
 
 
 def count(amount: int, noun: str) -> str:

@@ -50,7 +50,19 @@ def _funnel(synthesis: Done[Synthesis] | None) -> tuple[FunnelStep, ...]:
     return tuple(steps)
 
 
-_ORDER = ("cut_off", "empty", "length", "noise", "duplicate", "no_answer", "disagreement", "no_label", "balance")
+_ORDER = (
+    "cut_off",
+    "empty",
+    "length",
+    "noise",
+    "duplicate",
+    "too_long",
+    "no_answer",
+    "disagreement",
+    "quota",
+    "no_label",
+    "balance",
+)
 
 
 def _place(name: str) -> int:

@@ -164,7 +164,8 @@ def _steps(c: Context, scenario: Scenario, rows: Mapping[str, TaskRows], until: 
 def _answers(
     c: Context, rows: TaskRows, mixed: Mixed, weights: Mapping[Tuned, Artifact], kinds: Sequence[SystemKind]
 ) -> tuple[list[Done[Answered]], list[MissingSystem]]:
-    c.reporter.say(f"task {rows.task.name}: {', '.join(kinds)}")
+    which = "that need no tuning" if kinds == answer.FIRST else "that learn, the specialist last"
+    c.reporter.say(f"{rows.task.name}: the test rows are answered by systems {which}")
     return answer_all(c, rows, material_of(c, rows, mixed.of(rows.task.name), weights), kinds)
 
 

@@ -26,6 +26,7 @@ from metier.report.made import RenderedExample, Training
 from metier.report.scenario import write_scenario
 from metier.report.scenario_card import write_scenario_card
 from metier.report.scenario_facts import ScenarioFacts
+from metier.report.sentences import scenario_notes
 from metier.runs.data_facts import data_facts
 from metier.runs.machine import machine
 from metier.runs.mark import Mark, MarkedTask, write_mark
@@ -152,6 +153,7 @@ def _judged(c: Context, finished: FinishedTask) -> JudgedFacts | None:
     task = finished.pairs.rows.task
     measure, judged = measure_of(task), finished.judged.value
     comparison = dataclasses.replace(judged.comparison, predictions=judged.predictions)
+    rows = finished.pairs.rows
     systems = [answers_of(done, _before_learning(done, finished)) for done in finished.answered]
     seconds = {s.system: s.seconds for s in systems}
     timed = tuple(dataclasses.replace(s, seconds=seconds.get(s.system)) for s in comparison.systems)
@@ -164,6 +166,7 @@ def _judged(c: Context, finished: FinishedTask) -> JudgedFacts | None:
         systems,
         source=Path(task.test).name if task.test else "rows held out from training",
         need=need,
+        drawn_from=len(rows.test) if len(rows.tested) < len(rows.test) else None,
         evaluation_folder=finished.judged.path.name,
     )
 
@@ -225,7 +228,8 @@ def _prompt(c: Context, finished: FinishedTask) -> PromptTemplate:
     template = c.slot.prompts.task(rows.task.instruction, shown, "")
     longest = answer_length(rows.task.labels, rows.examples, rows.task.evaluation.max_tokens, c.slot.count_tokens)
     before, after = template.text[: template.shared], template.text[template.shared :]
-    return PromptTemplate(before, after, c.slot.prompts.stop, longest)
+    answers = tuple(map(c.slot.prompts.answer, rows.task.labels or ()))
+    return PromptTemplate(before, after, c.slot.prompts.stop, longest, answers)
 
 
 def _fitting(c: Context, examples: Sequence[Example]) -> tuple[Example, ...]:
@@ -272,6 +276,7 @@ def _together(c: Context, scenario: Scenario, finished: Finished, found: Mapping
         packing=packing(rows, length=settings.training.max_length, batch_size=settings.training.batch_size),
         training_seconds=sum(done.cost.seconds for done in models.values()),
         writing_seconds=sum(_seconds(task.pairs.synthesis) for task in finished.tasks.values()),
+        notes=scenario_notes(list(found.values())),
         need={name: facts.judged.need for name, facts in found.items() if facts.judged},
     )
 

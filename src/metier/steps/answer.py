@@ -151,7 +151,8 @@ def answers_of(done: Done[Answered], learning_seconds: float = 0.0) -> SystemAns
 
 
 def _answer(entry: Entry, tools: Tools, timed: Sequence[str], inputs: SystemInputs, work: Work) -> Answered:
-    tools.keep.reporter.say(f"{entry.title}: {len(inputs.rows)} test rows")
+    rows = len(inputs.rows)
+    tools.keep.reporter.say(f"{entry.title}: {rows} test row{'' if rows == 1 else 's'}")
     learned, seconds = _spent(tools, lambda: entry.learn(inputs.material, tools))
     work.add_cost(seconds=seconds, part=_LEARNING)
     answers, seconds = _spent(tools, lambda: learned.answer(inputs.rows, tools.keep))

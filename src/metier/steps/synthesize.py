@@ -24,6 +24,8 @@ _REMEDIES = {
     "noise": "the model talks about the task: reword the instruction, or set synthesis.noise_filter=false",
     "disagreement": "the model cannot tell the answers apart: make the instruction name what each one means, "
     "give an example of each, or use a larger model",
+    "quota": "only the surest are kept: raise synthesis.inputs or synthesis.keep_share; where most inputs "
+    "are read as one label, make the instruction name what each label means",
     "balance": "one class is rare among the answers: give more examples of it, or set synthesis.balance=false",
     "no_label": "the answers hold no label: say in the instruction that only a label may be answered",
 }

@@ -178,7 +178,8 @@ def _train(c: Context, name: str, inputs: TrainingInputs, work: Work) -> Trained
     c.reporter.say(
         f"{name} ({settings.method}) on {len(encoded)} pairs, {len(holdout)} held out" + launch.describe(c.how.launch)
     )
-    c.reporter.say(f"  one example as the model reads it, trained on what is in ⟦ ⟧:\n{prompt}⟦{answer}⟧")
+    # Of several trainings the first example is often the same.
+    c.reporter.say_once(f"  one example as the model reads it, trained on what is in ⟦ ⟧:\n{prompt}⟦{answer}⟧")
     if too_long:
         c.reporter.say(f"  {too_long} pairs are longer than {settings.max_length} tokens and were left out")
     steps = -(-len(encoded) // settings.batch_size) * settings.epochs

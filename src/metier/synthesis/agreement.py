@@ -4,7 +4,8 @@ In classification each input is read twice: forwards (how likely is each label a
 backwards (how likely is it under the prompt of each label). Both are calibrated over all inputs and added up; the label
 is the likeliest, and of each label the most certain inputs are kept, equally many. In a free-text task the answer must
 be likelier after its own input than after others: the difference of log-likelihoods is the pair's pointwise mutual
-information, and the pairs with the highest are kept. How many is ``keep_share`` in both.
+information, and the pairs with the highest are kept. How many is ``keep_share`` in both: the others are dropped by
+``quota``, and by ``disagreement`` only those whose answer gains nothing from its own input.
 
 Sources: noisy-channel prompting (Min et al. 2022, arXiv 2108.04106), batch calibration (Zhou et al. 2024, arXiv
 2309.17249).
@@ -136,8 +137,10 @@ def _read_as(brief: Brief, open_ones: Sequence[Candidate], evidence: _Floats) ->
         read = labels[int(best[i])]
         marked = dataclasses.replace(c, output=read, share=float(certain[i]))
         if i not in kept:
-            reason = f"written for {c.asked_label!r}, read as {read!r} with {certain[i]:.2f}"
-            marked = filters.drop(marked, "disagreement", reason)
+            reason = (
+                f"not among the {quota} surest of {read!r}: written for {c.asked_label!r}, read with {certain[i]:.2f}"
+            )
+            marked = filters.drop(marked, "quota", reason)
         out[c.id] = marked
     return out
 
@@ -177,8 +180,12 @@ def _gaining(brief: Brief, open_ones: Sequence[Candidate], gains: Sequence[float
     out = {}
     for c, gain in zip(open_ones, gains, strict=True):
         marked = dataclasses.replace(c, share=gain)
-        if gain < threshold or gain <= 0:
-            reason = f"its input makes the answer likelier by only {gain:.2f} nats a token"
-            marked = filters.drop(marked, "disagreement", reason)
+        if gain <= 0:
+            marked = filters.drop(
+                marked, "disagreement", f"its input makes the answer no likelier ({gain:.2f} nats a token)"
+            )
+        elif gain < threshold:
+            reason = f"not among the surest: its input makes the answer likelier by only {gain:.2f} nats a token"
+            marked = filters.drop(marked, "quota", reason)
         out[c.id] = marked
     return out

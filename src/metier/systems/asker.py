@@ -275,7 +275,7 @@ def _walk(asker: Asker, keep: Keep | None, work: Work | None, name: str, jobs: S
     before = asker.engine.stats.generated_tokens
     named = [(f"{name}-{k:05d}", job) for k, job in enumerate(jobs)]
     with contextlib.ExitStack() as stack:
-        update = stack.enter_context(keep.reporter.track(name, len(jobs), "shards")) if keep else None
+        update = stack.enter_context(keep.reporter.track(name, len(jobs), "parts")) if keep else None
         for done, made in enumerate(in_shards(asker.engine, shard, named), start=1):
             if update:
                 update(done, asker.engine.stats.generated_tokens - before)
