@@ -119,7 +119,8 @@ def answer(c: Context, rows: TaskRows, material: Material, entry: Entry) -> Done
     """
     if "encoder" in entry.uses:
         files = resolve_model(rows.task.evaluation.encoder)
-        material = dataclasses.replace(material, encoder=Artifact(files.digest, files.path))
+        encoder = Artifact(files.digest, files.path)
+        material = dataclasses.replace(material, encoder=encoder, encoder_name=rows.task.evaluation.encoder)
     texts = tuple(row.input for row in rows.tested)
     inputs = SystemInputs(entry.key, entry.seen(material), texts)
     run = c.of(rows.task.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 from metier.core.progress import Reporter
@@ -66,6 +67,7 @@ class Material:
         sampling: How answers are sampled for a vote.
         demonstration_tokens: Longest prompt of synthetic pairs.
         encoder: The sentence encoder.
+        encoder_name: The name it is found by.
     """
 
     labels: tuple[str, ...] | None
@@ -82,6 +84,7 @@ class Material:
     sampling: SynthesisSettings | None = None
     demonstration_tokens: int = 0
     encoder: Artifact | None = None
+    encoder_name: str = ""
 
     def only(self, parts: frozenset[str], tuned: Tuned | None = None) -> Material:
         """Return the material with some parts alone, and one tuned model at most; the labels always stay."""
@@ -115,12 +118,14 @@ class Tools:
     """What a System learns with.
 
     Attributes:
+        model: The base model.
         open_model: Opens the base model (None) or one of its tuned forms; only one is held at a time.
         prompts: How prompts are written for the model.
         open_encoder: Opens a sentence encoder.
         keep: Keeps what is asked while learning.
     """
 
+    model: Artifact
     open_model: Callable[[Artifact | None], Engine]
     prompts: Callable[[], PromptFormat]
     open_encoder: Callable[[Artifact], SentenceEncoder]
@@ -129,6 +134,11 @@ class Tools:
 
 class Learned(Protocol):
     """A System that has learnt a task."""
+
+    @property
+    def form(self) -> str:
+        """The file in this folder whose ``load`` reads back what `save` wrote."""
+        ...
 
     @property
     def nbytes(self) -> int:
@@ -144,17 +154,9 @@ class Learned(Protocol):
         """
         ...
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ByText:
-    """A learnt System that answers each text by itself, by a function of it."""
-
-    function: Callable[[str], str]
-    nbytes: int
-
-    def answer(self, inputs: Sequence[str], keep: Keep | None = None) -> Answers:
-        """Return an answer to each input, in order."""
-        return Answers(tuple(map(self.function, inputs)))
+    def save(self, folder: Path) -> None:
+        """Write what it has learnt into a folder: JSON and safetensors, no pickle, no weights of a language model."""
+        ...
 
 
 def kept(keep: Keep | None, inputs: I, make: Callable[[I, Work | None], T]) -> T:

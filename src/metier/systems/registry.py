@@ -126,7 +126,7 @@ _ENTRIES = (
     Entry("trained_related", "tuned on all related", "tuned", None, "any task", _AS_ASKED, "tuned", tuned="related"),
     Entry("trained_pool", "tuned on the whole pool", "tuned", None, "any task", _AS_ASKED, "tuned", tuned="pool"),
     *_classic("tfidf", "TF-IDF", "tfidf"),
-    *_classic("encoder", "encoder", "encoder", frozenset({"encoder"})),
+    *_classic("encoder", "encoder", "encoder", frozenset({"encoder", "encoder_name"})),
     Entry("harper", "Harper (rules)", "classic", "harper", "correction", frozenset(), "harper"),
     Entry(
         "replacements", "replacements learnt from train", "classic", "replacements", "rewriting",
