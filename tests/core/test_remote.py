@@ -49,7 +49,7 @@ def test_a_data_file_is_brought_once_and_again_when_it_has_changed(memory: Any) 
     assert local("memory://data/test.jsonl") == path and path.name == "test.jsonl"
     write("second, longer")
     assert read_examples("memory://data/test.jsonl", labels=None).examples[0].output == "second, longer"
-    with pytest.raises(UserError, match="there is nothing there"):
+    with pytest.raises(UserError, match="nothing exists at this URL"):
         read_examples("memory://data/none.jsonl", labels=None)
 
 
@@ -68,7 +68,7 @@ def test_a_driver_that_is_missing_and_a_kind_that_is_unknown_are_said() -> None:
 def test_a_name_that_leads_out_of_the_folder_is_refused(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     memory.pipe_file("/data/x", b"1")
     monkeypatch.setattr(type(memory), "find", lambda self, root: [f"{root}/../../evil"])
-    with pytest.raises(UserError, match="cannot be kept here"):
+    with pytest.raises(UserError, match="leads outside the folder"):
         local("memory://data")
 
 

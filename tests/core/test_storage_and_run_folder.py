@@ -42,7 +42,7 @@ def test_a_folder_that_may_not_be_written_is_the_users_mistake(tmp_path: Path) -
         with storage.explained(tmp_path):
             raise OSError(errno.EROFS, "Read-only file system")
 
-    with pytest.raises(UserError, match="may not be written"):
+    with pytest.raises(UserError, match="cannot be written"):
         refuse()
 
 

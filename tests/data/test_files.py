@@ -56,12 +56,12 @@ def test_a_folder_with_several_splits_is_not_read_as_one(tmp_path: Path) -> None
         ("a.jsonl", b'{"input": "a"}\n{"input"\n', "a.jsonl:2: not JSON"),
         ("a.jsonl", b'{"input": "a\xff"}\n', "a.jsonl:1: not UTF-8"),
         ("a.jsonl", b"[" * 100_000, "a.jsonl:1: not JSON"),
-        ("a.csv", b"input,input\na,b\n", "the column 'input' is there twice"),
+        ("a.csv", b"input,input\na,b\n", "the column 'input' appears twice"),
         ("a.csv", b"input,output\na,b,c\n", "a.csv:2: more fields"),
         ("a.json", b'{"input": "a"}', "must hold a list"),
         ("a.parquet", b"PAR1 not", "not readable as Parquet"),
-        ("a.jsonl.gz", gzip.compress(b'{"input": "a"}\n' * 99)[:40], "not whole gzip data"),
-        ("a.txt", b"a", "not a format that is read"),
+        ("a.jsonl.gz", gzip.compress(b'{"input": "a"}\n' * 99)[:40], "incomplete or damaged gzip data"),
+        ("a.txt", b"a", "unknown format"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, name: str, content: bytes, told: str) -> None:

@@ -109,9 +109,9 @@ def test_rows_score_as_files_of_references_do(tmp_path: Path, metric: str) -> No
         ([], None, "there are no rows"),
         ([{"input": "a"}], None, "data.jsonl:1: there is no output beside input"),
         ([ROWS[0], {"input": "", "output": "x"}], None, "data.jsonl:2: input is empty"),
-        ([{"input": "a", "output": "postive"}], ("positive", "negative"), "'postive' is not one of labels"),
+        ([{"input": "a", "output": "postive"}], ("positive", "negative"), "'postive' is not one of the labels"),
         ([{"input": {"deep": 1}, "output": "x"}], None, "input is not text"),
-        ([{"inputs": "a", "outputs": "x"}], None, r"columns \[inputs, outputs\] are not known"),
+        ([{"inputs": "a", "outputs": "x"}], None, r"unknown columns \[inputs, outputs\]"),
         ([["a", "x"]], None, "data.jsonl:1: not an object"),
         ([{"input": "a"}] * 9, None, "and 4 more"),
     ],
@@ -135,7 +135,7 @@ def test_unreadable_files(tmp_path: Path) -> None:
         read_examples(tmp_path / "none.jsonl", labels=None)
     other = tmp_path / "data.xlsx"
     other.write_bytes(b"PK")
-    with pytest.raises(UserError, match="not a format that is read"):
+    with pytest.raises(UserError, match="unknown format"):
         read_examples(other, labels=None)
     parquet = tmp_path / "bad.parquet"
     parquet.write_bytes(b"PAR1 not really")
@@ -153,7 +153,7 @@ def test_a_line_of_a_hundred_megabytes_is_refused_without_being_held(tmp_path: P
             file.write(b"y" * 1_000_000)
     tracemalloc.start()
     try:
-        with pytest.raises(UserError, match="long.jsonl:2: a line of more than 10 MB"):
+        with pytest.raises(UserError, match="long.jsonl:2: the line is longer than 10 MB"):
             read_examples(path, labels=None)
         assert tracemalloc.get_traced_memory()[1] < 40_000_000
     finally:

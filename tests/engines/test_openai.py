@@ -16,6 +16,7 @@ from metier.core.errors import MetierError, UserError
 from metier.engines.base import CannotScore, Engine, GenerationRequest, Progress, Scores, ScoringRequest
 from metier.engines.openai import OpenAIEngine
 from metier.engines.prompts import Prompt
+from metier.engines.server import Server as Asked
 from metier.engines.split import SplitEngine
 
 Answer = tuple[int, dict[str, str], bytes] | None
@@ -108,8 +109,11 @@ def engine(server: Server) -> Callable[..., OpenAIEngine]:
     """Makes engines on the server."""
 
     def make(**settings: Any) -> OpenAIEngine:
-        known: dict[str, Any] = {"count_tokens": lambda texts: [len(t.split()) for t in texts], "context_length": 50}
-        return OpenAIEngine(server.url, "small", **{**known, "retries": 3, "timeout": 5, **settings})
+        journal = settings.pop("journal", None)
+        asked = Asked(server.url, "small", **{"retries": 3, "timeout": 5, **settings})
+        return OpenAIEngine(
+            asked, count_tokens=lambda texts: [len(t.split()) for t in texts], context_length=50, journal=journal
+        )
 
     return make
 
@@ -212,6 +216,8 @@ def test_the_key_is_sent_and_never_told(
     [
         ((200, {}, b"<html>hello</html>"), "the answer is not JSON"),
         ((200, {}, b"[]"), "not a JSON object"),
+        ((200, {}, b"{}"), "an answer with a wrong choices"),
+        ((200, {}, b'{"choices": [{"text": 5}]}'), "an answer with a wrong choices.0.text"),
         ((200, {}, b'{"choices": []}'), "an answer without text"),
         ((200, {}, b'{"choices": [{"text": null}]}'), "an answer without text"),
         ((200, {}, b'{"model": "large", "choices": [{"text": "a"}]}'), "asked for 'small' and answered with 'large'"),
@@ -235,7 +241,8 @@ def test_a_model_that_is_not_served_and_a_server_that_is_down(
         engine()
     assert wrong.value.hint == "it has: large, larger"
     with pytest.raises(MetierError, match="cannot be reached after 1 tries"):
-        OpenAIEngine("http://127.0.0.1:9/v1", "m", count_tokens=lambda t: [1], context_length=9, retries=0)
+        nobody = Asked("http://127.0.0.1:9/v1", "m", retries=0)
+        OpenAIEngine(nobody, count_tokens=lambda t: [1], context_length=9)
 
 
 def test_a_prompt_too_long_is_refused_before_it_is_sent(server: Server, engine: Callable[..., OpenAIEngine]) -> None:
@@ -261,7 +268,8 @@ def test_a_server_that_cannot_score_leaves_it_to_another_engine(
 
     def open_scorer() -> Engine:
         opened.append(1)
-        return Scorer(server.url, "small", count_tokens=lambda texts: [1 for _ in texts], context_length=50)
+        asked = Asked(server.url, "small")
+        return Scorer(asked, count_tokens=lambda texts: [1 for _ in texts], context_length=50)
 
     made = engine()
     opened: list[int] = []

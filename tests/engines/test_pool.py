@@ -99,5 +99,5 @@ def test_a_cluster_that_is_not_there_is_said(tiny_model: Path, monkeypatch: pyte
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", refuse)
-    with pytest.raises(UserError, match="cannot be used"):
+    with pytest.raises(UserError, match="cannot use the Ray cluster"):
         WorkerPool(partial(_open, tiny_model), 2, "10.0.0.1:6379")

@@ -12,7 +12,7 @@ from metier.core.errors import MetierError
 from metier.core.records import Example
 from metier.engines import GenerationRequest, Prompt, ScoringRequest
 from metier.engines.prompts import PromptFormat
-from metier.engines.transformers import TransformersEngine
+from metier.engines.transformers import Batching, TransformersEngine
 
 INPUTS = ["late", "charged twice for one order", "the app closes when I search", "x " * 40, "hm"]
 
@@ -28,7 +28,7 @@ def prompts_of(one: TransformersEngine) -> list[Prompt]:
 
 
 def plain_generate(one: TransformersEngine, prompt: Prompt, most: int) -> str:
-    ids = one.tokenizer(prompt.text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+    ids = torch.tensor([one.tokenizer(prompt.text, add_special_tokens=False)["input_ids"]])
     out = one._model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=most, do_sample=False)
     return str(one.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
 
@@ -66,7 +66,7 @@ def test_neither_batch_nor_order_nor_sharing_changes_a_sample(tiny_model: Path) 
     together = one.generate(asked)
     assert together == list(reversed(one.generate(list(reversed(asked)))))
     assert together == [one.generate([a])[0] for a in asked]
-    assert together == engine(tiny_model, batch_rows=2, batch_tokens=300).generate(asked)
+    assert together == engine(tiny_model, batching=Batching(2, 300)).generate(asked)
     unshared = [
         GenerationRequest(Prompt(a.prompt.text), a.samples, a.max_tokens, a.temperature, a.top_k, a.stop, a.seed)
         for a in asked
@@ -125,7 +125,7 @@ def test_short_memory_halves_the_batch(tiny_model: Path, monkeypatch: pytest.Mon
 def test_prompts_that_wait_are_joined_on_without_changing_what_anyone_says(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = engine(tiny_model, batch_rows=6)
+    one = engine(tiny_model, batching=Batching(6))
     start = prompts_of(one)[0]
     asked = [
         GenerationRequest(

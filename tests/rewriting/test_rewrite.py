@@ -54,8 +54,8 @@ def test_a_better_sentence_takes_the_place(prompts: PromptFormat) -> None:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (lambda text: ("", True), "nothing came back"),
-        (lambda text: ("a b c d a b c d a b c d a b c d", False), "it did not come to an end"),
+        (lambda text: ("", True), "the model returned nothing"),
+        (lambda text: ("a b c d a b c d a b c d a b c d", False), "the model did not finish it"),
         (lambda text: ("go on and on go on and on go on and on", True), "it repeats itself"),
     ],
 )
@@ -69,7 +69,7 @@ def test_a_model_that_returns_nothing_or_loops_changes_nothing(
 def test_a_change_the_model_itself_finds_less_likely_is_not_made(prompts: PromptFormat) -> None:
     engine = Scripted(lambda text: (text + " indeed", True), prefers_change=False)
     (found,) = rewrite(["It is so."], "Mend it.", engine, prompts)
-    assert (found.changed, found.reason) == (False, "the original is likelier")
+    assert (found.changed, found.reason) == (False, "the original is more likely")
 
 
 def test_what_does_not_fit_the_model_is_not_asked(prompts: PromptFormat) -> None:

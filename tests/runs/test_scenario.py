@@ -352,7 +352,7 @@ def test_standard_input_never_loses_a_text(
     [
         (["--task", "sing"], "no model for the task 'sing'"),
         (["--task", "mend", "--by", "word"], "--by: 'word'"),
-        (["--task", "mend", "--in-place"], "standard input has no place"),
+        (["--task", "mend", "--in-place"], "not standard input"),
         (["--task", "mend", "nowhere.txt"], "nowhere.txt: cannot be read"),
         ([], "say what to do with --task"),
     ],

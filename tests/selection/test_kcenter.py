@@ -110,11 +110,11 @@ def test_a_pool_in_a_file_gives_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("budget", "costs", "told"),
     [
-        (Budget(rows=11), None, "a budget of 11 rows, from a pool of 10"),
+        (Budget(rows=11), None, "a budget of 11 rows from a pool of 10"),
         (Budget(rows=0), None, "a budget of 0 rows"),
         (Budget(), None, "no limit"),
-        (Budget(cost=5), None, "needs to be positive"),
-        (Budget(cost=0), [1.0] * 10, "needs to be positive"),
+        (Budget(cost=5), None, "must be positive"),
+        (Budget(cost=0), [1.0] * 10, "must be positive"),
         (Budget(cost=5), [1.0] * 9, "9 costs for 10 points"),
     ],
 )
@@ -125,9 +125,9 @@ def test_budgets_that_cannot_be(budget: Budget, costs: list[float] | None, told:
 
 
 def test_vectors_that_are_none() -> None:
-    with pytest.raises(UserError, match="vector 1 holds a value that is not a number"):
+    with pytest.raises(UserError, match="vector 1 has a value that is not a number"):
         encode(np.array([[0.5], [np.nan]]), largest=1.0)
     with pytest.raises(UserError, match="vector 0"):
         encode(np.array([[1.5]]), largest=1.0)
-    with pytest.raises(UserError, match="nothing to choose from"):
+    with pytest.raises(UserError, match="no rows to choose from"):
         k_center(np.empty((0, 3), np.int16), np.empty((0, 3), np.int16), Budget(rows=1))

@@ -92,9 +92,9 @@ def test_a_pool_holds_what_can_be_used_once_and_says_what_it_left_out(tmp_path: 
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        ([{"colour": "red"}], r"p.jsonl:1: columns \[colour\] are not known"),
+        ([{"colour": "red"}], r"p.jsonl:1: unknown columns \[colour\]"),
         ([{"input": "a", "output": 3.5}, {"input": "b", "output": ["x"]}], "p.jsonl:2: output is not text"),
-        ([{"input": "", "output": "a"}], "no row can be used"),
+        ([{"input": "", "output": "a"}], "no usable row"),
     ],
 )
 def test_a_pool_that_cannot_be_used(tmp_path: Path, rows: list[dict[str, Any]], told: str) -> None:
@@ -208,7 +208,7 @@ def test_static_embeddings_are_looked_up_and_brought_to_length_one(tmp_path: Pat
     found = StaticEncoder(str(tmp_path / "static")).encode(["cat", "dog cat", "tax", "unheard"])
     assert np.linalg.norm(found, axis=1) == pytest.approx([1, 1, 1, 0], abs=1e-5)
     assert found[0] @ found[1] > 0.95 > 0.05 > abs(found[0] @ found[2])
-    with pytest.raises(MetierError, match="no static embeddings"):
+    with pytest.raises(MetierError, match="cannot load static embeddings"):
         StaticEncoder(str(tmp_path / "nothing"))
 
 
@@ -295,7 +295,7 @@ def test_the_tasks_part_is_twice_the_budget_unless_said(given: dict[str, Any], s
 def test_budgets_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="selection.rows=11, but the pool has 10 rows"):
         budget_of(SelectionSettings(rows=11), 10)
-    with pytest.raises(UserError, match="both given"):
+    with pytest.raises(UserError, match="both set"):
         budget_of(SelectionSettings(rows=1, share=0.5), 10)
     with pytest.raises(ValueError, match="greater than or equal to 1"):
         SelectionSettings(rows=0)
@@ -319,7 +319,7 @@ def test_gradients_tell_examples_apart(tmp_path: Path, tiny_model: Path) -> None
     from metier.tasks.task import EngineSettings, TrainingSettings
     from metier.training.examples import encode_examples
     from metier.training.gradients import example_gradients
-    from metier.training.tune import tune
+    from metier.training.tune import TuningJob, tune
 
     tokenizer: Any = AutoTokenizer.from_pretrained(tiny_model)
     pairs = [
@@ -327,9 +327,9 @@ def test_gradients_tell_examples_apart(tmp_path: Path, tiny_model: Path) -> None
         Example("the parcel is late ", "delivery"),
         Example("app", "x y"),
     ]
-    examples, _ = encode_examples(pairs * 4, "Name it.", (), PromptFormat(tokenizer), tokenizer, 200)
+    examples, _ = encode_examples(pairs * 4, "Name it.", (), PromptFormat(tokenizer), max_length=200)
     engine = EngineSettings(dtype="float32", device="cpu")
-    tuned = tune(tiny_model, examples, (), TrainingSettings(epochs=1), engine, folder=tmp_path, seed=0)
+    tuned = tune(TuningJob(tiny_model, examples, (), TrainingSettings(epochs=1), engine, 0), tmp_path)
     found = example_gradients(tiny_model, tuned.folder, examples[:3], engine, seed=0)
     assert found[0] @ found[1] > found[0] @ found[2] + 0.2
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)

@@ -6,13 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metier.core.records import Candidate
+from metier.core.records import Candidate, Example
 from metier.synthesis import filters
-from metier.tasks.task import Demonstration
 
 DEMOS = (
-    Demonstration(input="I was charged twice.", output="billing"),
-    Demonstration(input="Thank you for the parcel, but it is empty.", output="delivery"),
+    Example(input="I was charged twice.", output="billing"),
+    Example(input="Thank you for the parcel, but it is empty.", output="delivery"),
 )
 PHRASES = filters.noise_phrases(DEMOS, classification=True)
 
@@ -51,12 +50,12 @@ def test_a_phrase_inside_a_word_is_not_noise(text: str) -> None:
 
 @pytest.mark.parametrize("shown", ["here's mine", "Here\u2019s mine"])
 def test_a_demonstrations_phrase_counts_in_either_apostrophe(shown: str) -> None:
-    phrases = filters.noise_phrases([Demonstration(input=shown, output="billing")], classification=True)
+    phrases = filters.noise_phrases([Example(input=shown, output="billing")], classification=True)
     assert filters.noise("Here's another", phrases) is filters.noise("Here\u2019s another", phrases) is None
 
 
 def test_a_demonstrations_longer_word_does_not_excuse_a_phrase() -> None:
-    phrases = filters.noise_phrases([Demonstration(input="Where is it?", output="delivery")], classification=True)
+    phrases = filters.noise_phrases([Example(input="Where is it?", output="delivery")], classification=True)
     assert filters.noise("Here is a new one", phrases) == "holds 'here is'"
 
 

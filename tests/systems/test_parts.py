@@ -116,8 +116,8 @@ def test_what_is_wrong_with_files_of_outputs(tmp_path: Path) -> None:
         ("macro_f1", two, two, None, "needs the labels"),
         ("rogue_l", two, two, None, "'rogue_l' is not known"),
         ("rouge_l", str(tmp_path / "no"), two, None, "no such file"),
-        ("rouge_l", empty, empty, None, "nothing in it"),
-        ("rouge_l", nan, one, None, "nan.jsonl:1: prediction is not there"),
+        ("rouge_l", empty, empty, None, "the file is empty"),
+        ("rouge_l", nan, one, None, "nan.jsonl:1: prediction is missing"),
         ("rouge_l", f"{nan}:other", one, None, "no column 'other'"),
     )
     for metric, prediction, reference, source, told in cases:

@@ -26,7 +26,7 @@ def test_null_is_nothing_unless_it_is_asked_to_be_text() -> None:
     ("text", "told"),
     [
         ("a: &x [1]\nb: *x", "t:1: b: YAML aliases are not allowed"),
-        ("a: 1\na: 2", "t:2: a: this key is there twice"),
+        ("a: 1\na: 2", "t:2: a: this key appears twice"),
         ("? [1, 2]\n: x", "a key must be a single word"),
         ("a: [1", "t:2:1: not YAML|t:1:6: not YAML"),
         ("[" * 5000, "nested too deeply"),

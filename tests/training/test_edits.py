@@ -45,10 +45,10 @@ def test_encoded_examples_weigh_the_words_that_change(tiny_model: Path, style: S
     tokenizer = AutoTokenizer.from_pretrained(str(tiny_model))
     prompts = PromptFormat(tokenizer, style)
     pairs = [Example("he go home", "he goes home"), Example("same", "same")]
-    (first, second), _ = encode_examples(pairs, "Mend it.", (), prompts, tokenizer, 512, 3.0)
+    (first, second), _ = encode_examples(pairs, "Mend it.", (), prompts, max_length=512, edit_weight=3.0)
     heavy = [i for i, w in zip(first.input_ids, first.weights, strict=True) if w == 3.0]
     assert tokenizer.decode(heavy).strip() == "goes"
     assert set(second.weights) == {1.0} and len(second.weights) == len(second.labels)
     assert all(w == 1 for w, label in zip(first.weights, first.labels, strict=True) if label == -100)
-    (plain, _), _ = encode_examples(pairs, "Mend it.", (), prompts, tokenizer, 512)
+    (plain, _), _ = encode_examples(pairs, "Mend it.", (), prompts, max_length=512)
     assert plain.weights == () and plain.input_ids == first.input_ids

@@ -17,10 +17,10 @@ def compare(
     runs: Annotated[
         list[str], typer.Argument(help="Folders of finished runs, or their URLs.", metavar="RUN…", show_default=False)
     ],
-    html: Annotated[Path | None, typer.Option("--html", help="Write the comparison as a page too.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Also write the comparison as a page.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Set finished runs side by side: paired on rows where they share them, and over tasks."""
+    """Compare finished runs: paired on the rows they share, and over tasks."""
     from metier.core.remote import local
     from metier.evaluation.compare_runs import compare_runs
     from metier.report.compared import compared_json, compared_sentences, compared_tables, write_compared
@@ -40,17 +40,17 @@ def compare(
 
 
 def score(
-    prediction: Annotated[str, typer.Option("--prediction", help="The outputs: one text a line, or TABLE[:COLUMN].")],
-    reference: Annotated[list[str], typer.Option("--reference", help="Right outputs; once for each reference file.")],
-    metric: Annotated[list[str], typer.Option("--metric", help="Name of a metric; may be given several times.")],
+    prediction: Annotated[str, typer.Option("--prediction", help="The outputs: one text per line, or TABLE[:COLUMN].")],
+    reference: Annotated[list[str], typer.Option("--reference", help="Right outputs; repeat for each reference file.")],
+    metric: Annotated[list[str], typer.Option("--metric", help="Name of a metric; can be repeated.")],
     source: Annotated[str | None, typer.Option("--source", help="The inputs, for metrics that need them.")] = None,
-    label: Annotated[list[str] | None, typer.Option("--label", help="A possible output; once for each.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", help="A possible output; repeat for each.")] = None,
     more: Annotated[
         list[str] | None, typer.Argument(help="Further reference files.", metavar="[REFERENCE]…", show_default=False)
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Score any system's outputs: text files (one text a line), JSON Lines, CSV or Parquet columns."""
+    """Score any system's outputs: text files (one text per line), JSON Lines, CSV or Parquet columns."""
     from metier.evaluation.score_files import score_files
     from metier.report.words import number
 

@@ -32,37 +32,37 @@ if TYPE_CHECKING:
 def study(
     task_file: TaskFile,
     overrides: Overrides = None,
-    share: Annotated[list[float] | None, typer.Option("--share", help="A budget; once for each [0.005].")] = None,
-    strategy: Annotated[list[str] | None, typer.Option("--strategy", help="Once for each [k_center].")] = None,
+    share: Annotated[list[float] | None, typer.Option("--share", help="A budget; repeat for each [0.005].")] = None,
+    strategy: Annotated[list[str] | None, typer.Option("--strategy", help="Repeat for each [k_center].")] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds for every condition.")] = 3,
     wordings: Annotated[
         list[int] | None,
-        typer.Option("--wordings", min=1, help="Wordings of the instruction to ask labelled rows in; once for each."),
+        typer.Option("--wordings", min=1, help="Wordings of the instruction to ask labelled rows in; can be repeated."),
     ] = None,
     of: Annotated[
         list[str] | None,
         typer.Option(
             "--of",
-            help="What to vary in a scenario, once for each: data, left_out, tuning, models, sizes, adapters, "
+            help="What to vary in a scenario; repeat for each: data, left_out, tuning, models, sizes, adapters, "
             "wordings, labels.",
         ),
     ] = None,
-    model: Annotated[list[str] | None, typer.Option("--model", help="A further model, for --of models.")] = None,
-    rows: Annotated[list[int] | None, typer.Option("--rows", help="Rows a task, for --of sizes.")] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", help="Another model, for --of models.")] = None,
+    rows: Annotated[list[int] | None, typer.Option("--rows", help="Rows per task, for --of sizes.")] = None,
     task: Annotated[
-        list[str] | None, typer.Option("--task", help="Of a scenario, only this task; once for each.")
+        list[str] | None, typer.Option("--task", help="Only this task of a scenario; repeat for each.")
     ] = None,
     out: Out = None,
     seed: Seed = None,
     limit: Limit = None,
     launch: Launch = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write the study as a page too.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Also write the study as a page.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Compare ways of making a specialist: of selecting from a task's rows, or of training a scenario's model.
+    """Compare ways to make a specialist: ways to select from a task's rows, or to train a scenario's model.
 
-    For a task: strategies and budgets over its pool, or over its labelled rows where it has none, with as many rows at
-    random beside each. For a scenario: what --of names.
+    For a task: strategies and budgets over its pool (or its labelled rows if it has no pool), each compared with as
+    many random rows. For a scenario: what --of names.
     """
     quieten_libraries()
     scenario = scenario_of(task_file, overrides, seed, limit, False, launch)
@@ -87,7 +87,7 @@ def _rows_plan(
     if wrong := next((name for name in wanted if name not in known), None):
         raise UserError(f"--strategy: {wrong!r} is not known", hint=f"one of {', '.join(known)}")
     if any(not 0 < part <= 1 for part in share or ()):
-        raise UserError("--share: it must be above 0 and at most 1", hint="0.005 is half a per cent")
+        raise UserError("--share: must be above 0 and at most 1", hint="0.005 is half a percent")
     strategies = tuple(name for name in known if name in wanted)
     return RowsPlan(strategies, tuple(share or (0.005,)), seeds, tuple(sorted(set(wordings or ()))))
 

@@ -1,6 +1,6 @@
-"""The errors Metier raises on purpose, and the exit code each one ends a command with.
+"""The errors Metier raises on purpose, and the exit code of each.
 
-Knows nothing about what was being done: a message says what was wrong, where, and what to do.
+A message says what is wrong and where; a hint says what to do about it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ class MetierError(Exception):
 
     Args:
         message: What was wrong and where (file and line, or key).
-        hint: What to do about it; printed on a line of its own.
+        hint: What to do about it; printed on its own line.
     """
 
     exit_code = 1
@@ -29,7 +29,7 @@ class UserError(MetierError):
 
 
 class GateError(MetierError):
-    """The run is whole, but the gain that ``--gate`` asked for was not shown (exit code 1)."""
+    """The run finished, but did not show the gain that ``--gate`` requires (exit code 1)."""
 
 
 class NotEnoughData(MetierError):
@@ -37,5 +37,5 @@ class NotEnoughData(MetierError):
 
 
 def first_line(error: BaseException) -> str:
-    """Return what another library's error says, in one line of at most 300 characters."""
+    """Return the first line of another library's error message, cut to 300 characters."""
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

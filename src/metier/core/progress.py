@@ -1,6 +1,6 @@
-"""Says how far long work is: a live bar on a terminal, a plain line now and then elsewhere.
+"""Shows the progress of long work: a live bar on a terminal, elsewhere a plain line every 15 seconds.
 
-Knows nothing about the work. Everything goes to standard error, so that standard output stays for results.
+Knows nothing about the work. Everything goes to standard error, so that standard output is left to results.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Reporter:
     @contextmanager
     def track(self, title: str, total: int | None, unit: str = "rows") -> Iterator[Callable[[int, int], None]]:
         """Yield a function to call with (done, tokens) while ``total`` units of work are done."""
-        if self._quiet or total == 0:  # no total (None): how much there is shows only at the end
+        if self._quiet or total == 0:  # total None: unknown until the work is done
             yield lambda done, tokens: None
         elif self._terminal:
             with _bar(title, total, unit) as update:
@@ -49,11 +49,11 @@ class _Lines:
         self._last = now
         elapsed = max(now - self._start, 1e-9)
         speed = f", {tokens / elapsed:.0f} tokens/s" if tokens else ""
-        told = f"  {self._title}: {done} {self._unit}, {elapsed:.0f} s, {done / elapsed:.0f} {self._unit}/s"
+        line = f"  {self._title}: {done} {self._unit}, {elapsed:.0f} s, {done / elapsed:.0f} {self._unit}/s"
         if self._total is not None:
             left = elapsed / max(done, 1) * max(0, self._total - done)
-            told = f"  {self._title}: {done}/{self._total} {self._unit}, {elapsed:.0f} s, about {left:.0f} s left"
-        print(f"{told}{speed}", file=sys.stderr, flush=True)
+            line = f"  {self._title}: {done}/{self._total} {self._unit}, {elapsed:.0f} s, about {left:.0f} s left"
+        print(f"{line}{speed}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""Files elsewhere: data and models are brought here by URL, and a run folder is kept at one (s3://, gs://, hf://, …).
+"""Files at URLs (s3://, gs://, hf://, …), through fsspec: downloads data and models, and mirrors run folders.
 
-Everything works on this disk; what is elsewhere is a copy of it, by fsspec. A run folder at a URL is worked on in a
-local folder of its own: what is there is brought first, so that any machine goes on where another stopped, and what is
-new is put there while the run works and when it ends, however it ends. Knows nothing about what the files hold.
+All work happens on the local disk. A run folder at a URL has a local copy: its files are downloaded first, so that any
+machine can resume what another began, and new files are uploaded while the run works and when it ends, however it ends.
+Knows nothing about what the files hold.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Protocol
 
 from metier.core import storage
 from metier.core.cache import cache_folder
@@ -21,32 +21,32 @@ from metier.core.errors import MetierError, UserError, first_line
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://")
 _DRIVERS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
-_EVERY = 15.0  # seconds between two looks at what is new in a run's folder
+_EVERY = 15.0  # seconds between uploads of a run folder's new files
 
 
 def is_url(name: str) -> bool:
-    """Whether a name is a URL that fsspec may open, not a path."""
+    """Whether a name is a URL that fsspec may open rather than a path."""
     return _URL.match(name) is not None
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a name reads as a data set's hub id: owner/name, with no file's ending (a version's .5 is none)."""
+    """Whether a name looks like a data set's hub id: owner/name, without a file extension (v1.5 is not one)."""
     return bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name)) and not re.search(r"\.[A-Za-z]\w*$", name)
 
 
 def local(name: str | Path) -> Path:
-    """Return a path as it is; what a URL names is brought into the cache, again only if it has changed.
+    """Return a path unchanged; download what a URL names into the cache, unless it is there and has not changed.
 
     Raises:
-        UserError: There is nothing there, or nothing here that can open it.
-        MetierError: It could not be brought.
+        UserError: Nothing exists at the URL, or nothing installed here can open it.
+        MetierError: The download failed.
     """
     if isinstance(name, Path) or not is_url(name):
         return Path(name)
     fs, path = _open(name)
     with _explained(name):
         if not fs.exists(path):
-            raise UserError(f"{name}: there is nothing there")
+            raise UserError(f"{name}: nothing exists at this URL")
         files = _files(fs, path) if fs.isdir(path) else {"": path}
         state = storage.digest([[relative, str(fs.ukey(there))] for relative, there in sorted(files.items())])
         target = _cache() / "data" / storage.digest([name, state])[:20] / PurePosixPath(path.rstrip("/")).name
@@ -64,34 +64,56 @@ def local(name: str | Path) -> Path:
 
 @contextlib.contextmanager
 def run_folder(name: str) -> Iterator[Path]:
-    """Hold a run's folder: a path as it is; for a URL the local folder that is kept the same as what is there.
+    """Give a run's folder: a path unchanged, or the local copy of a URL, kept in step with it.
 
-    Two machines must not work on one URL at a time: the local folder is locked, the URL is not.
+    Two machines must not work on one URL at the same time: the local folder is locked, the URL is not.
 
     Raises:
-        UserError: Nothing here can open the URL, or it may not be written.
-        MetierError: The last of the run could not be put there; it is still in the local folder.
+        UserError: Nothing installed here can open the URL, or it may not be written to.
+        MetierError: The run's last files could not be uploaded; they are still in the local folder.
     """
     if not is_url(name):
         yield Path(name)
         return
     mirror = _Mirror(name)
-    mirror.bring()
+    mirror.download()
     stop = threading.Event()
 
-    def keep_putting() -> None:
+    def keep_uploading() -> None:
         while not stop.wait(_EVERY):
-            with contextlib.suppress(MetierError, OSError):  # what fails now is tried again, and at the end told
-                mirror.put()
+            with contextlib.suppress(MetierError, OSError):  # tried again next time; the last try reports it
+                mirror.upload()
 
-    thread = threading.Thread(target=keep_putting, daemon=True)
+    thread = threading.Thread(target=keep_uploading, daemon=True)
     thread.start()
     try:
         yield mirror.folder
     finally:
         stop.set()
         thread.join()
-        mirror.put()
+        mirror.upload()
+
+
+class _FileSystem(Protocol):
+    """What is used of an fsspec file system."""
+
+    def exists(self, path: str) -> bool: ...
+
+    def isdir(self, path: str) -> bool: ...
+
+    def find(self, path: str) -> list[str]: ...
+
+    def size(self, path: str) -> int | None: ...
+
+    def ukey(self, path: str) -> object: ...
+
+    def get_file(self, rpath: str, lpath: str) -> object: ...
+
+    def put_file(self, lpath: str, rpath: str) -> object: ...
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> object: ...
+
+    def rm_file(self, path: str) -> object: ...
 
 
 class _Mirror:
@@ -102,17 +124,17 @@ class _Mirror:
         self._fs, self._root = _open(url)
         self._root = self._root.rstrip("/")
         self.folder = _cache() / "runs" / storage.digest(url)[:20] / PurePosixPath(self._root).name
-        self._put: dict[str, tuple[int, int]] = {}  # what is there: its size and time when it was put
+        self._put: dict[str, tuple[int, int]] = {}  # uploaded files: size and time when they were uploaded
 
-    def bring(self) -> None:
-        """Bring what is not here, or of another size, and note that it is there."""
+    def download(self) -> None:
+        """Download files that are missing here or differ in size, and note them all as uploaded."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with _explained(self._url):
             there = _files(self._fs, self._root) if self._fs.exists(self._root) else {}
             for relative, path in there.items():
                 here = self.folder / relative
                 if here.name == "manifest.json":
-                    # Another machine has finished what may have been begun here.
+                    # Another machine has finished this stage: an unfinished copy of it here is no longer needed.
                     shutil.rmtree(here.parent.with_name(f"{here.parent.name}.partial"), ignore_errors=True)
                 if not here.exists() or here.stat().st_size != self._fs.size(path):
                     here.parent.mkdir(parents=True, exist_ok=True)
@@ -121,16 +143,16 @@ class _Mirror:
                     partial.replace(here)
                 self._put[relative] = _stamp(here)
 
-    def put(self) -> None:
-        """Put what is new there, and take away what is no longer here (an unfinished stage's folder, once it is)."""
+    def upload(self) -> None:
+        """Upload new files, and remove what no longer exists here (the partial folder of a stage that has finished)."""
         with _explained(self._url):
             here = {}
             for path in sorted(self.folder.rglob("*")):
-                # A file that is being written, or was replaced meanwhile, is left for the next look.
+                # A file that is being written or replaced right now is left for the next time.
                 with contextlib.suppress(FileNotFoundError):
                     if path.is_file() and not path.name.startswith("."):
                         here[path.relative_to(self.folder).as_posix()] = _stamp(path)
-            # A stage's manifest says that the stage is whole, so it comes after the rest of it.
+            # A stage's manifest says that the stage is complete, so it is uploaded last.
             for relative, stamp in sorted(here.items(), key=lambda item: (item[0].endswith("manifest.json"), item)):
                 if self._put.get(relative) != stamp:
                     with contextlib.suppress(FileNotFoundError):
@@ -143,7 +165,7 @@ class _Mirror:
                 del self._put[relative]
 
 
-def _open(url: str) -> tuple[Any, str]:
+def _open(url: str) -> tuple[_FileSystem, str]:
     import fsspec
 
     try:
@@ -154,22 +176,22 @@ def _open(url: str) -> tuple[Any, str]:
         raise UserError(f"{url}: {driver} is not installed", hint=f"pip install {driver}") from error
     except ValueError as error:
         raise UserError(
-            f"{url}: cannot be opened ({first_line(error)})", hint="s3://, gs://, hf:// and others of fsspec's"
+            f"{url}: cannot be opened ({first_line(error)})", hint="use a URL that fsspec knows: s3://, gs://, hf://, …"
         ) from error
     return fs, str(path)
 
 
-def _files(fs: Any, root: str) -> dict[str, str]:
+def _files(fs: _FileSystem, root: str) -> dict[str, str]:
     """Return the files below a folder, by their path inside it.
 
     Raises:
-        UserError: One of them would not lie inside it here.
+        UserError: One of them would end up outside the local folder.
     """
     found = {}
     for path in fs.find(root):
         relative = str(path)[len(root.rstrip("/")) :].lstrip("/")
         if ".." in PurePosixPath(relative).parts or "\\" in relative or not relative:
-            raise UserError(f"{root}: holds a file with a name that cannot be kept here ({relative[:80]!r})")
+            raise UserError(f"{root}: a file name leads outside the folder ({relative[:80]!r})")
         found[relative] = str(path)
     return found
 
@@ -191,8 +213,8 @@ def _explained(url: str) -> Iterator[None]:
     except MetierError:
         raise
     except PermissionError as error:
-        raise UserError(f"{url}: access is refused ({first_line(error)})", hint="check the credentials") from error
-    except Exception as error:  # every file system has kinds of its own
+        raise UserError(f"{url}: access denied ({first_line(error)})", hint="check the credentials") from error
+    except Exception as error:  # every file system has its own kinds of errors
         raise MetierError(
-            f"{url}: {type(error).__name__}: {first_line(error)}", hint="the same command continues where it was"
+            f"{url}: {type(error).__name__}: {first_line(error)}", hint="run the same command again to resume"
         ) from error

@@ -1,4 +1,4 @@
-"""Writes and reads files so that nothing half-written is ever seen. Knows nothing about stages or records' meaning."""
+"""Writes files completely or not at all, and reads them back. Knows nothing about what they hold."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from metier.core.errors import MetierError, UserError
 
 
-def canonical_json(value: Any) -> str:
-    """Return JSON that is the same for the same value: sorted keys, no spaces."""
+def canonical_json(value: object) -> str:
+    """Return the one JSON text of a value: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """Return the SHA-256 of a JSON-able value, in hex."""
     return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def seed_of(*parts: Any) -> int:
+def seed_of(*parts: object) -> int:
     """Return a seed in [0, 2^63) that depends on all parts and on nothing else."""
     return int(digest(list(parts))[:16], 16) >> 1
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
+    """Write a file completely or not at all.
 
     Raises:
         UserError: The folder may not be written to.
-        MetierError: The disk is full, or the write failed otherwise.
+        MetierError: The disk is full, or the write failed for another reason.
     """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,13 +52,13 @@ def write_text(path: Path, text: str) -> None:
             raise
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as readable JSON, whole or not at all."""
+def write_json(path: Path, value: object) -> None:
+    """Write a value as readable JSON, completely or not at all."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write records as JSON Lines, whole or not at all."""
+def write_lines(path: Path, records: Iterable[Mapping[str, object]]) -> None:
+    """Write records as JSON Lines, completely or not at all."""
     write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
@@ -66,7 +66,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file that Metier wrote.
 
     Raises:
-        MetierError: The file is not whole.
+        MetierError: The file is incomplete or not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
@@ -85,32 +85,32 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write into an error that says what to do."""
+    """Turn an operating system error while writing into one that says what to do."""
     try:
         yield
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise MetierError(
                 f"{path}: the disk is full",
-                hint="free some space and run the same command: it continues where it was",
+                hint="free some space and run the same command again to resume",
             ) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise UserError(
-                f"{path}: may not be written ({error.strerror})", hint="choose another folder with --out"
+                f"{path}: cannot be written ({error.strerror})", hint="choose another folder with --out"
             ) from error
         raise MetierError(f"{path}: {error.strerror or error}") from error
 
 
 def replace_folder(partial: Path, final: Path) -> None:
-    """Give a finished folder its name; what stood there is removed."""
+    """Rename a finished folder to its final name; a folder of that name is removed first."""
     with explained(final):
         if final.exists():
             shutil.rmtree(final)
         partial.replace(final)
 
 
-def write_parquet(path: Path, records: list[dict[str, Any]]) -> None:
-    """Write records of strings as Parquet, whole or not at all; no records make a file of no rows."""
+def write_parquet(path: Path, records: Sequence[Mapping[str, object]]) -> None:
+    """Write records of strings as Parquet, completely or not at all; without records, a file with no rows."""
     import pyarrow
     import pyarrow.parquet
 

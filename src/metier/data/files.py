@@ -1,6 +1,6 @@
-"""Reads data files into rows of named columns, each with the place it stands at. Knows nothing about what rows mean.
+"""Reads data files into rows of named columns, each with its place in the file. Knows nothing about what rows mean.
 
-Data is untrusted: a file is read in bounded pieces, nothing in it is run, and what is wrong is told with its line.
+Data is untrusted: a file is read in bounded pieces, nothing in it is run, and errors name the line.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _LONGEST_LINE = 10_000_000  # bytes
 _FORMATS = ".jsonl, .jsonl.gz, .json, .csv, .tsv, .parquet, a folder of Parquet or Arrow files, or a hub id"
 _SPLIT = re.compile(r"(train|test|valid|dev|eval)[a-z]*(?=[-_./]|$)")
 
-Row = tuple[str, Mapping[str, Any]]
-"""Where a row stands (file and line), and its columns."""
+Row = tuple[str, Mapping[str, object]]
+"""A row's place (file and line), and its columns."""
 
 
 def read_rows(path: Path, split: str) -> Iterator[Row]:
@@ -34,8 +34,8 @@ def read_rows(path: Path, split: str) -> Iterator[Row]:
         split: Which split of a hub data set to read.
 
     Raises:
-        UserError: The file is not there, is of no known format, or cannot be read; told with the line.
-        MetierError: The hub does not give the data set.
+        UserError: The file does not exist, has an unknown format, or cannot be read; the error names the line.
+        MetierError: The data set cannot be fetched from the hub.
     """
     try:
         folder, there = path.is_dir(), path.exists()
@@ -58,14 +58,14 @@ def read_rows(path: Path, split: str) -> Iterator[Row]:
     elif path.suffix == ".parquet":
         yield from _parquet(path)
     else:
-        raise UserError(f"{path}: not a format that is read", hint=f"one of: {_FORMATS}")
+        raise UserError(f"{path}: unknown format", hint=f"use one of: {_FORMATS}")
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return a text file's lines, without their ends; empty lines count.
+    """Return a text file's lines, empty ones too, without line ends.
 
     Raises:
-        UserError: The file is not there, cannot be read, or is not UTF-8; told with the line.
+        UserError: The file does not exist, cannot be read, or is not UTF-8; the error names the line.
     """
     if not path.exists():
         raise UserError(f"{path}: no such file")
@@ -73,7 +73,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield a text file's lines with their numbers; a line that is too long is refused before it is held."""
+    """Yield a text file's lines with their numbers; one that is too long is refused before it fills the memory."""
     number = 0
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
@@ -81,29 +81,29 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 number += 1
                 if len(line) > _LONGEST_LINE:
                     raise UserError(
-                        f"{path}:{number}: a line of more than {_LONGEST_LINE // 10**6} MB",
+                        f"{path}:{number}: the line is longer than {_LONGEST_LINE // 10**6} MB",
                         hint="write it as JSON Lines (.jsonl), one row a line",
                     )
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path}:{number}: not UTF-8 (byte {error.object[error.start]:#04x} at place {error.start + 1})",
+            f"{path}:{number}: not UTF-8 (byte {error.object[error.start]:#04x} at position {error.start + 1})",
             hint="save the file as UTF-8",
         ) from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path}:{number + 1}: not whole gzip data ({error})") from error
+        raise UserError(f"{path}:{number + 1}: incomplete or damaged gzip data ({error})") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _json(text: str, where: str) -> Any:
+def _json(text: str, where: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not JSON ({error})") from error
 
 
-def _object(row: Any, where: str) -> Mapping[str, Any]:
+def _object(row: object, where: str) -> Mapping[str, object]:
     if not isinstance(row, dict):
         raise UserError(f"{where}: not an object with named columns")
     return row
@@ -113,7 +113,9 @@ def _json_list(path: Path) -> Iterator[Row]:
     text = "".join(line for _, line in _lines(path))
     rows = _json(text, str(path)) if text.strip() else []
     if not isinstance(rows, list):
-        raise UserError(f"{path}: a .json file must hold a list of objects", hint="or name it .jsonl, one a line")
+        raise UserError(
+            f"{path}: a .json file must hold a list of objects", hint="for one object per line, name it .jsonl"
+        )
     for i, row in enumerate(rows):
         yield f"{path}: row {i + 1}", _object(row, f"{path}: row {i + 1}")
 
@@ -125,13 +127,13 @@ def _csv(path: Path, separator: str) -> Iterator[Row]:
         names = reader.fieldnames or []
         twice = [name for i, name in enumerate(names) if name in names[:i]]
         if twice:
-            raise UserError(f"{path}:1: the column {twice[0]!r} is there twice")
+            raise UserError(f"{path}:1: the column {twice[0]!r} appears twice")
         for row in reader:
             if None in row:
-                raise UserError(f"{path}:{reader.line_num}: more fields than the header has columns")
+                raise UserError(f"{path}:{reader.line_num}: more fields than columns in the header")
             yield f"{path}:{reader.line_num}", row
     except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: not readable ({error})") from error
+        raise UserError(f"{path}:{reader.line_num}: cannot be read ({error})") from error
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -151,12 +153,12 @@ def _folder(path: Path) -> Iterator[Row]:
     parquet, arrow = sorted(path.rglob("*.parquet")), sorted(path.rglob("*.arrow"))
     files = parquet or [file for file in arrow if not file.name.startswith("cache-")]
     if not files:
-        raise UserError(f"{path}: a folder without Parquet or Arrow files", hint=f"one of: {_FORMATS}")
+        raise UserError(f"{path}: no Parquet or Arrow files in this folder", hint=f"use one of: {_FORMATS}")
     splits = {found[0] for file in files for part in file.relative_to(path).parts if (found := _SPLIT.match(part))}
     if len(splits) > 1:
-        # Reading them all would put training rows into the test set.
+        # Reading all of them would put training rows into the test set.
         raise UserError(
-            f"{path}: holds several splits ({', '.join(sorted(splits))})", hint="name one file or subfolder"
+            f"{path}: contains several splits ({', '.join(sorted(splits))})", hint="name one file or subfolder"
         )
     for file in files:
         if file.suffix == ".parquet":
@@ -175,12 +177,12 @@ def _hub(name: str, split: str) -> Iterator[Row]:
 
     hint = "check the name and the network, or save the data set as Parquet and name the file"
     if not constants.HF_HUB_OFFLINE and not hub_answers(constants.ENDPOINT):
-        raise MetierError(f"{name}: not a file here, and the hub does not answer", hint=hint)
+        raise MetierError(f"{name}: no such file, and the hub does not answer", hint=hint)
     try:
         rows: Any = datasets.load_dataset(name, split=split)
-    except Exception as error:  # the hub's client raises many kinds
+    except Exception as error:  # the hub's client raises many kinds of errors
         why = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise MetierError(f"{name}: not a file here, and the hub did not give it ({why})", hint=hint) from error
+        raise MetierError(f"{name}: no such file, and fetching it from the hub failed ({why})", hint=hint) from error
     classes = _class_names(rows.features.arrow_schema.metadata)
     for i, row in enumerate(rows):
         yield f"{name}: row {i + 1}", _with_classes(row, classes)
@@ -190,14 +192,14 @@ def _arrow_rows(batches: Iterable[Any], metadata: Mapping[bytes, bytes] | None, 
     classes = _class_names(metadata)
     number = 0
     for batch in batches:
-        batch.validate(full=True)  # offsets that point outside the file are refused before they are followed
+        batch.validate(full=True)  # refuses offsets that point outside the file
         for row in batch.to_pylist():
             number += 1
             yield f"{path}: row {number}", _with_classes(row, classes)
 
 
 def _class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, list[str]]:
-    """Return the columns that hold class numbers, with their classes' names (as the datasets library notes them)."""
+    """Return the columns of class numbers with the names of the classes, from the datasets library's metadata."""
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
         kinds = {column: kind for column, kind in features.items() if isinstance(kind, dict)}
@@ -206,7 +208,7 @@ def _class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, list[str]]
         return {}
 
 
-def _with_classes(row: Mapping[str, Any], classes: Mapping[str, list[str]]) -> Mapping[str, Any]:
+def _with_classes(row: Mapping[str, object], classes: Mapping[str, list[str]]) -> Mapping[str, object]:
     if not classes:
         return row
     out = dict(row)

@@ -1,7 +1,7 @@
-"""Finds which label a text holds. Knows nothing about models or metrics.
+"""Finds which label a text contains. Knows nothing about models or metrics.
 
 Source: SELF-GUIDE's rule (Zhao et al. 2024, arXiv 2407.12874): the answer is the label that occurs last in the output.
-Two deviations from the plain substring of the authors' code, both so that small labels are not found by accident:
+Two deviations from the authors' plain substring search keep short labels from being found by accident:
 an occurrence must not begin or end inside a word or number ("no" is not in "know", "1" is not in "10"), and of labels
 that end at the same place the longest wins ("not positive" over "positive").
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 
 def last_label(text: str, labels: Sequence[str]) -> str | None:
-    """Return the label that occurs last in a text, or None if none does; case does not count."""
+    """Return the label that occurs last in a text, ignoring case; None if none occurs."""
     best: tuple[int, int, str] | None = None
     for label in labels:
         end = _last_end(text, label.strip())

@@ -1,7 +1,8 @@
-"""Finds training pairs that are nearly a test row. Knows nothing about models or how pairs were made.
+"""Finds training pairs that nearly repeat a test row. Knows nothing about models or how pairs were made.
 
-A specialist trained on (nearly) a test row's input is not tested by it. Likeness is the Jaccard similarity of word
-3-grams, found by MinHash with locality-sensitive hashing (Broder 1997; datasketch) and then computed exactly.
+A test row proves little about a specialist that was trained on nearly the same input. Similarity is the Jaccard
+similarity of word 3-grams: candidates are found by MinHash with locality-sensitive hashing (Broder 1997; datasketch),
+then compared exactly.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from metier.data.likeness import HASHES, folded, jaccard, sketch, word_grams
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Leak:
-    """A training input that is nearly a test input.
+    """A training input that nearly repeats a test input.
 
     Attributes:
         row: Index of the test row, from 0.
@@ -32,17 +33,17 @@ class Leak:
 
 
 def find_leaks(training: Sequence[str], test: Sequence[str], *, similarity: float) -> list[Leak]:
-    """Return every pair of a training and a test input at least this similar, the most similar of each test row first.
+    """Return all pairs of a test and a training input that are at least this similar, most similar first per test row.
 
     Args:
-        training: What was trained on.
-        test: What is tested on.
-        similarity: The least Jaccard similarity, 0 to 1.
+        training: The training inputs.
+        test: The test inputs.
+        similarity: The lowest Jaccard similarity that counts, 0 to 1.
     """
     from datasketch import MinHashLSH
 
     grams = [word_grams(folded(text)) for text in training]
-    # Below the threshold, so that what the sketches miss by a little is still looked at.
+    # A little below the threshold, so that pairs which the sketches underestimate are still compared.
     index = MinHashLSH(threshold=max(0.1, similarity - 0.2), num_perm=HASHES)
     for place, some in enumerate(grams):
         index.insert(place, sketch(some))

@@ -1,6 +1,6 @@
-"""How alike two texts are: the share of their word 3-grams that both have. Knows nothing of where they are from.
+"""How similar two texts are: the share of word 3-grams they have in common. Knows nothing about where they come from.
 
-Jaccard similarity, and the MinHash sketches (Broder 1997) that find candidates for it among many texts.
+Jaccard similarity, and MinHash sketches (Broder 1997) for finding candidates among many texts.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ def folded(text: str) -> str:
 
 
 def word_grams(text: str) -> Grams:
-    """Return the word 3-grams of a folded text; a shorter one is one gram, one without words its characters."""
+    """Return the word 3-grams of a folded text; a shorter text is one gram, as is one without words."""
     words = re.findall(r"\w+", text) or [text]
     return frozenset(tuple(words[i : i + 3]) for i in range(max(1, len(words) - 2)))
 
 
 def jaccard(first: Grams, second: Grams) -> float:
-    """Return the share of all grams that are in both, 0 to 1."""
+    """Return the share of all grams that both sets contain, 0 to 1."""
     return len(first & second) / len(first | second)
 
 
 def sketch(grams: Grams) -> MinHash:
-    """Return the MinHash sketch of some grams, the same in every process."""
+    """Return the MinHash sketch of a set of grams, the same in every process."""
     from datasketch import MinHash
 
     hashed = MinHash(num_perm=HASHES, seed=1)

@@ -1,6 +1,6 @@
-"""Turns rows of data files into examples, the columns recognised by their names. Knows nothing about tasks or formats.
+"""Turns rows of data files into examples, recognising columns by name. Knows nothing about tasks or file formats.
 
-What is wrong is told with its line; nothing is mended in silence.
+A wrong row is reported with its line; nothing is fixed silently.
 """
 
 from __future__ import annotations
@@ -12,21 +12,20 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from metier.core.errors import UserError
 from metier.core.records import Example
 from metier.core.remote import local
 from metier.data.files import read_rows
 
-_TOLD = 5  # problems listed in one error
+_LISTED = 5  # problems listed in one error
 _PAIRS = (("input", "output"), ("prompt", "completion"), ("text", "label"), ("question", "answer"))
 _SEVERAL = ("references", "outputs", "targets")
 _CHATS = (("messages", "role", "content"), ("conversations", "from", "value"))
 _USERS, _ASSISTANTS = ("user", "human"), ("assistant", "gpt")
 
-Side = tuple[str, Sequence[Any]]
-"""One side of a pair: the column it is from, and the pieces its text is joined from."""
+Side = tuple[str, Sequence[object]]
+"""One side of a pair: its column, and the pieces its text is joined from."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,10 +33,10 @@ class ExampleFile:
     """What a data file holds.
 
     Attributes:
-        examples: Its pairs, in order, exact duplicates left out.
-        duplicates: How many were.
+        examples: Its pairs, in order, without exact duplicates.
+        duplicates: How many rows were left out as exact duplicates.
         conflicts: How many inputs have more than one output (they are kept).
-        sha256: Hash of the pairs as they were read.
+        sha256: Hash of all pairs read, duplicates included.
     """
 
     examples: tuple[Example, ...]
@@ -56,20 +55,20 @@ def read_examples(
     """Read labelled pairs.
 
     Args:
-        name: A file or folder, a URL that fsspec opens, or a data set's hub id (owner/name).
+        name: A file, a folder, a URL that fsspec can open, or a data set's hub id (owner/name).
         labels: The possible outputs; None: any text.
         split: Which split of a hub data set to read.
-        where: Rows to take: for a column, the values it may have; None: all rows.
+        where: Which rows to take: for each column, the values it may have; None: all rows.
 
     Raises:
-        UserError: The file is not there, is of no known format, has no columns that are known, or rows that are
-            wrong, told with their lines.
-        NoRows: There are none, or none is as ``where`` says.
-        MetierError: The hub does not give the data set.
+        UserError: The file does not exist, has an unknown format or unknown columns, or has wrong rows, which are
+            listed with their lines.
+        NoRows: There are no rows, or none that ``where`` selects.
+        MetierError: The data set cannot be fetched from the hub.
     """
     path = local(name)
     pairs: list[Example] = []
-    told: list[str] = []
+    listed: list[str] = []
     wrong = 0
     for place, row in read_rows(path, split):
         if where and not _is_meant(row, where, place):
@@ -78,12 +77,12 @@ def read_examples(
             pairs.append(pair_of(row, labels))
         except ValueError as problem:
             wrong += 1
-            if wrong <= _TOLD:
-                told.append(f"{place}: {problem}")
+            if wrong <= _LISTED:
+                listed.append(f"{place}: {problem}")
     if wrong:
-        more = f"\n… and {wrong - _TOLD} more" if wrong > _TOLD else ""
+        more = f"\n… and {wrong - _LISTED} more" if wrong > _LISTED else ""
         raise UserError(
-            "\n".join(told) + more, hint=f"{wrong} {'row is' if wrong == 1 else 'rows are'} to be mended or removed"
+            "\n".join(listed) + more, hint=f"fix or remove {'this row' if wrong == 1 else f'these {wrong} rows'}"
         )
     if not pairs:
         asked = ", ".join(f"{column} {' or '.join(values)}" for column, values in (where or {}).items())
@@ -100,21 +99,21 @@ class NoRows(UserError):
 
 
 class EmptyText(ValueError):
-    """A row's input or output says nothing."""
+    """A row's input or output is empty."""
 
 
 def read_instructions(
     name: str | Path, *, where: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[list[Example], int]:
-    """Read generic instruction data: pairs that each say themselves what is to be done.
+    """Read generic instruction data: pairs that each carry their own instruction.
 
-    In Alpaca format the instruction and the input it is about are kept apart; in any other, the input is all there is.
+    In Alpaca format the instruction is kept apart from its input; in other formats the input is the instruction.
 
     Returns:
-        The pairs, and how many rows had an empty side and were left out: big collections have such.
+        The pairs, and how many rows were left out because a side was empty, as large collections have some.
 
     Raises:
-        UserError: As `read_examples`; a row that is wrong otherwise is told with its line.
+        UserError: As `read_examples`; the first wrong row is reported with its line.
     """
     pairs, empty = [], 0
     for place, row in read_rows(local(name), "train"):
@@ -138,31 +137,31 @@ def read_instructions(
 
 
 def read_inputs(name: str | Path, *, split: str = "train") -> list[str]:
-    """Read inputs that may have no output: any row with a column that is known as an input.
+    """Read inputs, with or without outputs: any row with a column known as an input.
 
     Raises:
         UserError: The file cannot be read, or a row has no such column.
     """
     texts = []
     for where, row in read_rows(local(name), split):
-        column = next((first for first, _ in _PAIRS if isinstance(row.get(first), str)), None)
-        if column is None:
-            raise UserError(f"{where}: there is no input in it", hint="name the column input, prompt, text or question")
-        if row[column].strip():
-            texts.append(row[column])
+        given = next((row[first] for first, _ in _PAIRS if isinstance(row.get(first), str)), None)
+        if not isinstance(given, str):
+            raise UserError(f"{where}: no input column", hint="name the column input, prompt, text or question")
+        if given.strip():
+            texts.append(given)
     return texts
 
 
-def pair_of(row: Mapping[str, Any], labels: tuple[str, ...] | None = None) -> Example:
+def pair_of(row: Mapping[str, object], labels: tuple[str, ...] | None = None) -> Example:
     """Return a row as a pair.
 
     Raises:
         ValueError: What is wrong with the row.
     """
     (asked, question), (answered, answer) = _sides(row)
-    if several := _references(row):
+    if _references(row):
         # Equal references all stay: SARI and GLEU weigh what several references agree on.
-        outputs = tuple(_text(several, (piece,)) for piece in row[several])
+        outputs = tuple(_text(answered, (piece,)) for piece in answer)
         pair = Example(_text(asked, question), outputs[0], outputs[1:])
     else:
         pair = Example(_text(asked, question), _text(answered, answer))
@@ -170,59 +169,64 @@ def pair_of(row: Mapping[str, Any], labels: tuple[str, ...] | None = None) -> Ex
         return pair
     label = pair.output.strip()
     if label not in labels:
-        raise ValueError(f"{answered}: {label!r} is not one of labels [{', '.join(labels)}]")
+        raise ValueError(f"{answered}: {label!r} is not one of the labels [{', '.join(labels)}]")
     return Example(pair.input, label)
 
 
-def _is_meant(row: Mapping[str, Any], where: Mapping[str, Sequence[str]], place: str) -> bool:
+def _is_meant(row: Mapping[str, object], where: Mapping[str, Sequence[str]], place: str) -> bool:
     for column, values in where.items():
         if column not in row:
-            raise UserError(f"{place}: there is no column {column!r} to take rows by ({', '.join(map(str, row))})")
+            raise UserError(f"{place}: no column {column!r} to select rows by (columns: {', '.join(map(str, row))})")
         if str(row[column]) not in values:
             return False
     return True
 
 
-def _references(row: Mapping[str, Any]) -> str | None:
-    """Return the column that holds several right answers, if a row has one and no single answer."""
+def _references(row: Mapping[str, object]) -> Side | None:
+    """Return the column with several right answers, for a row without a single answer."""
     if "input" not in row or "output" in row:
         return None
-    return next((name for name in _SEVERAL if isinstance(row.get(name), list) and row[name]), None)
+    for name in _SEVERAL:
+        answers = row.get(name)
+        if isinstance(answers, list) and answers:
+            return name, answers
+    return None
 
 
-def _sides(row: Mapping[str, Any]) -> tuple[Side, Side]:
-    """Return the input and the output of a row, by the columns' names that the field uses."""
+def _sides(row: Mapping[str, object]) -> tuple[Side, Side]:
+    """Return the input and the output of a row, by the column names in common use."""
     if "instruction" in row and "output" in row:
         return ("instruction", (row["instruction"], row.get("input"))), ("output", (row["output"],))
     if several := _references(row):
-        return ("input", (row["input"],)), (several, row[several])
+        return ("input", (row["input"],)), several
     for first, second in _PAIRS:
         if first in row and second in row:
             return (first, (row[first],)), (second, (row[second],))
     for column, role, content in _CHATS:
-        if isinstance(row.get(column), list):
-            return _chat(row[column], column, role, content)
+        turns = row.get(column)
+        if isinstance(turns, list):
+            return _chat(turns, column, role, content)
     columns = f"columns [{', '.join(map(str, row))}]"
     for first, second in (("instruction", "output"), *_PAIRS):
         if first in row:
             raise ValueError(f"there is no {second} beside {first} ({columns})")
     raise ValueError(
-        f"{columns} are not known; known are input/output, input/references, instruction/input/output, "
+        f"unknown {columns}; known are input/output, input/references, instruction/input/output, "
         "prompt/completion, text/label, question/answer, messages, conversations"
     )
 
 
-def _chat(turns: Sequence[Any], column: str, role: str, content: str) -> tuple[Side, Side]:
+def _chat(turns: Sequence[object], column: str, role: str, content: str) -> tuple[Side, Side]:
     said = [turn for turn in turns if isinstance(turn, dict)]
     answers = [i for i, turn in enumerate(said) if turn.get(role) in _ASSISTANTS]
     if not answers:
-        raise ValueError(f"{column}: there is no turn of the assistant's")
+        raise ValueError(f"{column}: no turn by the assistant")
     asked = [turn.get(content) for turn in said[: answers[-1]] if turn.get(role) in _USERS]
     return (f"{column}: the user's turn", asked), (f"{column}: the answer", (said[answers[-1]].get(content),))
 
 
-def _text(column: str, pieces: Sequence[Any]) -> str:
-    """Return pieces as one text with blank lines between them; empty ones, and tables' NaN for nothing, left out."""
+def _text(column: str, pieces: Sequence[object]) -> str:
+    """Join pieces into one text with blank lines between them; skip empty ones and NaN, a table's empty cell."""
     texts = []
     for piece in pieces:
         if piece is None or (isinstance(piece, float) and math.isnan(piece)):

@@ -1,4 +1,4 @@
-"""Engines run a model: they generate text and score continuations. They know nothing about tasks or files."""
+"""Engines run a model: they generate text and score continuations."""
 
 from metier.engines.base import Engine, EngineStats, Generation, GenerationRequest, Scores, ScoringRequest
 from metier.engines.prompts import Prompt

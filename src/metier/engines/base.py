@@ -1,4 +1,4 @@
-"""The protocol every engine keeps: what goes in, what comes out. Knows nothing about any one engine."""
+"""The protocol of every engine: requests, results, counts. Knows nothing about any particular engine."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class GenerationRequest:
         prompt: What to continue.
         samples: How many continuations.
         max_tokens: Longest continuation.
-        temperature: 0 takes the likeliest token each time.
-        top_k: Sample from the k likeliest tokens; 0: from all.
+        temperature: 0 always takes the most likely token.
+        top_k: Sample from the k most likely tokens; 0: from all.
         stop: Strings that end a continuation; they are not part of it.
-        seed: Seeds this request alone: its samples do not depend on what else is in the batch.
-        max_chars: A continuation that grows longer than this is of no use: an engine may end it there, unfinished.
-        first_sample: Number of the first of them: samples 0-5 and then 6-9 are what 0-9 would have been.
+        seed: Seeds this request only: its samples do not depend on what else is in the batch.
+        max_chars: A longer continuation is of no use, so an engine may stop it there, unfinished.
+        first_sample: Number of the first sample: asking for 0-5 and then 6-9 gives the same samples as asking for 0-9.
     """
 
     prompt: Prompt
@@ -45,7 +45,7 @@ class Generation:
     """The continuations of one prompt.
 
     Attributes:
-        texts: One a sample, without the stop string or end token.
+        texts: One per sample, without the stop string or end token.
         finished: For each, whether the model ended it (False: it was cut off at ``max_tokens``).
     """
 
@@ -55,7 +55,7 @@ class Generation:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ScoringRequest:
-    """Ask how likely each continuation is after one prompt; the end of the answer is scored with it."""
+    """Ask how likely each continuation is after one prompt, the end of the answer included."""
 
     prompt: Prompt
     continuations: tuple[str, ...]
@@ -75,12 +75,12 @@ class Scores:
 
 
 class CannotScore(MetierError):
-    """The engine cannot tell how likely a given text is."""
+    """The engine cannot compute how likely a given text is."""
 
 
 @dataclasses.dataclass(slots=True)
 class EngineStats:
-    """What an engine has done since it was made."""
+    """What an engine has done since it was created."""
 
     prompt_tokens: int = 0
     generated_tokens: int = 0
@@ -92,7 +92,7 @@ class Engine(Protocol):
 
     @property
     def stats(self) -> EngineStats:
-        """What it has done since it was made."""
+        """What it has done since it was created."""
         ...
 
     def generate(self, requests: Sequence[GenerationRequest], progress: Progress | None = None) -> list[Generation]:
@@ -104,7 +104,7 @@ class Engine(Protocol):
         ...
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Return the number of tokens of each text, special tokens not added."""
+        """Return the number of tokens of each text, without special tokens."""
         ...
 
     @property

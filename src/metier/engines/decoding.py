@@ -1,8 +1,8 @@
-"""Writes continuations, many rows at a time: as rows end, waiting prompts take their places.
+"""Generates continuations, many rows at a time: as rows end, waiting prompts take their places.
 
-A batch that only shrinks leaves the machine idle while its longest row goes on. Here ended rows leave, and once enough
-places are free, the next prompts are read and joined on, until none waits. Each row draws from its own random stream by
-its own step, so what it says does not hang on its neighbours. Knows nothing about what requests are for.
+A batch that only shrinks leaves the machine idle while its longest row continues. Here ended rows leave, and once
+enough places are free, the next prompts are read and added, until none is waiting. Each row draws from its own random
+stream by its own step, so its text does not depend on its neighbours. Knows nothing about what requests are for.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from metier.engines.forward import Forward
 from metier.engines.kv_cache import joined, set_rows
 from metier.engines.rows import Rows
 from metier.engines.sampling import next_tokens, uniforms
+from metier.models.tokenizer import Tokenizer
 
-_REFILL = 4  # prompts are joined on when this part of the places is free: each joining copies the cache
-_LEAVE = 8  # ended rows leave when this part of the rows has ended: each leaving copies it too
+_REFILL = 4  # prompts are added when 1/4 of the places are free: each addition copies the cache
+_LEAVE = 8  # ended rows leave when 1/8 of the rows have ended: that copies the cache too
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,9 +32,9 @@ class Waiting:
     """A request to continue, as tokens.
 
     Attributes:
-        key: Whatever the caller knows it by.
+        key: The caller's name for it.
         request: What is asked for.
-        rest: Its prompt's tokens behind the shared beginning.
+        rest: Its prompt's tokens after the shared prefix.
     """
 
     key: int
@@ -42,7 +43,7 @@ class Waiting:
 
 
 class Decoder:
-    """Decodes requests that share a beginning and a ``top_k``.
+    """Decodes requests that share a prefix and a ``top_k``.
 
     Args:
         forward: The model.
@@ -50,7 +51,7 @@ class Decoder:
         tokenizer: Turns tokens into text.
     """
 
-    def __init__(self, forward: Forward, end_tokens: frozenset[int], tokenizer: Any) -> None:
+    def __init__(self, forward: Forward, end_tokens: frozenset[int], tokenizer: Tokenizer) -> None:
         self._forward = forward
         self._end_tokens = end_tokens
         self._tokenizer = tokenizer
@@ -58,13 +59,13 @@ class Decoder:
     def decode(
         self, prefix: tuple[int, ...], waiting: Sequence[Waiting], most_rows: int, most_tokens: int
     ) -> Iterator[tuple[int, Generation]]:
-        """Yield each request's key and continuations, as they are done.
+        """Yield each request's key and continuations as they finish.
 
         Args:
             prefix: Tokens that all prompts begin with.
-            waiting: The requests; they are begun in this order.
-            most_rows: Rows decoded at once (one request is begun even if its samples are more).
-            most_tokens: Columns times rows held at once, likewise.
+            waiting: The requests; they start in this order.
+            most_rows: Rows decoded at once; exceeded only by a single request with more samples.
+            most_tokens: Columns times rows held at once, with the same exception.
         """
         forward = self._forward
         samples = [w.request.samples for w in waiting]
@@ -100,7 +101,7 @@ class Decoder:
             if len(ended) == len(live):
                 state = None
                 continue
-            # Dropping ended rows copies the cache, so it waits until some part of them has ended.
+            # Dropping ended rows copies the cache, so it waits until enough rows have ended.
             if len(ended) * _LEAVE >= len(live) or (queue and len(ended) * _REFILL >= most_rows):
                 gone = set(ended)
                 keep = torch.tensor([i for i in range(len(live)) if i not in gone], device=forward.device)
@@ -108,7 +109,7 @@ class Decoder:
             self._advance(state, tokens)
 
     def _begun(self, prefix: tuple[int, ...], requests: Sequence[Waiting], live: torch.Tensor) -> _State:
-        """Read the prompts of some requests; each has as many of the rows ``live`` as it wants samples."""
+        """Read the prompts of some requests; each takes one of the rows ``live`` per sample."""
         read = self._forward.prefill(prefix, [w.rest for w in requests])
         if len(live) > len(requests):
             spread = [i for i, w in enumerate(requests) for _ in range(w.request.samples)]
@@ -133,7 +134,7 @@ class Decoder:
 
 @dataclasses.dataclass(slots=True)
 class _State:
-    """Rows that are being decoded: their cache, mask, positions and next logits, and which rows they are."""
+    """Rows being decoded: their cache, mask, positions and next logits, and which rows they are."""
 
     cache: Any
     mask: torch.Tensor
@@ -142,7 +143,7 @@ class _State:
     live: torch.Tensor
 
     def kept(self, keep: torch.Tensor) -> _State:
-        """Return the state of some of the rows; columns that none of them uses any more are let go."""
+        """Return the state of some of the rows, without columns that none of them uses."""
         mask = self.mask[keep]
         unused = int((mask.sum(dim=0) == 0).long().cumprod(dim=0).sum())
         set_rows(self.cache, keep, unused)
@@ -150,13 +151,13 @@ class _State:
 
 
 def _draws(request: GenerationRequest, steps: int) -> npt.NDArray[np.float32]:
-    """Return the numbers a request's samples draw with, ``[samples, steps]``; its own steps alone shape them."""
+    """Return the random numbers of a request's samples, ``[samples, steps]``; drawn for its own length, then padded."""
     own = uniforms(request.seed, request.samples, request.max_tokens, request.first_sample)
     return np.pad(own, ((0, 0), (0, steps - request.max_tokens)))
 
 
 def _join(one: _State, other: _State) -> _State:
-    """Return both states as one, their last columns together."""
+    """Return both states as one, with their last columns aligned."""
     width = max(one.mask.shape[1], other.mask.shape[1])
     masks = [torch.nn.functional.pad(s.mask, (width - s.mask.shape[1], 0)) for s in (one, other)]
     return _State(
@@ -176,7 +177,7 @@ def _next_to_begin(
     most_rows: int,
     most_tokens: int,
 ) -> list[int]:
-    """Take from the queue what there is room for; nothing while too few places are free to be worth a pass."""
+    """Take as many requests from the queue as fit; none while too few places are free to be worth a pass."""
     held = 0 if state is None else len(state.live)
     if not queue or (held and (most_rows - held) * _REFILL < most_rows):
         return []

@@ -1,6 +1,6 @@
-"""Runs a causal model over prompts: the beginning they share once, the rest in one pass. Knows nothing about requests.
+"""Runs a causal model over prompts: their shared prefix once, the rest in one pass. Knows nothing about requests.
 
-Rows are padded on the left, so that all of them end in the same column; positions are given, so padding moves none.
+Rows are padded on the left, so that all end in the same column; explicit positions keep padding from shifting them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from metier.engines.kv_cache import cache_from_prefix, new_cache
 
 @dataclasses.dataclass(slots=True)
 class Prefilled:
-    """Prompts that have been read.
+    """Prompts that the model has read.
 
     Attributes:
         cache: Keys and values of all rows.
         mask: 1 where a column holds a token, ``[rows, columns]``.
         positions: Each row's last position, ``[rows]``.
-        logits: What follows each row, ``[rows, vocabulary]``.
+        logits: For the next token of each row, ``[rows, vocabulary]``.
     """
 
     cache: Any
@@ -33,12 +33,12 @@ class Prefilled:
 
 
 class Forward:
-    """A model on a device, with the last shared beginning it has read.
+    """A model on a device, with the last shared prefix it has read.
 
     Args:
-        model: A causal language model of transformers, ready to run.
+        model: A transformers causal language model, ready to run.
         device: Where it is.
-        stats: Where what it reads is counted.
+        stats: Counts the tokens it reads.
     """
 
     def __init__(self, model: Any, device: str, stats: EngineStats) -> None:
@@ -53,7 +53,7 @@ class Forward:
         self._prefix: tuple[tuple[int, ...], Any] = ((), None)
 
     def prefill(self, prefix: tuple[int, ...], rests: Sequence[Sequence[int]]) -> Prefilled:
-        """Read prompts that all begin with ``prefix`` (may be empty) and go on with ``rests`` (none empty)."""
+        """Read prompts that begin with ``prefix`` (may be empty) and continue with ``rests`` (none empty)."""
         cache, ids, mask, positions = self.laid_out(prefix, rests)
         logits = self.model(
             input_ids=ids,
@@ -68,7 +68,7 @@ class Forward:
     def laid_out(
         self, prefix: tuple[int, ...], rests: Sequence[Sequence[int]]
     ) -> tuple[Any, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return what reading prompts takes: the prefix's cache for every row, and the rests as tensors.
+        """Return the inputs for reading prompts: the prefix's cache for every row, and the rests as tensors.
 
         Returns:
             The cache; tokens ``[rows, width]``; mask ``[rows, prefix + width]``; positions ``[rows, width]``.
@@ -85,11 +85,11 @@ class Forward:
         return cache, ids.to(self.device), mask.to(self.device), positions.to(self.device)
 
     def forget(self) -> None:
-        """Let the shared beginning go, and the memory it takes."""
+        """Drop the shared prefix and free its memory."""
         self._prefix = ((), None)
 
     def _prefix_cache(self, prefix: tuple[int, ...]) -> Any:
-        """Return the one-row cache of a prefix, computed once; None for no prefix."""
+        """Return the one-row cache of a prefix, computed once; None without a prefix."""
         if not prefix:
             return None
         if self._prefix[0] != prefix:

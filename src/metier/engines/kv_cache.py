@@ -1,7 +1,7 @@
 """A key-value cache for batched decoding: it grows in place and starts from a prefix computed once.
 
-Knows nothing about prompts or sampling. The cache that transformers offers copies itself at every token, which on a
-CPU costs more than the token once prompts are a few hundred tokens long.
+Knows nothing about prompts or sampling. The cache of transformers copies itself at every token, which on a CPU costs
+more than computing the token once prompts are a few hundred tokens long.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-_SPARE = 64  # tokens of room added at each growth: copies stay rare, memory stays close to what is used
+_SPARE = 64  # extra tokens at each growth: copies stay rare, and little memory is unused
 
 
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]
-    """One layer's keys and values, ``[rows, heads, tokens, head_dim]``, written into a buffer with room to spare."""
+    """One layer's keys and values, ``[rows, heads, tokens, head_dim]``, in a buffer with spare room."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         """Keep (or repeat) the given rows, in the given order, without their first ``unused`` columns."""
         if self._key_buffer is None or self._value_buffer is None:
             return
-        # Only what is filled is copied; the room to spare is made again at the next growth.
+        # Only the filled part is copied; spare room is added again at the next growth.
         self._key_buffer = self._key_buffer[rows, :, unused : self._length]
         self._value_buffer = self._value_buffer[rows, :, unused : self._length]
         self._length -= unused
@@ -66,7 +66,7 @@ def new_cache(layers: int) -> DynamicCache:
 
 
 def cache_from_prefix(prefix: DynamicCache | None, layers: int, rows: int) -> DynamicCache:
-    """Return a cache for ``rows`` rows that all begin with the (one-row) prefix; the prefix is left as it was."""
+    """Return a cache of ``rows`` rows that all begin with the (one-row) prefix; the prefix is unchanged."""
     cache = new_cache(layers)
     if prefix is not None:
         for layer, source in zip(cache.layers, prefix.layers, strict=True):
@@ -75,13 +75,13 @@ def cache_from_prefix(prefix: DynamicCache | None, layers: int, rows: int) -> Dy
 
 
 def set_rows(cache: DynamicCache, rows: torch.Tensor, unused: int = 0) -> None:
-    """Keep (or repeat) rows of every layer, without the first columns; ``rows`` is an index ``[new_rows]``."""
+    """Keep (or repeat) rows of every layer, without its first columns; ``rows`` is an index ``[new_rows]``."""
     for layer in cache.layers:
         layer.set_rows(rows, unused)
 
 
 def joined(one: DynamicCache, other: DynamicCache) -> DynamicCache:
-    """Return both caches' rows in one; the shorter is padded on the left, so that both end in the same column."""
+    """Return both caches as one; the shorter is padded on the left, so that both end in the same column."""
     cache = new_cache(len(one.layers))
     for layer, first, second in zip(cache.layers, one.layers, other.layers, strict=True):
         width = max(first.keys.shape[2], second.keys.shape[2])
@@ -98,7 +98,7 @@ def _stacked(one: torch.Tensor, other: torch.Tensor, width: int) -> torch.Tensor
 
 
 def cache_from_rows(cache: DynamicCache, rows: torch.Tensor, layers: int) -> DynamicCache:
-    """Return a copy of a cache that holds the given rows; the cache itself is left as it was."""
+    """Return a copy of a cache that holds the given rows; the cache itself is unchanged."""
     copy = new_cache(layers)
     for layer, source in zip(copy.layers, cache.layers, strict=True):
         layer.update(source.keys[rows], source.values[rows])

@@ -1,7 +1,7 @@
-"""An engine on llama.cpp, for GGUF models on a CPU: its server in this process, asked like any other. Knows no tasks.
+"""An engine on llama.cpp, for GGUF models on a CPU: its server runs in this process and is asked like any other.
 
-Needs the extra ``metier[llamacpp]`` (xllamacpp, wheels with the library inside). The server listens on the loopback
-address alone, on a port that the system chooses, and ends with the engine.
+Needs the extra ``metier[llamacpp]`` (xllamacpp, wheels with the library inside). The server listens only on the
+loopback address, on a port that the system chooses, and stops with the engine.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from typing import Any
 
 from metier.core.errors import MetierError, UserError
 from metier.engines.openai import OpenAIEngine
+from metier.engines.server import Server
 
 _ALIAS = "metier"
-_QUIET = -1  # llama.cpp's log level for nothing but results
-_TIMEOUT = 3600.0  # seconds: a queue of slow answers is no failure in one's own process
+_QUIET = -1  # llama.cpp's log level for results only
+_TIMEOUT = 3600.0  # seconds: in the same process, a slow answer is not a failure
 
 
 class LlamaCppEngine(OpenAIEngine):
-    """Runs one GGUF model with llama.cpp; generation only, since its server tells no likelihood of given text.
+    """Runs one GGUF model with llama.cpp. It cannot score: its server gives no likelihood of a given text.
 
     Args:
         gguf: The model's file.
         count_tokens: Counts the tokens of texts.
         context_length: The most tokens of a prompt and its answer.
-        slots: Answers written at once; memory for each is set aside.
-        device: Anything but ``cpu`` and ``auto`` puts all layers on a GPU, where the build has one.
+        slots: Answers generated at once; memory is reserved for each.
+        device: Anything but ``cpu`` and ``auto`` puts all layers on a GPU, if the build supports one.
         journal: Where finished answers are kept; None: nowhere.
 
     Raises:
@@ -48,7 +49,7 @@ class LlamaCppEngine(OpenAIEngine):
         try:
             import xllamacpp
         except ImportError as error:
-            raise UserError("engine: llamacpp needs an extra", hint="pip install 'metier[llamacpp]'") from error
+            raise UserError("engine.kind: llamacpp is not installed", hint="pip install 'metier[llamacpp]'") from error
         params = xllamacpp.CommonParams()
         params.model.path = str(gguf)
         params.model_alias = {_ALIAS}
@@ -58,21 +59,23 @@ class LlamaCppEngine(OpenAIEngine):
         params.n_gpu_layers = 0 if device in ("cpu", "auto") else 999
         params.verbosity = _QUIET
         try:
-            self._server: Any = xllamacpp.Server(params)
-        except Exception as error:  # the binding raises plain RuntimeErrors of every kind
-            raise MetierError(f"{gguf}: llama.cpp cannot run it ({error})") from error
+            self._llama: Any = xllamacpp.Server(params)
+        except Exception as error:  # the binding raises plain RuntimeErrors for everything
+            raise MetierError(f"{gguf}: llama.cpp cannot run this model ({error})") from error
         super().__init__(
-            f"{self._server.listening_address}/v1",
-            _ALIAS,
+            Server(
+                f"{self._llama.listening_address}/v1",
+                _ALIAS,
+                concurrency=2 * slots,
+                timeout=_TIMEOUT,
+                most_samples=slots,
+            ),
             count_tokens=count_tokens,
             context_length=context_length,
-            concurrency=2 * slots,
-            timeout=_TIMEOUT,
-            most_samples=slots,
             journal=journal,
         )
 
     def close(self) -> None:
         """Close the connections and end the server."""
         super().close()
-        self._server = None
+        self._llama = None

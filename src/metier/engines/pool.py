@@ -1,9 +1,9 @@
-"""Many workers behind one engine: Ray actors, each with an engine of its own, on one machine or a cluster.
+"""Many workers behind one engine: Ray actors, each with its own engine, on one machine or a cluster.
 
-The actors live as long as the pool, so a model is loaded once a worker (Ray Data ends its actors with each data set; it
-is used where one pass is all there is: encoding a pool). A job goes to one worker as a whole, so its batches, and with
-them its bytes, are those of a single process; a worker that dies is started again and its job done again, and a job's
-result is taken once, by the job's place. Knows nothing about tasks or files.
+The actors live as long as the pool, so each worker loads the model once. (Ray Data ends its actors with each data set;
+it is used only to encode a pool, which is a single pass.) A whole job goes to one worker, so its batches, and therefore
+its bytes, are those of a single process. A worker that dies is restarted and its job repeated; each job's result is
+taken once. Knows nothing about tasks or files.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from metier.core.errors import MetierError, UserError, first_line
 from metier.engines.base import Engine, EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
 from metier.engines.shards import Job
 
-_AHEAD = 2  # jobs a worker is given at once: one to work on, one to begin with no wait
-_LIVES = 3  # times a worker is started again, and a job tried again
+_AHEAD = 2  # jobs given to a worker at once: one to work on, one to start without waiting
+_LIVES = 3  # how often a worker is restarted and a job retried
 
 
 class WorkerPool:
-    """An engine made of many.
+    """An engine made of many workers.
 
     Args:
-        open_engine: Opens a worker's engine; it is sent to the workers, so it must not hold one.
-        workers: How many.
-        address: A running cluster (``auto``, ``HOST:PORT``, ``ray://HOST:PORT``); None: Ray is started here.
+        open_engine: Opens a worker's engine. It is sent to the workers, so it must not hold an engine itself.
+        workers: How many workers.
+        address: A running cluster (``auto``, ``HOST:PORT``, ``ray://HOST:PORT``); None: start Ray on this machine.
 
     Raises:
         UserError: Ray is not installed, or the cluster does not answer.
@@ -60,20 +60,20 @@ class WorkerPool:
         return list(self._get(self._workers[0].count_tokens.remote(list(texts))))
 
     def generate(self, requests: Sequence[GenerationRequest], progress: Progress | None = None) -> list[Generation]:
-        """Continue every prompt; a call is one job, of one worker. `each` is for many."""
+        """Continue every prompt; a call is one job for one worker. Use `each` for many jobs."""
         return list(next(self.each([lambda engine: engine.generate(requests)])))
 
     def score(self, requests: Sequence[ScoringRequest], progress: Progress | None = None) -> list[Scores]:
-        """Score every prompt's continuations; a call is one job, of one worker."""
+        """Score every prompt's continuations; a call is one job for one worker."""
         return list(next(self.each([lambda engine: engine.score(requests)])))
 
     def each(self, jobs: Sequence[Job]) -> Iterator[Any]:
-        """Yield the jobs' results in their order, while the workers are at later ones.
+        """Yield the jobs' results in order, while the workers do later jobs.
 
         Raises:
-            MetierError: A job failed, or its worker died again and again.
+            MetierError: A job failed, or its worker died repeatedly.
         """
-        running: dict[Any, tuple[int, int]] = {}  # what is awaited -> place of the job, and of the worker
+        running: dict[Any, tuple[int, int]] = {}  # awaited result -> index of its job and of its worker
         done: dict[int, Any] = {}
         waiting = list(enumerate(jobs))[::-1]
         free = [w for _ in range(_AHEAD) for w in range(len(self._workers))][::-1]
@@ -94,7 +94,7 @@ class WorkerPool:
             yield result
 
     def close(self) -> None:
-        """End the workers, and give their memory back."""
+        """Stop the workers and free their memory."""
         for worker in self._workers:
             self._ray.kill(worker)
         self._workers = []
@@ -111,13 +111,13 @@ class WorkerPool:
             raise MetierError(f"a worker failed: {first_line(cause or error)}") from error
         except RayError as error:
             raise MetierError(
-                f"a worker died {_LIVES + 1} times over one job ({first_line(error)})",
-                hint="is its memory short? fewer launch.workers, or a lower engine.batch_rows",
+                f"a worker died {_LIVES + 1} times on one job ({first_line(error)})",
+                hint="it may have run out of memory: lower launch.workers or engine.batch_rows",
             ) from error
 
 
 class _Worker:
-    """What runs in an actor: one engine, and the jobs it is given."""
+    """Runs in an actor: one engine, and the jobs it is given."""
 
     def __init__(self, open_engine: Callable[[], Engine]) -> None:
         import torch
@@ -126,7 +126,7 @@ class _Worker:
         self._engine = open_engine()
 
     def do(self, job: Job) -> tuple[Any, int, int, float]:
-        """Return a job's result and what it added to the engine's prompt tokens, new tokens and seconds."""
+        """Return a job's result, and the prompt tokens, generated tokens and seconds it took."""
         stats = self._engine.stats
         before = (stats.prompt_tokens, stats.generated_tokens, stats.seconds)
         result = job(self._engine)
@@ -156,19 +156,21 @@ def connected(address: str | None, workers: int) -> Any:
             "launch.workers: Ray is not installed", hint="pip install 'metier[ray]', or set launch.workers=1"
         ) from error
     if not ray.is_initialized():
-        # Nothing is sent home, and no dashboard opens a port.
+        # No usage statistics are sent, and no dashboard opens a port.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
         try:
             if address is None:
-                here = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}  # no port is open to others
+                here = {
+                    "include_dashboard": False,
+                    "_node_ip_address": "127.0.0.1",
+                }  # no port is open to other machines
                 ray.init(num_cpus=max(workers, os.cpu_count() or 1), **here, **options)
             else:
                 ray.init(address=address, **options)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             raise UserError(
-                f"launch.ray_address: the Ray cluster {address or 'on this machine'} cannot be used "
-                f"({first_line(error)})",
-                hint="ray start --head starts one; launch.ray_address=auto finds it",
+                f"launch.ray_address: cannot use the Ray cluster {address or 'on this machine'} ({first_line(error)})",
+                hint="start one with ray start --head; launch.ray_address=auto finds it",
             ) from error
     return ray

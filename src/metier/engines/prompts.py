@@ -1,10 +1,10 @@
-"""Renders instruction, demonstrations and input into the text a model is given. Knows nothing about engines.
+"""Renders instruction, demonstrations and input into the text of a prompt. Knows nothing about engines.
 
-One function serves synthesis, training, test and serving, so that a specialist is always asked as it was taught.
+Synthesis, training, test and serving all use this file, so a specialist is always asked as it was trained.
 
 A model with a chat template gets a conversation: the instruction opens the first user turn, each demonstration is a
 user turn (its input) answered by an assistant turn (its output), and the last user turn is the input. No system
-message is written, since some templates refuse one. A base model gets this text, and answers after "Output:"::
+message is written, since some templates reject one. A base model gets this text, and answers after "Output:"::
 
     {instruction}
 
@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from metier.core.errors import UserError, first_line
 from metier.core.records import Example
+from metier.models.tokenizer import Tokenizer
 
 Style = Literal["auto", "chat", "plain"]
-_MARK = "\u241einput\u241e"  # stands for the input while the shared part of a prompt is found
+_MARK = "\u241einput\u241e"  # stands in for the input while the shared part of a prompt is located
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,8 +35,8 @@ class Prompt:
 
     Attributes:
         text: The whole prompt, with every special token written out; engines add none.
-        shared: How many of its first characters it has in common with the other prompts of its stage (the
-            instruction and the demonstrations). An engine may compute that part once.
+        shared: How many of its first characters it shares with the other prompts of its stage (the instruction and
+            the demonstrations). An engine may compute that part once.
     """
 
     text: str
@@ -51,17 +52,17 @@ class Turn:
 
 
 class PromptFormat:
-    """How prompts are written for one model.
+    """Writes the prompts of one model.
 
     Args:
-        tokenizer: A transformers tokenizer; its chat template and start token are used.
+        tokenizer: Its chat template and start token are used.
         style: ``chat``, ``plain``, or ``auto`` (chat where the tokenizer has a template).
 
     Raises:
-        UserError: ``chat`` was asked for and the model has no chat template.
+        UserError: The style is ``chat``, but the model has no chat template.
     """
 
-    def __init__(self, tokenizer: Any, style: Style = "auto") -> None:
+    def __init__(self, tokenizer: Tokenizer, style: Style = "auto") -> None:
         has_template = bool(getattr(tokenizer, "chat_template", None))
         if style == "chat" and not has_template:
             raise UserError(
@@ -72,6 +73,11 @@ class PromptFormat:
         self._tokenizer = tokenizer
 
     @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        return self._tokenizer
+
+    @property
     def stop(self) -> tuple[str, ...]:
         """Strings that end an answer, beside the model's own end token."""
         return () if self.style == "chat" else ("\nInput:", "\n\n")
@@ -80,7 +86,7 @@ class PromptFormat:
         """Return the prompt that asks for the answer to one input.
 
         Args:
-            instruction: What to do; empty where the input says it itself.
+            instruction: What to do; empty if the input says so itself.
             demonstrations: Solved examples to show; none for a zero-shot prompt.
             text: The input to answer.
         """
@@ -114,7 +120,7 @@ class PromptFormat:
                 {"role": "assistant", "content": turn.assistant},
             )
         ]
-        # A template may trim a message, so the shared part is found in the rendered text, not computed.
+        # A template may trim messages, so the shared part is located in the rendered text.
         marked = self._render([*messages, {"role": "user", "content": ask + _MARK}])
         before, _, after = marked.partition(_MARK)
         return Prompt(before + text + after, shared=len(before))
@@ -124,7 +130,7 @@ class PromptFormat:
         return output if self.style == "chat" else f" {output}"
 
     def read_answer(self, text: str) -> str:
-        """Return the output in what a model wrote after a task prompt; the reverse of `answer`."""
+        """Return the output in a model's text after a task prompt; the inverse of `answer`."""
         return text.strip()
 
     def _render(self, messages: list[dict[str, str]]) -> str:
@@ -134,25 +140,24 @@ class PromptFormat:
             return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
         except (jinja2.TemplateError, TypeError, ValueError) as error:
             raise UserError(
-                f"the model's chat template refuses a conversation of user and assistant ({first_line(error)})",
-                hint="prompt.style=plain writes prompts without it",
+                f"the model's chat template rejects a conversation of user and assistant ({first_line(error)})",
+                hint="set prompt.style=plain to write prompts without it",
             ) from error
 
     def _start(self) -> str:
         token = self._tokenizer.bos_token
         ids = self._tokenizer("a")["input_ids"]
-        adds = token is not None and len(ids) > 0 and ids[0] == self._tokenizer.bos_token_id
-        return token if adds else ""
+        return token if token is not None and len(ids) > 0 and ids[0] == self._tokenizer.bos_token_id else ""
 
 
 def fitting_demonstrations(
     examples: Sequence[Example], count_tokens: Callable[[Sequence[str]], list[int]], room: int
 ) -> tuple[Example, ...]:
-    """Return the first examples whose tokens fit into ``room``, in order; one that is too long is passed over."""
+    """Return the examples, in order, whose tokens fit into ``room``; one that does not fit is skipped."""
     sizes = count_tokens([f"{e.input}\n{e.output}" for e in examples])
     chosen, used = [], 0
     for example, size in zip(examples, sizes, strict=True):
-        cost = size + 16  # the marks that a template puts around two messages
+        cost = size + 16  # for the marks that a template puts around two messages
         if used + cost <= room:
             chosen.append(example)
             used += cost

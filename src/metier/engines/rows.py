@@ -1,27 +1,26 @@
-"""Collects the tokens of every row of a batch and tells which rows have ended. Knows nothing about models."""
+"""Collects the tokens of every row of a batch, and which rows have ended. Knows nothing about models."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from metier.engines.base import Generation, GenerationRequest
+from metier.models.tokenizer import Tokenizer
 
 
 class Rows:
-    """The tokens of every row, which rows have ended, and which of those were told of."""
+    """The tokens of every row, which rows have ended, and which of those have been reported."""
 
-    def __init__(self, requests: list[GenerationRequest], end_tokens: frozenset[int], tokenizer: Any) -> None:
+    def __init__(self, requests: list[GenerationRequest], end_tokens: frozenset[int], tokenizer: Tokenizer) -> None:
         self._requests = requests
         self._end_tokens = end_tokens
         self._tokenizer = tokenizer
         self._tokens: list[list[int]] = [[] for _ in requests]
         self._finished = [False] * len(requests)
         self.ended = [False] * len(requests)
-        self._told = [False] * len(requests)
+        self._reported = [False] * len(requests)
 
     def add(self, rows: list[int], tokens: list[int]) -> int:
-        """Append one token to each of the rows that have not ended, and return how many those were."""
-        going = sum(not self.ended[row] for row in rows)
+        """Append one token to each row that has not ended, and return how many rows that was."""
+        running = sum(not self.ended[row] for row in rows)
         for row, token in zip(rows, tokens, strict=True):
             if self.ended[row]:
                 continue
@@ -34,13 +33,13 @@ class Rows:
                 self._finished[row] = self.ended[row] = True
             elif len(held) >= request.max_tokens or self._too_long(request, held):
                 self.ended[row] = True
-        return going
+        return running
 
     def newly_ended(self, rows: list[int]) -> list[int]:
-        """Return which of some ended rows this has not returned before."""
-        fresh = [row for row in rows if not self._told[row]]
+        """Return those of the given ended rows that were not returned before."""
+        fresh = [row for row in rows if not self._reported[row]]
         for row in fresh:
-            self._told[row] = True
+            self._reported[row] = True
         return fresh
 
     def generation(self, first: int, last: int) -> Generation:
@@ -53,7 +52,7 @@ class Rows:
         return Generation(tuple(texts), tuple(self._finished[first:last]))
 
     def _too_long(self, request: GenerationRequest, held: list[int]) -> bool:
-        # Fewer tokens than that cannot be more characters, as hardly any token has sixteen.
+        # Decoding is skipped while the tokens are too few: hardly any token has more than 16 characters.
         if request.max_chars is None or len(held) * 16 <= request.max_chars:
             return False
         return len(self._decode(held)) > request.max_chars

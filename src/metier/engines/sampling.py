@@ -1,7 +1,7 @@
 """Draws the next token of every row from its logits. Knows nothing about models.
 
-Each request has a random stream of its own (Philox, keyed by its seed), one number for each sample and step, so a
-sample depends on its request alone and not on which rows share the batch.
+Each request has its own random stream (Philox, keyed by its seed) with one number for each sample and step, so a
+sample depends only on its request, not on the rows that share the batch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 
 
 def uniforms(seed: int, samples: int, steps: int, first: int = 0) -> npt.NDArray[np.float32]:
-    """Return the numbers in [0, 1) that one request draws with, ``[samples, steps]``, from its sample ``first`` on."""
+    """Return one request's random numbers in [0, 1), ``[samples, steps]``, starting at its sample ``first``."""
     generator = np.random.Generator(np.random.Philox(key=seed))
     return generator.random((first + samples, steps), dtype=np.float32)[first:]
 
@@ -22,9 +22,9 @@ def next_tokens(logits: torch.Tensor, temperature: torch.Tensor, top_k: int, dra
 
     Args:
         logits: ``[rows, vocabulary]``.
-        temperature: ``[rows]``; a row at 0 takes its likeliest token.
-        top_k: Sample from the k likeliest tokens; 0: from all.
-        draws: One uniform number in [0, 1) a row, ``[rows]``.
+        temperature: ``[rows]``; a row at 0 takes its most likely token.
+        top_k: Sample from the k most likely tokens; 0: from all.
+        draws: One uniform number in [0, 1) per row, ``[rows]``.
     """
     likeliest = logits.argmax(dim=-1)
     sampled = temperature > 0
@@ -42,6 +42,6 @@ def next_tokens(logits: torch.Tensor, temperature: torch.Tensor, top_k: int, dra
 
 def _inverse_cdf(probabilities: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     cumulative = probabilities.cumsum(dim=-1)
-    # The sum of float32 probabilities is not exactly 1: scale the draw to what was summed.
+    # float32 probabilities do not sum to exactly 1: scale the draw to their sum.
     targets = draws.unsqueeze(1) * cumulative[:, -1:]
     return torch.searchsorted(cumulative, targets, right=True).squeeze(1).clamp(max=probabilities.shape[-1] - 1)

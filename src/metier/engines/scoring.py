@@ -1,9 +1,9 @@
-"""Scores continuations of prompts. Knows nothing about what they mean.
+"""Scores continuations of prompts: how likely each is. Knows nothing about what they mean.
 
-Continuations are read in the same pass as their prompt: they stand behind it side by side, and a mask lets each see the
-prompt and itself alone. A few labels make one row little longer than the prompt; many texts make several rows, each
-behind a prompt of its own. Where one mask cannot serve all layers, or prompts are long, continuations are read in a
-second pass, each behind a copy of its prompt's keys and values.
+Continuations are read in the same pass as their prompt: they follow it side by side, and a mask lets each see only the
+prompt and itself. A few labels make a row little longer than the prompt; many texts make several rows, each with its
+own copy of the prompt. Where one mask cannot serve all layers, or prompts are long, continuations are read in a second
+pass, each after a copy of its prompt's keys and values.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from metier.engines import attention
 from metier.engines.forward import Forward, Prefilled
 from metier.engines.kv_cache import cache_from_rows
 
-_LOGITS_BYTES = 512 * 2**20  # the most that the float32 logits of one step may take
-_BESIDE = 256  # tokens of continuations in a row: each pays for looking past all the others
+_LOGITS_BYTES = 512 * 2**20  # limit on the float32 logits of one step
+_BESIDE = 256  # tokens of continuations in one row: each token attends over all of them, masked or not
 
 
 def score_batch(
@@ -40,7 +40,7 @@ def score_batch(
     groups = _groups(answers)
     repeated = max((len(rest) for rest, one in zip(rests, groups, strict=True) if len(one) > 1), default=0)
     if repeated <= _BESIDE and _sees_all(forward, prefix, rests, _BESIDE):
-        # Rows: a prompt and one group of its continuations. Of like length together, so that little is padded.
+        # A row is a prompt with one group of its continuations; rows of similar length go together to save padding.
         rows = [(o, group) for o, one in enumerate(groups) for group in one]
         rows.sort(key=lambda row: -sum(len(answers[row[0]][k]) - 1 for k in row[1]))
         out = [[0.0] * len(one) for one in answers]
@@ -65,7 +65,7 @@ def score_batch(
 
 
 def _groups(answers: Sequence[Sequence[Sequence[int]]]) -> list[list[list[int]]]:
-    """Return for each prompt its continuations' places, in groups of at most `_BESIDE` tokens (or of a single one)."""
+    """Return each prompt's continuations in groups of at most `_BESIDE` tokens; a longer one is a group of its own."""
     out = []
     for one in answers:
         groups: list[list[int]] = [[]]
@@ -86,7 +86,7 @@ def _parts(
     answers: Sequence[Sequence[Sequence[int]]],
     rows_at_once: int,
 ) -> Iterator[list[tuple[int, list[int]]]]:
-    """Yield rows in parts whose logits are not too large."""
+    """Yield rows in parts whose logits fit the memory limit."""
     begin = 0
     while begin < len(rows):
         o, group = rows[begin]
@@ -97,7 +97,7 @@ def _parts(
 
 
 def _sees_all(forward: Forward, prefix: tuple[int, ...], rests: Sequence[Sequence[int]], beside: int) -> bool:
-    """Whether every layer lets a token see all before it, so that one mask serves them all."""
+    """Whether every layer lets a token see all tokens before it, so that one mask serves all layers."""
     if forward.model.config._attn_implementation not in ("sdpa", attention.NAME):
         return False
     config: Any = forward.model.config.get_text_config()
@@ -117,14 +117,14 @@ def _side_by_side(
 ) -> list[list[float]]:
     """Read prompts and continuations in one pass.
 
-    Behind its prompt, a row holds the continuations one after the other, each without its last token, which nothing
-    follows. A column of continuation sees the prompt, the columns before it of the same continuation, and itself.
+    After its prompt, a row holds the continuations one after the other, each without its last token, as nothing is
+    predicted from that. A continuation's column sees the prompt, earlier columns of the same continuation, and itself.
     """
     beside = max(sum(len(tokens) - 1 for tokens in one) for one in answers)
     cache, ids, mask, positions = forward.laid_out(prefix, rests)
     rows, width = ids.shape
     more = torch.zeros(rows, beside, dtype=torch.long)
-    place = torch.zeros(rows, beside, dtype=torch.long)  # position behind the prompt's last
+    place = torch.zeros(rows, beside, dtype=torch.long)  # position after the prompt's last
     owner = torch.full((rows, beside), -1)
     for row, one in enumerate(answers):
         column = 0
@@ -135,7 +135,7 @@ def _side_by_side(
             owner[row, column : column + count] = number
             column += count
     seen = _seen(mask, width, owner.to(forward.device))
-    # Logits where a continuation is predicted: the prompt's last column, and all behind it.
+    # Logits where a continuation is predicted: the prompt's last column and all after it.
     wanted = torch.arange(width - 1, width + beside, device=forward.device)
     logits = forward.model(
         input_ids=torch.cat([ids, more.to(forward.device)], dim=1),
@@ -146,7 +146,7 @@ def _side_by_side(
         logits_to_keep=wanted,
     ).logits
     normaliser = logits.float().logsumexp(dim=-1)
-    # Every (row, column, token) whose log-probability is wanted, and the continuation it adds to.
+    # Every (row, column, token) whose log-probability is needed, and the continuation it belongs to.
     at: list[tuple[int, int, int]] = []
     into: list[int] = []
     total = 0
@@ -176,7 +176,7 @@ def _seen(mask: torch.Tensor, width: int, owner: torch.Tensor) -> torch.Tensor:
     seen[:, width:, :held] = there
     same = (owner.unsqueeze(2) == owner.unsqueeze(1)).tril()
     seen[:, width:, held:] = same
-    # A padding column must see something: a softmax over nothing is not a number.
+    # A padding column must see something, or its softmax would be NaN.
     seen[:, torch.arange(width + beside), held - width + torch.arange(width + beside)] = True
     return seen
 
@@ -184,7 +184,7 @@ def _seen(mask: torch.Tensor, width: int, owner: torch.Tensor) -> torch.Tensor:
 def _behind_copies(
     forward: Forward, read: Prefilled, first: torch.Tensor, pairs: Sequence[tuple[int, Sequence[int]]]
 ) -> list[float]:
-    """Sum the log-probabilities of each pair's tokens, given the prompts as read and their first distribution."""
+    """Sum the log-probabilities of each pair's tokens, given the prompts as read and their first distributions."""
     device = forward.device
     owner = torch.tensor([o for o, _ in pairs], device=device)
     starts = torch.tensor([tokens[0] for _, tokens in pairs], device=device)
@@ -205,7 +205,7 @@ def _behind_copies(
         past_key_values=cache_from_rows(read.cache, owner, forward.layers),
         use_cache=True,
     ).logits
-    # The wanted log-probabilities alone: a softmax over the vocabulary would write as much again as the logits.
+    # Only the log-probabilities needed: a softmax over the vocabulary would take as much memory again as the logits.
     wanted = logits.gather(2, ids[:, 1:].unsqueeze(2)).squeeze(2).float()
     logprobs = wanted - logits.float().logsumexp(dim=-1)
     sums = sums + (logprobs * real[:, 1:]).double().sum(dim=1)

@@ -1,4 +1,4 @@
-"""Generates with one engine and scores with another, where the first cannot score. Knows nothing about either."""
+"""Generates with one engine, and scores with another if the first cannot score. Knows nothing about either."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from metier.engines.base import (
 
 
 class SplitEngine:
-    """One engine for both jobs, made of two.
+    """One engine made of two: one generates, and another scores if need be.
 
     Args:
         writer: Generates, and scores if it can.
-        open_scorer: Opens the engine that scores if the writer cannot; called once, when it is first needed.
+        open_scorer: Opens the engine that scores if the writer cannot; called once, at first need.
     """
 
     def __init__(self, writer: Engine, open_scorer: Callable[[], Engine]) -> None:
@@ -52,7 +52,7 @@ class SplitEngine:
         return self._writer.generate(requests, progress)
 
     def score(self, requests: Sequence[ScoringRequest], progress: Progress | None = None) -> list[Scores]:
-        """Score with the first engine, or, once it has said that it cannot, with the second."""
+        """Score with the first engine, or with the second once the first has failed with `CannotScore`."""
         if self._scorer is None:
             try:
                 return self._writer.score(requests, progress)

@@ -1,9 +1,9 @@
 """The default engine: a transformers model on CPU or GPU, batched for throughput. Knows nothing about tasks or files.
 
-What makes it faster than one ``generate()`` call a batch: the part all prompts share is computed once and kept;
-samples of one prompt start from one prefill; prompts are batched by length; rows that have ended make room for prompts
-that wait (`decoding`); labels are scored in one pass, side by side (`scoring`); logits are computed only where a token
-is drawn or scored.
+It is faster than one ``generate()`` call per batch because the part that all prompts share is computed once and kept;
+samples of one prompt start from one prefill; prompts are batched by length; ended rows make room for waiting prompts
+(`decoding`); labels are scored side by side in one pass (`scoring`); and logits are computed only where a token is
+drawn or scored.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from metier.engines.forward import Forward
 from metier.engines.prompts import Prompt
 from metier.engines.scoring import score_batch
 from metier.models.load import load_causal, pick_device
+from metier.models.tokenizer import Tokenizer
 
 _END_OF_TURN = ("<|im_end|>", "<end_of_turn>", "<|eot_id|>", "<|end|>", "<|endoftext|>")
-_PREFIX_WORTH = 16  # a shared prefix shorter than this is not worth a pass of its own
+_PREFIX_WORTH = 16  # tokens; a shorter shared prefix is not worth its own pass
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,16 +40,28 @@ class _Encoded:
     rest: tuple[int, ...]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Batching:
+    """How much is run at once, at most.
+
+    Attributes:
+        rows: Rows decoded.
+        tokens: Tokens held: rows times prompt and answer.
+    """
+
+    rows: int = 64
+    tokens: int = 32_768
+
+
 class TransformersEngine:
     """Runs one causal language model with transformers.
 
     Args:
         model: Folder with config, safetensors and tokenizer.
-        adapter: Folder of a PEFT adapter to put on it.
+        adapter: Folder of a PEFT adapter to apply.
         dtype: ``auto``, ``bfloat16`` or ``float32``.
         device: ``auto``, ``cpu``, ``cuda`` …
-        batch_rows: Rows decoded at once, at most.
-        batch_tokens: Tokens held at once (rows times prompt and answer), at most.
+        batching: How much is run at once.
         trust_remote_code: Run code that comes with the model.
     """
 
@@ -59,8 +72,7 @@ class TransformersEngine:
         adapter: Path | None = None,
         dtype: str = "auto",
         device: str = "auto",
-        batch_rows: int = 64,
-        batch_tokens: int = 32_768,
+        batching: Batching = Batching(),
         trust_remote_code: bool = False,
     ) -> None:
         self._device = pick_device(device)
@@ -72,16 +84,15 @@ class TransformersEngine:
         self._model.requires_grad_(False)
         if self._device == "cpu":
             use_grouped(self._model)
-        self._batch_rows = batch_rows
-        self._batch_tokens = batch_tokens
-        self._said_memory = False
+        self._batching = batching
+        self._warned = False
         self.stats = EngineStats()
         self._forward = Forward(self._model, self._device, self.stats)
         self._decoder = Decoder(self._forward, _end_tokens(self._model, self._tokenizer), self._tokenizer)
 
     @property
     def tokenizer(self) -> Any:
-        """The model's tokenizer."""
+        """The model's own tokenizer, with all that transformers gives it."""
         return self._tokenizer
 
     @property
@@ -98,7 +109,7 @@ class TransformersEngine:
         """Continue every prompt; see `Engine.generate`.
 
         Raises:
-            MetierError: A prompt and its answer do not fit the model's context, or memory is short even for one row.
+            MetierError: A prompt and its answer do not fit the model's context, or one row does not fit in memory.
         """
         start, tokens_before = time.perf_counter(), self.stats.generated_tokens
         encoded = [self._encode(i, r.prompt, r.max_tokens) for i, r in enumerate(requests)]
@@ -107,7 +118,7 @@ class TransformersEngine:
         for e in encoded:
             groups.setdefault((e.prefix, requests[e.index].top_k), []).append(e)
         for (prefix, _), group in groups.items():
-            # Longest first: what is joined on later is then never wider than what is there.
+            # Longest first: rows added later are then never wider than those already there.
             group.sort(key=lambda e: (-len(e.rest), e.index))
             waiting = [Waiting(e.index, requests[e.index], e.rest) for e in group]
             for index, generation in self._decoded(prefix, waiting):
@@ -122,7 +133,7 @@ class TransformersEngine:
         """Score every prompt's continuations; see `Engine.score`.
 
         Raises:
-            MetierError: A prompt and a continuation do not fit the model's context, or memory is short for one row.
+            MetierError: A prompt and a continuation do not fit the model's context, or one row does not fit in memory.
         """
         start, done = time.perf_counter(), 0
         answers = [[self._answer_tokens(text) for text in r.continuations] for r in requests]
@@ -144,8 +155,8 @@ class TransformersEngine:
         return [results[i] for i in range(len(requests))]
 
     def _decoded(self, prefix: tuple[int, ...], waiting: list[Waiting]) -> Iterator[tuple[int, Generation]]:
-        """Yield what is decoded; where memory is short, go on with half as many rows, and say so once."""
-        rows, tokens = self._batch_rows, self._batch_tokens
+        """Yield what is decoded; if memory runs out, continue with half as many rows and warn once."""
+        rows, tokens = self._batching.rows, self._batching.tokens
         done: set[int] = set()
         while len(done) < len(waiting):
             left = [w for w in waiting if w.key not in done]
@@ -157,19 +168,17 @@ class TransformersEngine:
                 if not _is_out_of_memory(error):
                     raise
                 if rows == 1:
-                    raise _memory_is_short() from error
+                    raise _out_of_memory() from error
                 rows, tokens = rows // 2, tokens // 2
-                self._let_memory_go()
+                self._free_memory()
 
     def _scored(self, batch: list[_Encoded], answers: list[list[list[int]]]) -> dict[int, Scores]:
         wanted = [answers[e.index] for e in batch]
-        sums = score_batch(self._forward, batch[0].prefix, [e.rest for e in batch], wanted, self._batch_rows * 4)
+        sums = score_batch(self._forward, batch[0].prefix, [e.rest for e in batch], wanted, self._batching.rows * 4)
         return {
             e.index: Scores(tuple(found), tuple(len(tokens) for tokens in one))
             for e, found, one in zip(batch, sums, wanted, strict=True)
         }
-
-    # From here on, tokens and batches.
 
     def _tokens(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -185,7 +194,7 @@ class TransformersEngine:
                 f"the model's context of {self.context_length}",
                 hint="shorten the instruction, the examples or this input, or use a model with a longer context",
             )
-        # The last token of the shared text may merge with what follows it, so it is not shared.
+        # The last token of the shared text may merge with the text after it, so it is not shared.
         shared = tuple(self._tokens(prompt.text[: prompt.shared])[:-1])
         if len(shared) < _PREFIX_WORTH or tuple(tokens[: len(shared)]) != shared or len(tokens) == len(shared):
             return _Encoded(index, (), tuple(tokens))
@@ -210,7 +219,7 @@ class TransformersEngine:
             held = 0
             for e in group:
                 width = len(group[0].prefix) + len((batch or [e])[0].rest) + max(room(x) for x in [*batch, e])
-                full = held + rows(e) > self._batch_rows or (held + rows(e)) * width > self._batch_tokens
+                full = held + rows(e) > self._batching.rows or (held + rows(e)) * width > self._batching.tokens
                 if batch and full:
                     batches.append(batch)
                     batch, held = [], 0
@@ -220,30 +229,30 @@ class TransformersEngine:
         return batches
 
     def _halving(self, batch: list[_Encoded], work: Callable[[list[_Encoded]], dict[int, Any]]) -> list[dict[int, Any]]:
-        """Run a batch; where memory is short, run it in two halves, and say so once."""
+        """Run a batch; if memory runs out, run it in two halves and warn once."""
         try:
             return [work(batch)]
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
             if len(batch) == 1:
-                raise _memory_is_short() from error
-        self._let_memory_go()
+                raise _out_of_memory() from error
+        self._free_memory()
         middle = len(batch) // 2
         return self._halving(batch[:middle], work) + self._halving(batch[middle:], work)
 
-    def _let_memory_go(self) -> None:
+    def _free_memory(self) -> None:
         self._forward.forget()
         if self._device.startswith("cuda"):
             torch.cuda.empty_cache()
-        if not self._said_memory:
-            warnings.warn("memory is short: batches are halved (set engine.batch_rows lower)", stacklevel=2)
-            self._said_memory = True
+        if not self._warned:
+            warnings.warn("out of memory: batches are halved (lower engine.batch_rows to avoid this)", stacklevel=2)
+            self._warned = True
 
 
-def _memory_is_short() -> MetierError:
+def _out_of_memory() -> MetierError:
     return MetierError(
-        "memory is short even for a batch of one prompt",
+        "out of memory even for a batch of one prompt",
         hint="lower synthesis.output_samples or the token limits, or use a smaller model",
     )
 
@@ -251,13 +260,13 @@ def _memory_is_short() -> MetierError:
 def _with_adapter(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
 
-    # The adapter's layers are put into the model in place; the wrapper around it is not needed to run it.
+    # PEFT puts the adapter's layers into the model in place; its wrapper is not needed to run it.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         return PeftModel.from_pretrained(model, str(adapter)).get_base_model().eval()
 
 
-def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+def _end_tokens(model: Any, tokenizer: Tokenizer) -> frozenset[int]:
     found = {tokenizer.eos_token_id}
     configured = model.generation_config.eos_token_id
     found.update(configured if isinstance(configured, list) else [configured])

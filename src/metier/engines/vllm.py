@@ -1,6 +1,6 @@
-"""An engine on vLLM, for GPUs: offline batches, prefixes cached, LoRA adapters by folder. Knows nothing about tasks.
+"""An engine on vLLM, for GPUs: offline batches, cached prefixes, LoRA adapters by folder. Knows nothing about tasks.
 
-Needs the extra ``metier[vllm]``. vLLM does its own batching and keeps shared prefixes, so requests go to it in bulk.
+Needs the extra ``metier[vllm]``. vLLM does its own batching and caches shared prefixes, so it gets requests in bulk.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 
 from metier.core.errors import MetierError, UserError, first_line
 from metier.engines.base import EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
+from metier.models.tokenizer import Tokenizer
 
-_PART = 512  # requests handed over between two reports of progress
+_PART = 512  # requests between two progress reports
 
 
 class VllmEngine:
@@ -45,7 +46,9 @@ class VllmEngine:
         try:
             import vllm
         except ImportError as error:
-            raise UserError("engine: vllm is not installed", hint="pip install 'metier[vllm]' (needs a GPU)") from error
+            raise UserError(
+                "engine.kind: vllm is not installed", hint="pip install 'metier[vllm]' (needs a GPU)"
+            ) from error
         rank = _adapter_rank(adapter) if adapter is not None else 16
         try:
             self._llm: Any = vllm.LLM(
@@ -59,17 +62,17 @@ class VllmEngine:
                 max_lora_rank=rank,
             )
         except (RuntimeError, ValueError, OSError) as error:
-            raise MetierError(f"{model}: vLLM cannot run it here ({first_line(error)})") from error
+            raise MetierError(f"{model}: vLLM cannot run this model here ({first_line(error)})") from error
         self._lora: Any = None
         if adapter is not None:
             from vllm.lora.request import LoRARequest
 
             self._lora = LoRARequest(adapter.parent.name, 1, str(adapter))
-        self._tokenizer: Any = self._llm.get_tokenizer()
+        self._tokenizer: Tokenizer = self._llm.get_tokenizer()
         self.stats = EngineStats()
 
     @property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> Tokenizer:
         """The model's tokenizer."""
         return self._tokenizer
 
@@ -123,13 +126,13 @@ class VllmEngine:
     def score(self, requests: Sequence[ScoringRequest], progress: Progress | None = None) -> list[Scores]:
         """Score every prompt's continuations; see `Engine.score`.
 
-        vLLM tells the log-probability of a prompt's own tokens, so each continuation is made part of a prompt; the
-        shared beginning is cached.
+        vLLM gives the log-probability of a prompt's own tokens, so each continuation is made part of a prompt; the
+        shared prefix is cached.
         """
         from vllm import SamplingParams
 
         start, out = time.perf_counter(), []
-        # Zero alternatives: the token that stands there is told in any case.
+        # Zero alternatives: the log-probability of the token itself is always given.
         settings = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0)
         for done, request in enumerate(requests, 1):
             head = self._tokens(request.prompt.text)
@@ -138,8 +141,8 @@ class VllmEngine:
             answers = self._llm.generate(prompts, settings, use_tqdm=False, lora_request=self._lora)
             sums = []
             for answer, tail in zip(answers, tails, strict=True):
-                told = answer.prompt_logprobs[len(head) :]
-                sums.append(float(sum(at[token].logprob for at, token in zip(told, tail, strict=True))))
+                given = answer.prompt_logprobs[len(head) :]
+                sums.append(float(sum(at[token].logprob for at, token in zip(given, tail, strict=True))))
             out.append(Scores(tuple(sums), tuple(len(tail) for tail in tails)))
             if progress:
                 progress(done, 0)
@@ -161,7 +164,7 @@ class VllmEngine:
 
 
 def _adapter_rank(adapter: Path) -> int:
-    """Return the smallest rank vLLM sets memory aside for that holds an adapter's."""
+    """Return the smallest rank that vLLM can reserve and that holds an adapter's rank."""
     import json
 
     rank = int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])

@@ -1,11 +1,10 @@
-"""Scores any system's outputs from files: one text a line, or a column of a table. Knows nothing of tasks."""
+"""Scores any system's outputs from files: one text per line, or a column of a table. Knows nothing about tasks."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from metier.core.errors import UserError
 from metier.core.records import Interval
@@ -30,8 +29,8 @@ class FileScore:
         metric: Its name.
         score: The corpus score.
         interval: The score with its 95% bootstrap interval over rows; None for a single row.
-        rows: How many there were.
-        signature: What was set, and which versions computed it.
+        rows: How many rows were scored.
+        signature: The settings and versions it was computed with.
         by_row: Each row's own score.
     """
 
@@ -55,21 +54,21 @@ def score_files(
 
     Args:
         metrics: Names of metrics.
-        prediction: A file, one text a line; or a table (JSON Lines, JSON, CSV, TSV, Parquet), with ``:COLUMN`` after
-            its name if the column is not called prediction, output or text.
+        prediction: A file with one text per line, or a table (JSON Lines, JSON, CSV, TSV, Parquet), with ``:COLUMN``
+            after its name unless the column is called prediction, output or text.
         references: Such files, one for each reference; a table's column may hold lists.
         source: The inputs, for metrics that need them.
         labels: The possible outputs, for metrics that need them.
 
     Raises:
-        UserError: A file is not there or not readable, the counts differ, or a metric lacks what it needs.
+        UserError: A file does not exist or cannot be read, the counts differ, or a metric lacks what it needs.
     """
     found = [get_metric(name) for name in metrics]
     for metric in found:
         if metric.needs == "sources" and source is None:
-            raise UserError(f"{metric.name} needs the inputs too", hint="name them with --source")
+            raise UserError(f"{metric.name} also needs the inputs", hint="give their file with --source")
         if metric.needs == "labels" and not labels:
-            raise UserError(f"{metric.name} needs the labels", hint="name them with --label, once for each")
+            raise UserError(f"{metric.name} needs the labels", hint="give each with --label")
     outputs = [only for (only,) in _column(prediction, "prediction", several=False)]
     columns = [_column(name, "reference", several=True) for name in references]
     inputs = [only for (only,) in _column(source, "source", several=False)] if source is not None else None
@@ -77,7 +76,7 @@ def score_files(
         if name is not None and length != len(outputs):
             raise UserError(f"{prediction} has {len(outputs)} rows, {name} has {length}")
     if not outputs:
-        raise UserError(f"{prediction}: there is nothing in it")
+        raise UserError(f"{prediction}: the file is empty")
     wanted = [tuple(text for part in row for text in part) for row in zip(*columns, strict=True)]
     texts = Texts(outputs, wanted, inputs, labels)
     most = max(len(row) for row in texts.references)
@@ -92,7 +91,7 @@ def score_files(
 
 
 def _column(name: str, role: str, *, several: bool) -> list[tuple[str, ...]]:
-    """Return a file's texts, one tuple a row (of one text, unless several are allowed)."""
+    """Return a file's texts, one tuple per row (of one text, unless several are allowed)."""
     path, _, column = name.rpartition(":") if _is_table(name.rpartition(":")[0]) else (name, "", "")
     if not _is_table(path):
         return [(line,) for line in read_lines(Path(path))]
@@ -101,7 +100,7 @@ def _column(name: str, role: str, *, several: bool) -> list[tuple[str, ...]]:
         chosen = column or next((c for c in _COLUMNS[role] if c in row), "")
         if chosen not in row:
             wanted = repr(column) if column else " or ".join(_COLUMNS[role])
-            raise UserError(f"{where}: there is no column {wanted}", hint=f"name it: {path}:COLUMN")
+            raise UserError(f"{where}: no column {wanted}", hint=f"name the column: {path}:COLUMN")
         out.append(_texts(row[chosen], f"{where}: {chosen}", several=several))
     return out
 
@@ -110,10 +109,10 @@ def _is_table(path: str) -> bool:
     return path.endswith(_TABLES)
 
 
-def _texts(value: Any, where: str, *, several: bool) -> tuple[str, ...]:
+def _texts(value: object, where: str, *, several: bool) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
     if several and isinstance(value, list) and value and all(isinstance(text, str) for text in value):
         return tuple(value)
-    what = "is not there" if value is None or value != value else "is not text"
-    raise UserError(f"{where} {what}", hint="every row needs one" + (" reference or more" if several else ""))
+    what = "is missing" if value is None or value != value else "is not text"
+    raise UserError(f"{where} {what}", hint="every row needs " + ("at least one reference" if several else "one"))

@@ -1,8 +1,8 @@
-"""What a metric is given and what it gives back. Knows nothing about any one metric, nor about models.
+"""What a metric takes and returns. Knows nothing about any particular metric, or about models.
 
-A corpus score is often not the mean of its rows' scores: BLEU, SARI and F1 add up counts first. So every metric gives,
-for each row, numbers that may be added up over rows, and a function from such sums to the corpus score. Resampling
-rows (intervals, tests) is then a matrix product, for every metric alike.
+A corpus score is often not the mean of its rows' scores: BLEU, SARI and F1 first add up counts. So every metric gives
+numbers for each row that can be added up over rows, and a function from such sums to the corpus score. Resampling rows
+(for intervals and tests) is then a matrix product for every metric.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Texts:
 
     Attributes:
         predictions: A system's outputs, ``[rows]``.
-        references: For each row, one right output or more.
-        sources: The inputs, ``[rows]``; None where they are not at hand.
+        references: For each row, one or more right outputs.
+        sources: The inputs, ``[rows]``; None if not available.
         labels: The possible outputs of a task with labels.
 
     Raises:
@@ -57,7 +57,7 @@ class Scored:
 
     Attributes:
         rows: Each row's own score, ``[rows]``.
-        stats: What is added up over rows, ``[rows, k]``.
+        stats: The numbers to add up over rows, ``[rows, k]``.
         combine: Turns such sums into the corpus score.
         corpus: The corpus score.
     """
@@ -75,7 +75,7 @@ def mean_of(rows: Sequence[float] | Floats) -> Scored:
 
 
 def added_up(stats: Floats, combine: Combine, *, rows: Floats | None = None, corpus: float | None = None) -> Scored:
-    """Return a score made from sums: a row's own score is the corpus score of that row alone, if none is given."""
+    """Return a score made from sums; by default a row's own score is the corpus score of that row alone."""
     return Scored(
         combine(stats) if rows is None else rows,
         stats,
@@ -85,7 +85,7 @@ def added_up(stats: Floats, combine: Combine, *, rows: Floats | None = None, cor
 
 
 def by_best_reference(texts: Texts, score: Callable[[str, str], float]) -> Scored:
-    """Return the mean over rows of the best score that any of a row's references gives (as Super-NI does)."""
+    """Return the mean over rows of the best score against any of the row's references (as in Super-NI)."""
     return mean_of(
         [
             max(score(prediction, reference) for reference in references)
@@ -95,7 +95,7 @@ def by_best_reference(texts: Texts, score: Callable[[str, str], float]) -> Score
 
 
 def ratio(above: Floats, below: Floats, empty: float = 0.0) -> Floats:
-    """Return ``above / below``, and ``empty`` where there is nothing below."""
+    """Return ``above / below``, and ``empty`` where ``below`` is 0."""
     above, below = np.broadcast_arrays(np.asarray(above, np.float64), np.asarray(below, np.float64))
     out: Floats = np.divide(above, below, out=np.full(above.shape, empty), where=below > 0)
     return out

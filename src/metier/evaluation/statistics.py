@@ -1,7 +1,7 @@
-"""How surely one system is better than another on the same rows. Knows nothing about any metric or model.
+"""Whether one system is significantly better than another on the same rows. Knows nothing about any metric or model.
 
-Everything here resamples rows in pairs: both systems keep or lose the same rows. What a row adds to its corpus score
-(`scored.Scored.stats`) is added up with weights, so a metric that is no mean of rows is treated like any other.
+Rows are resampled in pairs: both systems keep or lose the same rows. Each row's contribution to the corpus score
+(`scored.Scored.stats`) is added up with weights, so a metric that is not a mean over rows is treated like any other.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _POWER_FACTOR = 1.959964 + 0.841621  # 95% two-sided and 80% power, standard nor
 def paired_bootstrap(after: Scored, before: Scored, *, resamples: int = 10_000, seed: int = 0) -> Interval | None:
     """Return the difference of two systems' corpus scores on the same rows, with its 95% interval.
 
-    The interval is bias-corrected and accelerated (BCa, Efron 1987), and the plain percentile one where the correction
-    is not defined (all rows equal, or all replicates on one side).
+    The interval is bias-corrected and accelerated (BCa, Efron 1987), or the plain percentile interval where the
+    correction is not defined (all rows equal, or all replicates on one side).
 
     Args:
         after: One system's score.
@@ -34,10 +34,10 @@ def paired_bootstrap(after: Scored, before: Scored, *, resamples: int = 10_000, 
         seed: Seeds the resampling.
 
     Returns:
-        The interval, in the scores' unit; None with fewer than two rows, which have none.
+        The interval, in the scores' unit; None with fewer than two rows.
 
     Raises:
-        MetierError: The two are not of the same rows, or a score is not a number.
+        MetierError: The two scores are for different rows, or one is not a number.
     """
     _check(after, before)
     return _interval(_Difference(after, before), len(after.stats), resamples, seed)
@@ -52,15 +52,15 @@ def interval_of_score(score: Scored, *, resamples: int = 10_000, seed: int = 0) 
 def randomisation_p(after: Scored, before: Scored, *, resamples: int = 10_000, seed: int = 0) -> float | None:
     """Return the two-sided p-value of approximate randomisation (Noreen 1989).
 
-    Were the systems of one kind, swapping their outputs on any row would change nothing: rows are swapped at random,
-    and the p-value is the share of swappings whose difference is at least as large as the one found, both counted once
-    more (so it is never 0).
+    If the systems did not differ, swapping their outputs on any row would not matter. So rows are swapped at random,
+    and the p-value is the share of swaps with a difference at least as large as the observed one. The observed
+    difference counts as one of them, so the p-value is never 0.
 
     Returns:
         The p-value; None with fewer than two rows.
 
     Raises:
-        MetierError: The two are not of the same rows, or a score is not a number.
+        MetierError: The two scores are for different rows, or one is not a number.
     """
     _check(after, before)
     rows = len(after.stats)
@@ -79,7 +79,7 @@ def randomisation_p(after: Scored, before: Scored, *, resamples: int = 10_000, s
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number by Holm's step-down method (1979), in their order."""
+    """Return p-values corrected for multiple testing by Holm's step-down method (1979), in their order."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     out = [0.0] * len(p_values)
     highest = 0.0
@@ -90,7 +90,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def holm_of_known(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values corrected as `holm` does; one that could not be had stays None and does not count."""
+    """Return p-values corrected as `holm` does; unknown ones stay None and do not count."""
     corrected = iter(holm([p for p in p_values if p is not None]))
     return [None if p is None else next(corrected) for p in p_values]
 
@@ -100,8 +100,8 @@ def mean_over_tasks(
 ) -> Interval | None:
     """Return the mean over tasks of the difference of two systems, with its 95% interval.
 
-    A hierarchical bootstrap: tasks are drawn, and within each drawn task its rows, so that the interval speaks of tasks
-    like these and not of these alone. Percentile interval; with few tasks it is wide, as it should be.
+    A hierarchical bootstrap: tasks are drawn, then rows within each drawn task, so the interval is about tasks like
+    these and not only about these. Percentile interval; with few tasks it is wide, as it should be.
 
     Args:
         pairs: For each task, the score after and before.
@@ -126,13 +126,13 @@ def mean_over_tasks(
 
 
 def percentile_interval(value: float, draws: Floats) -> Interval:
-    """Return a value with the interval that holds the middle 95% of its replicates."""
+    """Return a value with the interval of the middle 95% of its replicates."""
     low, high = np.quantile(draws, [0.025, 0.975])
     return Interval(value, float(low), float(high))
 
 
 def smallest_detectable_gain(after: Scored, before: Scored) -> float | None:
-    """Return the smallest difference that so many rows would show with 80% power at the 95% level.
+    """Return the smallest difference that this many rows would detect with 80% power at the 95% level.
 
     Normal approximation: (1.96 + 0.84) standard errors. None with fewer than two rows.
     """
@@ -141,9 +141,9 @@ def smallest_detectable_gain(after: Scored, before: Scored) -> float | None:
 
 
 def rows_needed(after: Scored, before: Scored) -> int | None:
-    """Return how many rows like these would show the difference found, with 80% power at the 95% level.
+    """Return how many rows like these would detect the observed difference with 80% power at the 95% level.
 
-    None where it cannot be said: fewer than two rows, or no difference.
+    None if that cannot be computed: fewer than two rows, or no difference.
     """
     gain, error = after.corpus - before.corpus, _standard_error(after, before)
     if error is None or gain == 0:
@@ -156,7 +156,7 @@ class _Difference:
 
     def __init__(self, after: Scored, before: Scored) -> None:
         self._after, self._before = after, before
-        # A corpus score may be more than its sums say (GLEU's draws); replicates are moved by as much.
+        # A corpus score may differ from what its sums give (GLEU's draws); replicates are shifted by that difference.
         self.value = after.corpus - before.corpus
         self.shift = self.value - (_plain(after) - _plain(before))
 
@@ -211,7 +211,7 @@ def _sizes(resamples: int, rows: int) -> list[int]:
 
 def _bca_shares(jackknife: Floats, replicates: Floats, value: float) -> tuple[float, float]:
     """Return which quantiles of the replicates bound the interval."""
-    near = 1e-9 * max(1.0, abs(value))  # sums in another order differ in the last digit
+    near = 1e-9 * max(1.0, abs(value))  # sums in a different order differ in the last digit
     below = float(np.mean(replicates < value - near) + np.mean(replicates <= value + near)) / 2
     deviations = jackknife.mean() - jackknife
     spread = float((deviations**2).sum()) ** 1.5
@@ -240,7 +240,7 @@ def _plain(score: Scored) -> float:
 
 def _check(after: Scored, before: Scored) -> None:
     if len(after.stats) != len(before.stats):
-        raise MetierError(f"not the same rows: {len(after.stats)} and {len(before.stats)}")
+        raise MetierError(f"different numbers of rows: {len(after.stats)} and {len(before.stats)}")
     for score in (after, before):
         _finite(score.stats)
 

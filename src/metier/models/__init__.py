@@ -1,1 +1,1 @@
-"""Models: finds one, brings it here safely, loads it. Knows nothing about tasks."""
+"""Models: finds one, downloads it safely, loads it. Knows nothing about tasks."""

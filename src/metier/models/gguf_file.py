@@ -1,4 +1,4 @@
-"""Reads GGUF files: whether one is whole, and the model in it as safetensors. Knows no network."""
+"""Checks that a GGUF file is complete, and converts its model to safetensors. Knows nothing about where it is from."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _MOST_DIMENSIONS = 8
 
 
 def check_gguf(path: Path) -> None:
-    """Raise unless a file is a GGUF file with all of its tensors.
+    """Raise an error unless a file is a GGUF file with all of its tensors.
 
     Raises:
-        UserError: It is not there, is no GGUF file, or has fewer bytes than its header promises.
+        UserError: It does not exist, is not a GGUF file, or is shorter than its header says.
     """
     if not path.is_file():
         raise UserError(f"model: {path}: no such file")
@@ -36,36 +36,36 @@ def check_gguf(path: Path) -> None:
                 promised = promised_bytes(data)
             except _Cut as error:
                 raise UserError(
-                    f"model: {path} is cut off: {size} bytes are there, which is not even its whole header",
+                    f"model: {path} is cut off: its {size} bytes do not even hold the header",
                     hint="download it again",
                 ) from error
             except ValueError as error:
-                raise UserError(f"model: {path} is damaged or of another kind: {error}") from error
+                raise UserError(f"model: {path} is damaged or not supported: {error}") from error
     if size < promised:
         raise UserError(
-            f"model: {path} is cut off: {size} bytes are there, its header promises {promised}",
+            f"model: {path} is cut off: it has {size} bytes, but its header says {promised}",
             hint="download it again",
         )
 
 
 def promised_bytes(data: bytes | mmap.mmap) -> int:
-    """Return how long a GGUF file must be to hold every tensor that its header names.
+    """Return how many bytes a GGUF file must have to hold every tensor that its header names.
 
-    Reads the header alone and trusts nothing in it: the gguf package's reader maps the tensors as well, and so fails
-    on a file cut off before it can say how much is missing.
+    Reads only the header and trusts nothing in it. The gguf package's reader would map the tensors too, and fail on a
+    file that is cut off before it could say how much is missing.
 
     Args:
-        data: The file, or as much of it as there is. Versions 2 and 3, little-endian.
+        data: The file, complete or not. Versions 2 and 3, little-endian.
 
     Raises:
-        ValueError: The header is not to be understood. ``_Cut``, a kind of it: the data ends inside the header.
+        ValueError: The header cannot be parsed. Its subclass ``_Cut``: the data ends inside the header.
     """
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
     header = _Header(data)
     (version,) = header.take("I")
     if version not in (2, 3):
-        raise ValueError(f"GGUF version {version} is not read, only 2 and 3")
+        raise ValueError(f"GGUF version {version} is not supported, only 2 and 3")
     tensors, pairs = header.take("QQ")
     alignment = 32
     for _ in range(pairs):
@@ -95,7 +95,7 @@ def convert_gguf(gguf: Path, target: Path) -> None:
     """Write a GGUF file's model as bfloat16 safetensors with its tokenizer and chat template.
 
     Raises:
-        MetierError: transformers cannot read this model, or the file lacks some of its weights.
+        MetierError: transformers cannot read this model, or some of its weights are missing.
     """
     import torch
     import transformers
@@ -115,18 +115,18 @@ def convert_gguf(gguf: Path, target: Path) -> None:
         raise MetierError(f"{gguf}: transformers cannot read it ({first_line(error)})") from error
     model, info = loaded
     if missing := sorted(info["missing_keys"]):
-        raise MetierError(f"{gguf}: {len(missing)} of the model's weights are not in it ({missing[0]} …)")
+        raise MetierError(f"{gguf}: {len(missing)} of the model's weights are missing ({missing[0]} …)")
     with storage.explained(target):
         model.save_pretrained(str(target))
         tokenizer.save_pretrained(str(target))
 
 
 class _Cut(ValueError):
-    """The data ends where the header goes on."""
+    """The data ends inside the header."""
 
 
 class _Header:
-    """A place in a GGUF header that moves on as values are taken."""
+    """A position in a GGUF header that advances as values are taken."""
 
     def __init__(self, data: bytes | mmap.mmap) -> None:
         self._data = data
@@ -144,7 +144,7 @@ class _Header:
         return self._data[start : self.at]
 
     def skip_value(self, kind: int, depth: int = 0) -> None:
-        """Pass a metadata value."""
+        """Skip a metadata value."""
         if kind in _SIZES:
             self._pass(_SIZES[kind])
         elif kind == _STRING:
@@ -162,6 +162,6 @@ class _Header:
     def _pass(self, size: int) -> int:
         start = self.at
         if start + size > len(self._data):
-            raise _Cut(f"the header goes on after byte {len(self._data)}")
+            raise _Cut(f"the header continues beyond byte {len(self._data)}")
         self.at = start + size
         return start

@@ -1,4 +1,4 @@
-"""Loads a model folder into memory, on the right device and in the right precision. Knows nothing about its origin."""
+"""Loads a model folder into memory, on the right device and in the right precision."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metier.core.errors import MetierError, UserError, first_line
+from metier.models.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import torch
 
 
-def load_causal(path: Path, *, dtype: str, device: str, trust_remote_code: bool = False) -> tuple[Any, Any]:
+def load_causal(path: Path, *, dtype: str, device: str, trust_remote_code: bool = False) -> tuple[Any, Tokenizer]:
     """Return a causal language model, ready to run, and its tokenizer.
 
     Args:
-        path: Folder with config, safetensors and tokenizer; weights in any other form are not read.
+        path: Folder with config, safetensors and tokenizer; other weight formats are not read.
         dtype: ``auto``, ``bfloat16`` or ``float32``.
         device: ``cpu``, ``cuda`` …
         trust_remote_code: Run code that lies beside the weights.
 
     Raises:
-        MetierError: The folder holds no such model.
+        MetierError: No causal language model can be loaded from the folder.
     """
     import transformers
     from safetensors import SafetensorError
@@ -40,28 +41,28 @@ def load_causal(path: Path, *, dtype: str, device: str, trust_remote_code: bool 
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
         raise MetierError(
-            f"{path}: no model could be loaded from it ({first_line(error)})",
-            hint="is it a whole causal language model in safetensors? metier models fetch NAME brings one",
+            f"{path}: cannot load a model from this folder ({first_line(error)})",
+            hint="it must hold a complete causal language model in safetensors; metier models fetch NAME gets one",
         ) from error
     model, info = loaded
     if missing := sorted(info["missing_keys"]):
-        # transformers would give them random values and go on: an encoder, or a file lost, and every answer noise.
+        # transformers would fill them with random values: the folder holds an encoder, or a file is missing.
         raise MetierError(
-            f"{path}: {len(missing)} weights of a causal language model are not in its files ({missing[0]} …)",
-            hint="an encoder cannot write; if it is a language model, bring its files here again",
+            f"{path}: {len(missing)} weights of a causal language model are missing ({missing[0]} …)",
+            hint="an encoder cannot generate text; if this is a language model, download its files again",
         )
     if tokenizer.eos_token_id is None:
-        raise MetierError(f"{path}: its tokenizer has no end token, so no answer would ever end")
+        raise MetierError(f"{path}: the tokenizer has no end token, so no answer would ever end")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(device).eval(), tokenizer
 
 
 def pick_device(device: str) -> str:
-    """Return the device that ``auto`` stands for here, or the one that was asked for.
+    """Return the device that ``auto`` means on this machine, or the one that was asked for.
 
     Raises:
-        UserError: The device is not there.
+        UserError: The device cannot be used.
     """
     import torch
 
@@ -74,13 +75,13 @@ def pick_device(device: str) -> str:
     except (RuntimeError, AssertionError) as error:
         raise UserError(
             f"engine.device: {device!r} cannot be used ({first_line(error)})",
-            hint="auto finds what is here",
+            hint="engine.device=auto picks one that works",
         ) from error
     return device
 
 
 def pick_dtype(dtype: str, device: str) -> torch.dtype:
-    """Return the precision to run in; ``auto`` is bfloat16 where the hardware multiplies it, else float32."""
+    """Return the precision to run in; ``auto`` is bfloat16 where the hardware supports it, else float32."""
     import torch
 
     if dtype != "auto":
@@ -91,7 +92,7 @@ def pick_dtype(dtype: str, device: str) -> torch.dtype:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 itself (AVX-512 BF16, AMX, or Arm's BF16)."""
+    """Whether this processor has bfloat16 instructions (AVX-512 BF16, AMX, or Arm's BF16)."""
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return False

@@ -16,7 +16,7 @@ from metier.models.catalogue import CATALOGUE
 from metier.models.gguf_file import check_gguf, convert_gguf
 from metier.models.hub import from_hub
 
-# The first character keeps ./folder and ../folder, which are not there, from being asked of the hub.
+# The first character rules out ./folder and ../folder, so that a missing folder is not looked up on the hub.
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -28,7 +28,7 @@ class ModelFiles:
         path: Its folder: config, safetensors, tokenizer.
         name: As the task names it.
         source: Where it came from, in words.
-        licence: Its licence, if it is known.
+        licence: Its licence, if known.
         card_name: What a model card calls its base: a hub id where there is one.
         digest: Identifies the weights.
     """
@@ -42,15 +42,15 @@ class ModelFiles:
 
 
 def resolve_model(spec: str, *, trust_remote_code: bool = False) -> ModelFiles:
-    """Return the files of a model, brought here if need be.
+    """Return the files of a model, fetching them if need be.
 
     Args:
         spec: Catalogue name, folder, ``.gguf`` file, URL of one of them, or hub id (owner/name).
-        trust_remote_code: Bring a hub model's own code too.
+        trust_remote_code: Fetch a hub model's own code too.
 
     Raises:
-        UserError: There is no such model, or it is in a form that is not read.
-        MetierError: It could not be brought here.
+        UserError: There is no such model, or its format is not supported.
+        MetierError: It could not be fetched.
     """
     if spec in CATALOGUE:
         return _described(fetch.fetch_model(spec), spec)
@@ -65,7 +65,7 @@ def resolve_model(spec: str, *, trust_remote_code: bool = False) -> ModelFiles:
         return _from_hub(spec, trust_remote_code)
     near = difflib.get_close_matches(spec, CATALOGUE, n=1, cutoff=0.5)
     raise UserError(
-        f"model: {spec!r} is no catalogue name, folder, .gguf file or hub id (owner/name)",
+        f"model: {spec!r} is not a catalogue name, folder, .gguf file or hub id (owner/name)",
         hint=f"did you mean {near[0]}?" if near else "metier models list shows the catalogue",
     )
 
@@ -87,18 +87,18 @@ def _from_folder(path: Path) -> ModelFiles:
 
 
 def resolve_gguf(spec: str) -> Path:
-    """Return a GGUF file: the one that is named, or a catalogue model's, fetched if it is not here.
+    """Return a GGUF file: the one named, or a catalogue model's, fetched if need be.
 
     Raises:
-        UserError: It is neither, or the file is cut or damaged.
-        MetierError: It could not be brought here.
+        UserError: It is neither, or the file is cut off or damaged.
+        MetierError: It could not be fetched.
     """
     if spec in CATALOGUE:
         return fetch.fetch_gguf(spec)
     path = Path(spec).expanduser()
     if not spec.lower().endswith(".gguf"):
         raise UserError(
-            f"engine.gguf: {spec!r} is no GGUF file and no catalogue name",
+            f"engine.gguf: {spec!r} is neither a GGUF file nor a catalogue name",
             hint="name the model's GGUF file with engine.gguf",
         )
     check_gguf(path)
@@ -112,14 +112,14 @@ def _from_gguf(path: Path) -> ModelFiles:
     if not fetch.is_whole(folder):
         with fetch.making(folder, fetch.say_on_stderr) as partial:
             if partial is not None:
-                fetch.say_on_stderr(f"{path.name}: turning GGUF into bfloat16 safetensors, once")
+                fetch.say_on_stderr(f"{path.name}: converting GGUF to bfloat16 safetensors, once")
                 convert_gguf(path.resolve(), partial)
                 fetch.settle(partial, folder, {"name": path.name, "source": f"file {path.name}", "digest": sha})
     return _described(folder, path.name)
 
 
 def _from_hub(hub_id: str, trust_remote_code: bool) -> ModelFiles:
-    # With its code it is another folder: what was brought without would lack it for good.
+    # With code it is a separate folder: one fetched without code would never get it.
     folder = cache_folder() / f"hub--{hub_id.replace('/', '--')}{'--code' if trust_remote_code else ''}"
     if not fetch.is_whole(folder):
         with fetch.making(folder, fetch.say_on_stderr) as partial:
@@ -128,7 +128,7 @@ def _from_hub(hub_id: str, trust_remote_code: bool) -> ModelFiles:
                     from_hub(hub_id, partial, code=trust_remote_code)
                 except MetierError as error:
                     raise MetierError(
-                        f"model: {hub_id!r} is no folder here, and as a hub id: {error.message}",
+                        f"model: {hub_id!r} is not a folder here, and as a hub id: {error.message}",
                         hint="check the name and the network, or use a catalogue name (metier models list)",
                     ) from error
                 facts = {"name": hub_id, "source": f"hub: {hub_id}", "hub_id": hub_id}

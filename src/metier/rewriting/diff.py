@@ -1,4 +1,4 @@
-"""Shows word by word what became of a text: on a terminal in colour, elsewhere as [-gone-] and {+new+}."""
+"""Shows word by word how a text changed: in colour on a terminal, elsewhere as [-gone-] and {+new+}."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Part = tuple[Literal["same", "gone", "new"], str]
 
 
 def word_diff(before: str, after: str) -> list[Part]:
-    """Return the parts of two texts in order; same and gone parts together are the first, same and new the second."""
+    """Return the parts of two texts in order: same and gone parts make up the first, same and new parts the second."""
     return list(_parts(re.findall(r"\s+|\w+|[^\w\s]", before), re.findall(r"\s+|\w+|[^\w\s]", after)))
 
 

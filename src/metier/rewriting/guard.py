@@ -1,7 +1,7 @@
-"""Says why a rewritten sentence must not take the place of the original: a guard answers keep, or leave with a reason.
+"""Says why a rewritten sentence must not replace the original.
 
-A model may word things as it likes, but what names something in the world (code, links, numbers, names) must still be
-there, and a text must neither shrink to nothing nor run away. Knows nothing about models.
+A model may reword freely, but must keep whatever names something in the world (code, links, numbers, names), and must
+neither cut a text down to almost nothing nor bloat it. Knows nothing about models.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ LINK = re.compile(
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*%?")
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
 _SHRUNK, _GROWN = 0.3, 2.5  # of the original's length in characters
-_SLACK = 40  # characters: short sentences may well double
+_SLACK = 40  # characters: a short sentence may well double in length
 
 
 def why_not(before: str, after: str) -> str | None:
-    """Return why a sentence must stay as it was; None if its rewriting may take its place.
+    """Return why a sentence must stay as it was; None if the rewritten one may replace it.
 
     Args:
         before: The original sentence.
-        after: What the model made of it.
+        after: The model's version.
     """
     if not after.strip():
-        return "nothing came back"
+        return "the model returned nothing"
     if "\n" in after.strip() and "\n" not in before.strip():
-        return "several lines came back"
+        return "the model returned several lines"
     if _loops(after) and not _loops(before):
         return "it repeats itself"
     if len(after) > _GROWN * len(before) + _SLACK:
-        return "it grew too long"
+        return "it became too long"
     if len(after) < _SHRUNK * len(before):
         return "it lost too much"
     for what, find in (("code", _codes), ("a link", _links), ("a number", _numbers), ("a name", _names)):
@@ -54,11 +54,11 @@ def _links(text: str) -> Counter[str]:
 
 
 def _numbers(text: str) -> Counter[str]:
-    return Counter(dict.fromkeys(_NUMBER.findall(text), 1))  # said twice is as good as said once
+    return Counter(dict.fromkeys(_NUMBER.findall(text), 1))  # mentioning a number once is enough
 
 
 def _names(text: str) -> Counter[str]:
-    """Return words that are written large though no sentence begins with them; saying one once is enough."""
+    """Return capitalised words that do not begin a sentence; mentioning each once is enough."""
     found = []
     for match in _WORD.finditer(text):
         before = text[: match.start()].rstrip(" \t\n\"'“‘([*_")
@@ -71,7 +71,7 @@ def _names(text: str) -> Counter[str]:
 
 
 def _loops(text: str) -> bool:
-    """Whether four words in a row stand there three times."""
+    """Whether any four words in a row occur three times."""
     words = text.lower().split()
     grams = Counter(tuple(words[i : i + 4]) for i in range(len(words) - 3))
     return any(times >= 3 for times in grams.values())

@@ -1,7 +1,7 @@
-"""Cuts a text into sentences that may be rewritten and all that may not, so that both together are the text again.
+"""Cuts a text into sentences that may be rewritten and everything else; joined, the pieces give the text again.
 
-Markdown is read by markdown-it: only paragraphs and list items are prose; code, tables, HTML, headings, rules, front
-matter and link definitions stay as they are, and so do the marks in front of a line (``>``, ``-``, ``1.``). Knows
+Markdown is parsed by markdown-it: only paragraphs and list items are prose. Code, tables, HTML, headings, rules, front
+matter and link definitions stay as they are, as do the marks at the start of a line (``>``, ``-``, ``1.``). Knows
 nothing about models.
 """
 
@@ -81,7 +81,7 @@ class Piece:
     """A part of a text.
 
     Attributes:
-        text: As it stands there.
+        text: Exactly as in the text.
         prose: Whether it is a sentence (or paragraph) that may be rewritten.
     """
 
@@ -90,12 +90,12 @@ class Piece:
 
 
 def pieces(text: str, *, by: str = "sentence") -> list[Piece]:
-    """Return a text in pieces; their texts put together are the text, to the character.
+    """Return a text in pieces; joined, they give the text, character for character.
 
     Args:
         text: Plain text or Markdown, with any line ends.
-        by: ``sentence`` or ``paragraph``: how much of the prose is one piece. Prose that runs over several lines is one
-            piece only where nothing but a line end stands between them.
+        by: ``sentence`` or ``paragraph``: how much prose is one piece. Prose over several lines is one piece only if
+            nothing but line ends is between them.
     """
     found: list[Piece] = []
     for part, prose in _blocks(text):
@@ -110,7 +110,7 @@ def pieces(text: str, *, by: str = "sentence") -> list[Piece]:
 
 
 def sentences(text: str) -> list[str]:
-    """Return a paragraph's sentences, each with the space behind it; together they are the paragraph."""
+    """Return a paragraph's sentences, each with the space after it; joined, they give the paragraph."""
     found, begin = [], 0
     whole = [match.span() for kind in (CODE, LINK) for match in kind.finditer(text)]
     for match in _END.finditer(text):
@@ -119,7 +119,7 @@ def sentences(text: str) -> list[str]:
             continue
         while end < len(text) and text[end].isspace():
             end += 1
-        if end < len(text) and _goes_on(text[begin : match.start()], match.group(), text[end:]):
+        if end < len(text) and _continues(text[begin : match.start()], match.group(), text[end:]):
             continue
         found.append(text[begin:end])
         begin = end
@@ -128,8 +128,8 @@ def sentences(text: str) -> list[str]:
     return found
 
 
-def _goes_on(before: str, end: str, after: str) -> bool:
-    """Whether a full stop is not the end of a sentence: behind an abbreviation or initial, or before a small letter."""
+def _continues(before: str, end: str, after: str) -> bool:
+    """Whether a sentence continues after a full stop: behind an abbreviation or initial, or before a small letter."""
     if not end.startswith(".") or len(end.rstrip("\"'”’)]»")) > 1:
         return after[:1].islower() and not end.startswith(("。", "！", "？", "؟", "۔"))
     words = before.split()
@@ -139,7 +139,7 @@ def _goes_on(before: str, end: str, after: str) -> bool:
 
 
 def _blocks(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield a text's lines in blocks, prose and other; marks in front of a line of prose are a block of their own."""
+    """Yield a text's lines in blocks, prose and other; marks at the start of a line of prose are a separate block."""
     from markdown_it import MarkdownIt
 
     front = _FRONT_MATTER.match(text)
@@ -148,7 +148,7 @@ def _blocks(text: str) -> Iterator[tuple[str, bool]]:
         yield front.group(), False
     body = text[begin:]
     lines = body.splitlines(keepends=True)
-    # The parser counts lines by \n alone, and gives up nothing at other ends: it is shown the same number of lines.
+    # The parser only knows \n as a line end, so other line ends are replaced to keep the number of lines.
     shown = "".join(line.rstrip("\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029") + "\n" for line in lines)
     parser = MarkdownIt("commonmark").enable("table")
     prose_lines: set[int] = set()
@@ -166,7 +166,7 @@ def _blocks(text: str) -> Iterator[tuple[str, bool]]:
             continue
         marks = _MARKS.match(line)
         lead = marks.group() if marks else ""
-        if lead and not (gathered and lead.isspace()):  # behind a line of prose an indent is no mark
+        if lead and not (gathered and lead.isspace()):  # after a line of prose an indent is not a mark
             if gathered:
                 yield gathered, True
                 gathered = ""
@@ -174,7 +174,7 @@ def _blocks(text: str) -> Iterator[tuple[str, bool]]:
             gathered = line[len(lead) :]
         else:
             gathered += line
-        if line.rstrip("\r\n").endswith(("  ", "\\")):  # a line break that is meant
+        if line.rstrip("\r\n").endswith(("  ", "\\")):  # a deliberate line break
             yield gathered, True
             gathered = ""
     if gathered:
@@ -182,7 +182,7 @@ def _blocks(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _add_prose(found: list[Piece], text: str) -> None:
-    """Add a sentence, the space around it apart: that is no model's business."""
+    """Add a sentence; the space around it is kept separate, so that no model changes it."""
     core = text.strip()
     if not _LETTERS.search(core):
         _add(found, text, False)

@@ -1,6 +1,6 @@
-"""Rewrites sentences with a specialist and decides for each whether the new one takes the old one's place.
+"""Rewrites sentences with a specialist and decides for each whether the new one replaces the old one.
 
-Knows nothing about files or how a text was cut.
+Knows nothing about files, or how a text was cut into sentences.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from metier.engines.base import Engine, GenerationRequest, Progress, ScoringRequ
 from metier.engines.prompts import PromptFormat
 from metier.rewriting.guard import why_not
 
-_TOGETHER = 64  # sentences asked for at once, between two signs of progress
-_LONGEST = 512  # tokens of one piece: what is longer was never trained on
+_TOGETHER = 64  # sentences asked for at once, between two progress reports
+_LONGEST = 512  # tokens of one piece; longer ones were never trained on
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rewritten:
-    """What became of one sentence.
+    """The outcome for one sentence.
 
     Attributes:
-        before: As it was.
-        after: What stands in its place; the same where it was left alone.
-        reason: Why a change that the model wanted was not made; None where it was, or it wanted none.
+        before: The original.
+        after: What replaces it; the same if it was left alone.
+        reason: Why the model's change was rejected; None if it was made, or the model changed nothing.
     """
 
     before: str
@@ -32,7 +32,7 @@ class Rewritten:
 
     @property
     def changed(self) -> bool:
-        """Whether another sentence stands there now."""
+        """Whether the sentence is different now."""
         return self.after != self.before
 
 
@@ -43,17 +43,17 @@ def rewrite(
     prompts: PromptFormat,
     progress: Progress | None = None,
 ) -> list[Rewritten]:
-    """Return what becomes of each sentence.
+    """Return the outcome for each sentence.
 
-    A sentence stays as it was if the model gives it back, if a guard finds something lost (`guard.why_not`), or if the
-    model itself finds the original likelier than its change.
+    A sentence stays as it was if the model returns it unchanged, if a guard objects (`guard.why_not`), or if the model
+    itself finds the original more likely than its change.
 
     Args:
         texts: Sentences or paragraphs.
         instruction: What the model is asked to do.
         engine: The specialist.
         prompts: How it is asked.
-        progress: Called with (sentences done, tokens written).
+        progress: Called with (sentences done, tokens generated).
     """
     done: dict[str, Rewritten] = {}
     unique = list(dict.fromkeys(texts))
@@ -82,7 +82,7 @@ def _rewritten(texts: Sequence[str], instruction: str, engine: Engine, prompts: 
         before, after = _one_line(texts[i]), prompts.read_answer(generation.texts[0])
         if after == before:
             continue
-        reason = why_not(before, after) if generation.finished[0] else "it did not come to an end"
+        reason = why_not(before, after) if generation.finished[0] else "the model did not finish it"
         if reason:
             found[i] = Rewritten(texts[i], texts[i], reason)
         else:
@@ -95,7 +95,7 @@ def _rewritten(texts: Sequence[str], instruction: str, engine: Engine, prompts: 
     )
     for (i, after), scores in zip(wanted.items(), scored, strict=True):
         better = scores.logprobs[1] > scores.logprobs[0]
-        found[i] = Rewritten(texts[i], after if better else texts[i], None if better else "the original is likelier")
+        found[i] = Rewritten(texts[i], after if better else texts[i], None if better else "the original is more likely")
     return found
 
 

@@ -196,7 +196,7 @@ class _Trained:
 
 def _training(c: Context, task: Task, pairs: Sequence[Example]) -> _Trained:
     from metier.training.examples import encode_examples
-    from metier.training.tune import tune
+    from metier.training.tune import TuningJob, tune
 
     wanted = _STEPS * task.training.batch_size
     some = (list(pairs) * wanted)[:wanted]
@@ -204,24 +204,13 @@ def _training(c: Context, task: Task, pairs: Sequence[Example]) -> _Trained:
     if task.prompt.specialist_demonstrations:
         examples = [Example(e.input, e.output) for e in task.examples]
         shown = fitting_demonstrations(examples, c.slot.count_tokens, c.slot.context_length // 2)
-    prompts, tokenizer = c.slot.prompts, c.slot.tokenizer
+    prompts = c.slot.prompts
     c.slot.close()
-    encoded, _ = encode_examples(some, task.instruction, shown, prompts, tokenizer, task.training.max_length)
+    encoded, _ = encode_examples(some, task.instruction, shown, prompts, max_length=task.training.max_length)
     ticks: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        settings = task.training.but(epochs=1)
-        _, seconds = _timed(
-            lambda: tune(
-                c.files.path,
-                encoded,
-                (),
-                settings,
-                task.engine,
-                folder=Path(folder),
-                seed=task.seed,
-                progress=lambda done, tokens: ticks.append(time.perf_counter()),
-            )
-        )
+        job = TuningJob(c.files.path, encoded, (), task.training.but(epochs=1), task.engine, task.seed)
+        _, seconds = _timed(partial(tune, job, Path(folder), lambda done, tokens: ticks.append(time.perf_counter())))
     step = (ticks[-1] - ticks[0]) / (len(ticks) - 1) if len(ticks) > 1 else seconds
     size = sum(len(e.input_ids) for e in encoded) / len(encoded)
     return _Trained(step / task.training.batch_size, max(0.0, seconds - step * len(ticks)), size)

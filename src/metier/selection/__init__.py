@@ -1,1 +1,1 @@
-"""Selection: which of many examples to train on. Knows nothing about where they came from."""
+"""Selection: which of many examples to train on."""

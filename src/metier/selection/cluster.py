@@ -1,10 +1,10 @@
-"""Cuts a pool into clusters and finds those that a task falls into. Knows nothing about what is chosen from them.
+"""Cuts a pool into clusters and finds those that belong to a task. Knows nothing about what is chosen from them.
 
-Source: Chen et al. 2023 (LTD, arXiv 2305.09246): K-means over the encodings; the centres stand for the pool's
-distribution, and those that the task's samples fall to mark the part of the pool that belongs to the task. Where an
-encoder hears the topic of a text more than what is to be done with it, each sample falls to the cluster of its topic;
-so by default clusters are ranked by their mean likeness to all samples, over which topics cancel out and the task
-stays. ``benchmarks/regions.py`` measures both ways on tasks of which the rows are known.
+Source: Chen et al. 2023 (LTD, arXiv 2305.09246): K-means over the encodings; the centres represent the pool's
+distribution, and those nearest to the task's samples mark the part of the pool that belongs to the task. But an encoder
+often captures the topic of a text more than the task, and then each sample falls into the cluster of its topic. So by
+default clusters are ranked by their mean similarity to all samples, in which topics cancel out and the task remains.
+``benchmarks/regions.py`` measures both ways on tasks whose rows are known.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Means = tuple[Vectors, Callable[[Vectors], Any]]
 """Centres, and a function from vectors to the index of the nearest."""
 
 _MOST = 1000
-_FITTED = 100_000  # rows that K-means learns from; all are assigned
+_FITTED = 100_000  # rows that K-means is fitted on; all rows are assigned
 _PIECE = 16_384
 
 
@@ -46,12 +46,12 @@ class Clusters:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Region:
-    """The part of a pool that counts as a task's.
+    """The part of a pool that counts as belonging to a task.
 
     Attributes:
         rows: Its rows, in order.
         clusters: Its clusters, the nearest to the task first.
-        share: Of the pool.
+        share: Their share of the pool.
     """
 
     rows: npt.NDArray[np.int64]
@@ -71,10 +71,10 @@ def cluster(
 
     Args:
         codes: The pool's encodings, ``[rows, width]``; may be memory-mapped.
-        count: How many clusters; None: the root of the rows, at most 1,000.
+        count: How many clusters; None: the square root of the number of rows, at most 1,000.
         seed: Seeds the sample and the first centres.
-        progress: Called with rows assigned.
-        library: Whose K-means; FAISS (extra) is faster for many clusters, and uses all cores.
+        progress: Called with the number of rows assigned.
+        library: Whose K-means; FAISS (an extra) is faster for many clusters, and uses all cores.
 
     Raises:
         UserError: More clusters than rows, or FAISS is not installed.
@@ -82,7 +82,7 @@ def cluster(
     rows = len(codes)
     wanted = count or max(1, min(_MOST, math.isqrt(rows)))
     if wanted > rows:
-        raise UserError(f"selection.clusters={wanted}, but the pool has {rows} rows", hint="it must be smaller")
+        raise UserError(f"selection.clusters={wanted}, but the pool has {rows} rows", hint="choose fewer clusters")
     rng = np.random.default_rng(seed)
     sample = np.arange(rows) if rows <= _FITTED else np.sort(rng.choice(rows, _FITTED, replace=False))
     fit = _sklearn_means if library == "sklearn" else _faiss_means
@@ -96,14 +96,14 @@ def cluster(
 
 
 def region_of_share(clusters: Clusters, target: Vectors, share: float) -> Region:
-    """Return the part of a pool whose clusters are most like a task, until it holds a share of the pool.
+    """Return the clusters most similar to a task, as many as are needed to hold a share of the pool.
 
-    A cluster is as like the task as its rows are on average (`towards`).
+    A cluster's similarity to the task is the mean over its rows (`towards`).
 
     Args:
         clusters: The pool's.
-        target: The task's examples and inputs, encoded alike, ``[texts, width]``, of length 1.
-        share: Of the pool's rows.
+        target: The task's examples and inputs, encoded the same way, ``[texts, width]``, of length 1.
+        share: The share of the pool's rows.
     """
     sizes = np.bincount(clusters.of, minlength=len(clusters.centres))
     everything: npt.NDArray[np.floating[Any]] = sizes @ clusters.centres / len(clusters.of)
@@ -114,11 +114,11 @@ def region_of_share(clusters: Clusters, target: Vectors, share: float) -> Region
 
 
 def towards(target: Vectors, everything: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
-    """Return the vector whose product with a row says how like a task it is, ``[width]``.
+    """Return the vector whose product with a row is the row's similarity to a task, ``[width]``.
 
-    That is the row's mean cosine to the task's texts, less half of that to the whole pool: some rows are like
-    everything, and would be like any task (the correction for such hubs of Conneau et al. 2018, arXiv 1710.04087,
-    section 2.3, with the pool as neighbourhood).
+    The similarity is the row's mean cosine to the task's texts, minus half of its mean cosine to the whole pool: some
+    rows, called hubs, are similar to everything, and would be to any task (after the correction of Conneau et al. 2018,
+    arXiv 1710.04087, section 2.3, with the pool as neighbourhood).
 
     Args:
         target: The task's texts, encoded, ``[texts, width]``, of length 1.
@@ -129,13 +129,13 @@ def towards(target: Vectors, everything: npt.NDArray[np.floating[Any]]) -> npt.N
 
 
 def region_fallen_into(clusters: Clusters, target: Vectors) -> Region:
-    """Return the part of a pool in the clusters that a task's texts fall into, each by itself (as LTD has it).
+    """Return the clusters that a task's texts fall into, each text by itself (as in LTD).
 
-    While those hold no row, the nearest cluster that does is taken with them.
+    If those hold no rows, the nearest cluster that does is added.
 
     Args:
         clusters: The pool's.
-        target: The task's examples and inputs, encoded alike, ``[texts, width]``.
+        target: The task's examples and inputs, encoded the same way, ``[texts, width]``.
     """
     apart = ((target[:, None] - clusters.centres[None]) ** 2).sum(axis=2)
     nearest = np.argsort(apart.min(axis=0), kind="stable")
@@ -167,7 +167,7 @@ def _faiss_means(sample: Vectors, count: int, seed: int) -> Means:
         import faiss
     except ImportError as error:
         raise UserError("selection.clustering: faiss is not installed", hint="pip install 'metier[faiss]'") from error
-    # Every row of the sample is used, however few or many there are for a cluster.
+    # Use every row of the sample, however few or many there are per cluster.
     limits = {"min_points_per_centroid": 1, "max_points_per_centroid": len(sample)}
     means: Any = faiss.Kmeans(sample.shape[1], count, niter=25, seed=seed % 2**31, **limits)
     means.train(np.ascontiguousarray(sample))

@@ -1,7 +1,7 @@
-"""The vectors of a pool on file: made once for a pool and an encoder, piece by piece, gone on with where it stopped.
+"""A pool's vectors on file: made once for a pool and an encoder, piece by piece, and resumed after an interruption.
 
-They are kept as 16-bit integers in a memory-mapped array (half of float32, and what `kcenter` works on), beside a note
-of how many rows are done. Knows nothing about what is chosen by them.
+They are kept as 16-bit integers in a memory-mapped array (half the size of float32, and what `kcenter` works on),
+beside a list of the pieces that are done. Knows nothing about what is chosen by them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from metier.models.encoder import Encoder
 from metier.selection import kcenter
 from metier.selection.pool import Pool
 
-PIECE = 4096  # rows between two notes of what is done; a pool's own pieces are a whole number of them
+PIECE = 4096  # rows saved at a time; a multiple of this is the size of a pool's own pieces
 
 Piece = tuple[int, Sequence[str]]
 """A piece's number, and its texts."""
@@ -35,11 +35,11 @@ def encoded(
     Args:
         pool: Whose rows' inputs are encoded.
         encode: Encodes pieces of it, here or elsewhere; results may come in any order.
-        folder: Named by pool and encoder; what is in it is gone on with.
-        progress: Called with rows done.
+        folder: One for each pool and encoder; unfinished work in it is resumed.
+        progress: Called with the number of rows done.
 
     Raises:
-        UserError: A vector holds a value that is not a number.
+        UserError: A vector contains a value that is not a number.
     """
     path, note = folder / "codes.npy", folder / "done.json"
     done: list[int] = storage.read_json(note)["pieces"] if note.exists() else []
@@ -64,17 +64,17 @@ def encoded(
 
 
 def encode_here(encoder: Encoder) -> EncodePieces:
-    """Return what encodes pieces one after the other, in this process."""
+    """Return a function that encodes pieces one after the other, in this process."""
     return lambda pieces: ((number, encoder.encode(texts)) for number, texts in pieces)
 
 
 def encode_with_ray(open_encoder: Callable[[], Encoder], workers: int, address: str | None) -> EncodePieces:
-    """Return what encodes pieces in a pool of Ray Data actors, each with an encoder of its own.
+    """Return a function that encodes pieces in a pool of Ray Data actors, each with its own encoder.
 
     Args:
         open_encoder: Opens a worker's encoder; it is sent to the workers.
-        workers: How many.
-        address: A running cluster; None: Ray is started here.
+        workers: How many actors.
+        address: A running cluster; None: start Ray on this machine.
     """
 
     def encode(pieces: Iterable[Piece]) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
@@ -83,7 +83,7 @@ def encode_with_ray(open_encoder: Callable[[], Encoder], workers: int, address: 
 
         ray.data.DataContext.get_current().enable_progress_bars = False
         data = ray.data.from_items([{"piece": number, "texts": texts} for number, texts in pieces])
-        # Half a core each: actors that held all cores would leave none for the tasks that feed them.
+        # Half a core each: if actors held all cores, none would be left for the tasks that feed them.
         made = data.map_batches(
             _RayEncoder, fn_constructor_args=(open_encoder,), concurrency=workers, batch_size=1, num_cpus=0.5
         )
@@ -94,7 +94,7 @@ def encode_with_ray(open_encoder: Callable[[], Encoder], workers: int, address: 
 
 
 class _RayEncoder:
-    """What runs in an actor of Ray Data's."""
+    """Runs in a Ray Data actor."""
 
     def __init__(self, open_encoder: Callable[[], Encoder]) -> None:
         self._encoder = open_encoder()

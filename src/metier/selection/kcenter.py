@@ -1,19 +1,19 @@
-"""Greedy k-centre: a small set of points such that no other is far from it. Knows nothing about texts.
+"""Greedy k-centre: a small set of points such that no other point is far from it. Knows nothing about texts.
 
-Source: the greedy 2-approximation of Gonzalez 1985, as a core set by Sener & Savarese 2018 (arXiv 1708.00489): again
-and again the point is taken whose distance to its nearest chosen point is largest; of equals the one that comes first.
+Source: the greedy 2-approximation of Gonzalez 1985, as a core set by Sener & Savarese 2018 (arXiv 1708.00489): each
+step takes the point whose distance to its nearest chosen point is largest; among equals, the first.
 
 It returns exactly what the plain algorithm returns, but computes few of its distances, and those in large products:
 
-- A point's distance to the chosen ones only falls, so what was computed earlier is an upper bound for ever after (the
-  idea of Minoux's lazy greedy, 1978). Points lie in tiles; a tile is looked at again only when its bound is the largest
-  of all, and then against all centres it has not seen, in one product.
-- A centre that is farther from a tile's middle than the tile's radius and its largest bound together can change nothing
-  in it (triangle inequality), and is passed over. Tiles cut from clusters are small in radius; give ``clusters``.
+- A point's distance to the chosen points can only shrink, so an earlier distance remains an upper bound (the idea of
+  Minoux's lazy greedy, 1978). Points are grouped in tiles; a tile is updated only when its bound is the largest of all,
+  and then against all centres it has not seen yet, in one product.
+- A centre farther from a tile's middle than the tile's radius plus its largest bound cannot change anything in the tile
+  (triangle inequality), and is skipped. Tiles cut from clusters have a small radius; pass ``clusters``.
 
-Vectors are rounded to 16-bit integers. Products are taken in float32, whose error is bounded; where that bound leaves a
-doubt which point is the farthest, the sums of integers are taken in float64, which holds them without error. So results
-depend neither on the order of summation nor on the machine, and the points may lie in a file larger than memory.
+Vectors are rounded to 16-bit integers. Products are computed in float32, whose error is bounded; where that bound
+leaves open which point is farthest, the integer sums are computed exactly, in float64. So results depend neither on the
+order of summation nor on the machine, and the points may be in a file larger than memory.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from metier.core.errors import UserError
 Vectors = npt.NDArray[np.floating[Any]]
 Codes = npt.NDArray[np.int16]
 SCALE = 2**14 - 1
-_TILE = 1024  # points looked at together
+_TILE = 1024  # points updated together
 _PIECE = 8192  # points read at once
-_COPY_BYTES = 2**31  # up to so much, the points are kept in float32 beside the codes; beyond, a tile is read each time
+_COPY_BYTES = 2**31  # up to this size the points are also kept in float32; above it, tiles are read each time
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class CoreSet:
     """The chosen points.
 
     Attributes:
-        chosen: Their indices, in the order they were taken.
+        chosen: Their indices, in the order they were chosen.
         radius: The largest distance from any point to its nearest chosen one (or start), in the vectors' unit.
         distances: How many distances were computed.
     """
@@ -53,7 +53,7 @@ class CoreSet:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Budget:
-    """How much may be chosen: rows, or the sum of the rows' costs (tokens); None: no such limit."""
+    """How much may be chosen: a number of rows, or a sum of their costs (tokens); None: no such limit."""
 
     rows: int | None = None
     cost: float | None = None
@@ -64,11 +64,11 @@ def encode(vectors: Vectors, *, largest: float, out: Codes | None = None) -> Cod
 
     Args:
         vectors: ``[points, width]``.
-        largest: No value is larger than this; 1 for vectors of length 1.
-        out: Where to write (a memory-mapped file, say).
+        largest: The largest absolute value there may be; 1 for vectors of length 1.
+        out: Where to write, such as a memory-mapped file.
 
     Raises:
-        UserError: A value is not a number, or larger than promised.
+        UserError: A value is not a number, or larger than ``largest``.
     """
     codes = np.empty(vectors.shape, np.int16) if out is None else out
     for begin in range(0, len(vectors), _PIECE):
@@ -77,8 +77,8 @@ def encode(vectors: Vectors, *, largest: float, out: Codes | None = None) -> Cod
         wrong = ~(np.abs(piece) <= largest * (1 + 1e-6)).all(axis=1)
         if wrong.any():
             raise UserError(
-                f"vector {begin + int(wrong.argmax())} holds a value that is not a number, or larger than {largest}",
-                hint="was its text empty, or the encoder's arithmetic too narrow (try float32)?",
+                f"vector {begin + int(wrong.argmax())} has a value that is not a number or is larger than {largest}",
+                hint="check that its text is not empty; the encoder may also need float32",
             )
         codes[begin : begin + _PIECE] = np.rint(piece * (SCALE / largest))
     return codes
@@ -97,18 +97,18 @@ def k_center(
 
     Args:
         codes: The points, as `encode` gives them, ``[points, width]``; may be memory-mapped.
-        starts: Points that count as chosen from the beginning (cluster centres, the task's examples),
-            ``[starts, width]``, encoded alike. Without any, the point nearest to the points' mean is taken first.
-        budget: When to stop. A point that would go beyond its cost is passed over; the next farthest may fit.
-        largest: As given to `encode`; only for the radius.
-        costs: Of each point, for a budget in cost.
-        clusters: Of each point, the cluster it is in; makes for less work, not for another result.
+        starts: Points that count as chosen from the start (cluster centres, the task's examples),
+            ``[starts, width]``, encoded the same way. Without any, the point nearest to the mean is taken first.
+        budget: When to stop. A point that would exceed the cost is skipped; the next farthest may fit.
+        largest: As given to `encode`; used only for the radius.
+        costs: Each point's cost, for a budget in cost.
+        clusters: Each point's cluster; saves work without changing the result.
 
     Returns:
-        The core set; fewer points than asked for only where all others are as near as can be (distance 0).
+        The core set; fewer points than asked for only if all others coincide with chosen ones (distance 0).
 
     Raises:
-        UserError: The budget is not positive, larger than the pool, or no limit at all; or costs are missing.
+        UserError: The budget is not positive, is larger than the pool, or has no limit; or costs are missing.
     """
     _check(codes, budget, costs)
     search = _Search(codes, starts, clusters)
@@ -121,7 +121,7 @@ def k_center(
             break
         price = float(costs[index]) if costs is not None and budget.cost is not None else 0.0
         if price > left:
-            search.pass_over(index)
+            search.skip(index)
             continue
         left -= price
         chosen.append(index)
@@ -131,7 +131,7 @@ def k_center(
 
 
 class _Search:
-    """Upper bounds of all squared distances, in tiles that each know of the first so many centres."""
+    """Upper bounds of all squared distances, in tiles that have each seen the first few centres."""
 
     def __init__(self, codes: Codes, starts: Codes, clusters: npt.NDArray[np.integer[Any]] | None) -> None:
         self._codes = codes
@@ -154,14 +154,14 @@ class _Search:
         self._seen = np.zeros(tiles, np.int64)
         for start in np.asarray(starts, np.float64):
             self._append(start)
-        # What a product of float32 may be wrong by, for vectors as long as these (Higham 2002, section 3.1).
+        # The largest error of a float32 product of vectors of this length (Higham 2002, section 3.1).
         longest = float(max(self._norms.max(), self._centre_norms[: self._count].max(initial=0.0)))
         self._doubt = 3 * (codes.shape[1] + 4) * 2.0**-24 * longest
-        # Without a start every point is infinitely far: that nearest to the mean comes first.
+        # Without starts every point is infinitely far away: the one nearest to the mean comes first.
         self._from_mean = None if self._count else self._distances_from_mean()
 
     def farthest(self) -> tuple[int, float]:
-        """Return the point with the largest distance, and that distance squared; -1 if all are passed over."""
+        """Return the point with the largest distance, and that distance squared; -1 if all are skipped."""
         if self._from_mean is not None:
             index = int(self._from_mean.argmin())
             return index, np.inf if self._from_mean[index] < np.inf else -1.0
@@ -173,7 +173,7 @@ class _Search:
             stale = doubtful[self._seen[doubtful] < self._count]
             if not len(stale):
                 break
-            # The foremost first: what it turns out to be may settle the others.
+            # The most promising first: its exact distance may rule out the others.
             self._look_again(int(stale[self._top[stale].argmax()]))
         near = [
             self._edges[t] + np.flatnonzero(self._bounds[self._edges[t] : self._edges[t + 1]] >= best - 2 * self._doubt)
@@ -189,10 +189,10 @@ class _Search:
         """Count a point as chosen."""
         self._append(np.asarray(self._codes[index], np.float64))
         self._from_mean = None
-        self.pass_over(index)
+        self.skip(index)
 
-    def pass_over(self, index: int) -> None:
-        """Never offer a point again."""
+    def skip(self, index: int) -> None:
+        """Exclude a point."""
         if self._from_mean is not None:
             self._from_mean[index] = np.inf
         place = int(self._place[index])
@@ -225,7 +225,7 @@ class _Search:
         rows = slice(self._edges[tile], self._edges[tile + 1])
         unseen = slice(int(self._seen[tile]), self._count)
         self._seen[tile] = self._count
-        # A centre at least this far from the middle is no nearer to any point than what is nearest now.
+        # A centre at least this far from the middle is not nearer to any point than its current nearest.
         reach = self._radii[tile] + np.sqrt(max(0.0, float(self._top[tile])) + self._doubt)
         counts = np.flatnonzero(self._to_middles[unseen, tile] < reach) + unseen.start
         if not len(counts):
@@ -240,7 +240,7 @@ class _Search:
         self._top[tile] = self._bounds[rows].max()
 
     def _exact(self, points: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Return points' exact squared distances to their nearest centres, being sums of integers."""
+        """Return points' exact squared distances to their nearest centres, as sums of integers."""
         nearest = np.empty(len(points))
         for begin in range(0, len(points), _PIECE):
             some = points[begin : begin + _PIECE]
@@ -273,7 +273,7 @@ class _Search:
 def _tiles(
     points: int, clusters: npt.NDArray[np.integer[Any]] | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the points' order, cluster by cluster, and where in it tiles begin (with the end as the last)."""
+    """Return the points' order, cluster by cluster, and where each tile begins in it (the end comes last)."""
     if clusters is None:
         return np.arange(points), np.append(np.arange(0, points, _TILE), points)
     order = np.argsort(clusters, kind="stable")
@@ -284,12 +284,14 @@ def _tiles(
 
 def _check(codes: Codes, budget: Budget, costs: Any) -> None:
     if len(codes) == 0:
-        raise UserError("there is nothing to choose from")
+        raise UserError("no rows to choose from")
     if budget.rows is None and budget.cost is None:
-        raise UserError("the budget has no limit", hint="give it rows, tokens or a share")
+        raise UserError("the budget has no limit", hint="set rows, tokens or a share")
     if budget.rows is not None and not 0 < budget.rows <= len(codes):
-        raise UserError(f"a budget of {budget.rows} rows, from a pool of {len(codes)}", hint="it must lie between")
+        raise UserError(
+            f"a budget of {budget.rows} rows from a pool of {len(codes)}", hint="it must lie between 1 and that"
+        )
     if budget.cost is not None and (costs is None or not budget.cost > 0):
-        raise UserError(f"a budget of {budget.cost} tokens needs to be positive, and to know each row's tokens")
+        raise UserError(f"a budget of {budget.cost} tokens must be positive, and needs each row's number of tokens")
     if costs is not None and len(costs) != len(codes):
         raise UserError(f"{len(costs)} costs for {len(codes)} points")

@@ -1,4 +1,4 @@
-"""What a strategy chooses from and by; what costs time is made when it is first asked for. Knows no strategy."""
+"""What a strategy chooses from; expensive parts are made on first use. Knows nothing about any strategy."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Material:
 
     Attributes:
         pool: What is chosen from.
-        tokens: Of every row, prompt and answer, ``[rows]``: what it costs in a budget of tokens.
+        tokens: Tokens of every row, prompt and answer, ``[rows]``: its cost in a budget of tokens.
         budget: How much may be chosen.
-        seed: Seeds what is drawn.
+        seed: Seeds random choices.
         make_codes: Encodes the pool, and the task's texts, as `kcenter.encode` gives them.
         make_clusters: Clusters the pool.
         make_region: Finds the task's part of it.
@@ -64,7 +64,7 @@ class Material:
         return self.make_region()
 
     def within_budget(self, order: Iterable[int]) -> list[int]:
-        """Return the first places of an order that the budget has room for; one that is too long is passed over."""
+        """Return the rows of an order that fit the budget, first come first served; others are skipped."""
         chosen: list[int] = []
         left = np.inf if self.budget.cost is None else self.budget.cost
         most = self.pool.rows if self.budget.rows is None else self.budget.rows

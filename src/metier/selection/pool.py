@@ -1,4 +1,4 @@
-"""A pool to select from: read once into a memory-mapped Arrow file, so that it may be larger than memory.
+"""A pool to select from, read once into a memory-mapped Arrow file, so that it may be larger than memory.
 
 Knows nothing about tasks or how rows are chosen.
 """
@@ -19,7 +19,7 @@ from metier.data.files import read_rows
 from metier.data.pairs import EmptyText, pair_of
 
 _PIECE = 8192
-_TOLD = 3
+_LISTED = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class Pool:
 
     Attributes:
         path: Arrow file with the columns ``input`` and ``output``.
-        rows: How many.
-        dropped: Rows of the source that are not in it, by reason.
-        sha256: Of what the rows say, in order.
-        instruction: What all rows are asked with; empty where each is a whole prompt by itself.
+        rows: How many rows.
+        dropped: How many of the source's rows were left out, by reason.
+        sha256: Hash of the rows' texts, in order.
+        instruction: The instruction of all rows; empty if each is a complete prompt by itself.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class Pool:
     instruction: str = ""
 
     def pieces(self) -> Iterator[list[Example]]:
-        """Yield the rows in order, some thousands at a time."""
+        """Yield the rows in order, a few thousand at a time."""
         import pyarrow
 
         with pyarrow.memory_map(str(self.path)) as source, pyarrow.ipc.open_file(source) as file:
@@ -49,7 +49,7 @@ class Pool:
                 yield self._examples(file.get_batch(number))
 
     def take(self, places: Sequence[int]) -> list[Example]:
-        """Return the rows at some places, in the order asked for."""
+        """Return the rows at the given places, in that order."""
         import pyarrow
 
         with pyarrow.memory_map(str(self.path)) as source, pyarrow.ipc.open_file(source) as file:
@@ -62,30 +62,29 @@ class Pool:
 def open_pool(
     source: str, folder: Path, progress: Callable[[int, int], None] | None = None, *, unwanted: Sequence[str] = ()
 ) -> Pool:
-    """Return the pool of a data file, read into a folder if it is not there.
+    """Return the pool of a data file, reading it into a folder unless it is there already.
 
-    Rows with an empty side, exact duplicates, and rows that hold an unwanted input (a test row's) are left out.
+    Rows with an empty side, exact duplicates, and rows with an unwanted input (that of a test row) are left out.
 
     Args:
         source: A data file, folder, URL or hub id.
         folder: Where the Arrow file goes.
-        progress: Called with rows read.
-        unwanted: Inputs that no row of the pool may hold.
+        progress: Called with the number of rows read.
+        unwanted: Inputs that no row of the pool may have.
 
     Raises:
-        UserError: The source cannot be read, has no known columns, has no rows that can be used, or changed while it
-            was read.
+        UserError: The source cannot be read, has no known columns or no usable rows, or changed while it was read.
     """
     return _write(_source_rows(source), folder, source, progress, unwanted)
 
 
 def pool_of(examples: Sequence[Example], folder: Path, instruction: str) -> Pool:
-    """Return examples that are in memory, all asked with one instruction, as a pool."""
+    """Return examples in memory, all with one instruction, as a pool."""
     return dataclasses.replace(_write(iter(examples), folder, "the pairs", None, ()), instruction=instruction)
 
 
 def _source_rows(source: str) -> Iterator[Example | None]:
-    """Yield a source's rows; None for one that has an empty side."""
+    """Yield a source's rows; None for a row with an empty side."""
     path = local(source)
     before = state_of(path)
     wrong: list[str] = []
@@ -96,16 +95,16 @@ def _source_rows(source: str) -> Iterator[Example | None]:
             yield None
         except ValueError as problem:
             wrong.append(f"{where}: {problem}")
-            if len(wrong) == _TOLD:
+            if len(wrong) == _LISTED:
                 break
     if wrong:
-        raise UserError("\n".join(wrong), hint="mend or remove such rows, or name the columns as the error says")
+        raise UserError("\n".join(wrong), hint="fix or remove such rows, or rename the columns as the error says")
     if state_of(path) != before:
-        raise UserError(f"{source}: changed while it was read", hint="run again when it is whole")
+        raise UserError(f"{source}: changed while it was read", hint="run again once it is complete")
 
 
 def state_of(path: Path) -> list[tuple[str, int, int]]:
-    """Return the name, size and time of every file of a source: another state, another content."""
+    """Return the name, size and time of every file of a source; if they differ, the content has changed."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
     return [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
 
@@ -155,7 +154,7 @@ def _write(
         if piece:
             file.write_batch(pyarrow.RecordBatch.from_pylist(piece, schema=schema))
     if not kept:
-        raise UserError(f"{source}: no row can be used ({dropped})", hint="is it the right file?")
+        raise UserError(f"{source}: no usable row ({dropped})", hint="check that this is the right file")
     partial.replace(path)
     dropped = {reason: count for reason, count in dropped.items() if count}
     storage.write_json(about, {"rows": kept, "dropped": dropped, "sha256": digest.hexdigest()})

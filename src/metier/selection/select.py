@@ -1,4 +1,4 @@
-"""Chooses rows of a pool for a task by any strategy, and says what was chosen. Knows no data file and no run."""
+"""Chooses rows of a pool by any strategy, within a budget. Knows nothing about data files or runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from metier.selection.strategies import (
 from metier.tasks.task import SelectionSettings, StrategyName
 
 DEFAULT_SHARE = 0.005
-_RELATED = 2.0  # times the budget: what counts as the task's part of a pool
+_RELATED = 2.0  # times the budget: how much of a pool counts as the task's part
 _RELATED_SHARE = 0.01  # the same, for a budget in tokens alone
 
 STRATEGIES: dict[StrategyName, Callable[[Material], list[int]]] = {
@@ -46,10 +46,10 @@ class Selected:
     """What was chosen.
 
     Attributes:
-        rows: Places in the pool, in the order they were taken.
-        tokens: What they come to.
-        region_rows: Rows of the part that counts as the task's; None where the strategy does not look at it.
-        filled: How many of the rows are from outside that part, since it has too few.
+        rows: Places in the pool, in the order they were chosen.
+        tokens: Their total number of tokens.
+        region_rows: Rows of the task's part of the pool; None if the strategy does not use it.
+        filled: How many rows come from outside that part, because it has too few.
     """
 
     rows: tuple[int, ...]
@@ -59,17 +59,17 @@ class Selected:
 
 
 def budget_of(settings: SelectionSettings, rows: int) -> Budget:
-    """Return the budget that settings mean for a pool of so many rows.
+    """Return the budget that settings give for a pool of this many rows.
 
     Raises:
-        UserError: It is larger than the pool.
+        UserError: The budget is larger than the pool, or given twice.
     """
     if settings.rows is not None and settings.share is not None:
-        raise UserError("selection: share and rows are both given", hint="give one of them")
+        raise UserError("selection: share and rows are both set", hint="set only one of them")
     if settings.rows is not None:
         if settings.rows > rows:
             raise UserError(
-                f"selection.rows={settings.rows}, but the pool has {rows} rows", hint="it must be at most that"
+                f"selection.rows={settings.rows}, but the pool has {rows} rows", hint="choose at most that many"
             )
         return Budget(settings.rows, settings.tokens)
     if settings.share is None and settings.tokens is not None:
@@ -78,7 +78,7 @@ def budget_of(settings: SelectionSettings, rows: int) -> Budget:
 
 
 def related_share_of(settings: SelectionSettings, rows: int) -> float:
-    """Return the share of a pool of so many rows that settings count as the task's.
+    """Return the share of a pool of this many rows that counts as the task's.
 
     Raises:
         UserError: The budget is larger than the pool.
@@ -88,7 +88,7 @@ def related_share_of(settings: SelectionSettings, rows: int) -> float:
 
 
 def select(material: Material, strategy: StrategyName) -> Selected:
-    """Choose rows by a strategy; where the task's region is smaller than the budget, others are added at random.
+    """Choose rows by a strategy; if the task's region is smaller than the budget, random other rows are added.
 
     Raises:
         UserError: No row fits the budget.

@@ -140,28 +140,22 @@ def _gradients(
 ) -> tuple[Gradients, Gradients]:
     """Return projected gradients of rows and of the task's examples, after a warm-up on random rows of the pool."""
     from metier.training.gradients import example_gradients
-    from metier.training.tune import tune
+    from metier.training.tune import TuningJob, tune
 
     training = inputs.training or TrainingSettings()
-    tokenizer = c.slot.tokenizer
+    prompts = c.slot.prompts
     c.slot.close()
 
     def encode(pairs: Sequence[Example]) -> list[EncodedExample]:
-        found, _ = encode_examples(pairs, inputs.instruction, (), c.slot.prompts, tokenizer, training.max_length)
+        found, _ = encode_examples(pairs, inputs.instruction, (), prompts, max_length=training.max_length)
         return found
 
     seed = inputs.seed
     warm = np.sort(np.random.default_rng(seed).choice(pool.rows, min(pool.rows, _WARM_UP_ROWS), replace=False))
     with tempfile.TemporaryDirectory() as folder:
-        tuned = tune(
-            c.files.path,
-            encode(pool.take(warm.tolist())),
-            (),
-            training.but(method="lora", epochs=1),
-            c.how.engine,
-            folder=Path(folder),
-            seed=seed,
-        )
+        settings = training.but(method="lora", epochs=1)
+        warm_up = TuningJob(c.files.path, encode(pool.take(warm.tolist())), (), settings, c.how.engine, seed)
+        tuned = tune(warm_up, Path(folder))
         take = partial(example_gradients, c.files.path, tuned.folder, engine=c.how.engine, seed=seed)
         with c.reporter.track("gradients", len(rows), "rows") as update:
             found = take(encode(pool.take(rows.tolist())), progress=update)

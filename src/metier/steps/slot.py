@@ -132,7 +132,7 @@ class Slot:
         return SplitEngine(self._openai() if kind == "openai" else self._llamacpp(), lambda: self._transformers(None))
 
     def _transformers(self, tuned: Path | None) -> Engine:
-        from metier.engines.transformers import TransformersEngine
+        from metier.engines.transformers import Batching, TransformersEngine
 
         settings = self._how.engine
         model, adapter = self._parts(tuned)
@@ -141,8 +141,7 @@ class Slot:
             adapter=adapter,
             dtype=settings.dtype,
             device=settings.device,
-            batch_rows=settings.batch_rows,
-            batch_tokens=settings.batch_tokens,
+            batching=Batching(settings.batch_rows, settings.batch_tokens),
             trust_remote_code=settings.trust_remote_code,
         )
 
@@ -162,18 +161,21 @@ class Slot:
 
     def _openai(self) -> Engine:
         from metier.engines.openai import OpenAIEngine
+        from metier.engines.server import Server
 
         settings = self._how.engine
         return OpenAIEngine(
-            settings.url,
-            settings.served_model or self._how.model,
+            Server(
+                settings.url,
+                settings.served_model or self._how.model,
+                api=settings.api,
+                key_env=settings.key_env,
+                concurrency=settings.concurrency,
+                timeout=settings.timeout,
+                retries=settings.retries,
+            ),
             count_tokens=self.count_tokens,
             context_length=self.context_length,
-            api=settings.api,
-            key_env=settings.key_env,
-            concurrency=settings.concurrency,
-            timeout=settings.timeout,
-            retries=settings.retries,
             journal=self._folder / "server-answers.jsonl" if self._folder else None,
         )
 

@@ -156,7 +156,7 @@ def _train(c: Context, name: str, inputs: TrainingInputs, work: Work) -> Trained
     from metier.training import launch, tune
     from metier.training.examples import encode_examples, rendered
 
-    settings, tokenizer, prompts = inputs.settings, c.slot.tokenizer, c.slot.prompts
+    settings, prompts = inputs.settings, c.slot.prompts
     shown: tuple[Example, ...] = ()
     if inputs.shown:
         engine = c.slot.open()
@@ -168,13 +168,12 @@ def _train(c: Context, name: str, inputs: TrainingInputs, work: Work) -> Trained
         instruction=inputs.instruction,
         demonstrations=shown,
         prompts=prompts,
-        tokenizer=tokenizer,
         max_length=settings.max_length,
         edit_weight=settings.edit_weight,
     )
     encoded, too_long = encode([*inputs.own, *train_pairs])
     holdout = encode(holdout_pairs)[0] if holdout_pairs else []
-    prompt, answer = rendered(encoded[0], tokenizer)
+    prompt, answer = rendered(encoded[0], prompts.tokenizer)
     c.reporter.say(
         f"{name} ({settings.method}) on {len(encoded)} pairs, {len(holdout)} held out" + launch.describe(c.how.launch)
     )
@@ -182,20 +181,14 @@ def _train(c: Context, name: str, inputs: TrainingInputs, work: Work) -> Trained
     if too_long:
         c.reporter.say(f"  {too_long} pairs are longer than {settings.max_length} tokens and were left out")
     steps = -(-len(encoded) // settings.batch_size) * settings.epochs
-    several = c.how.launch.trains_in_processes
-    tune_it = partial(launch.tune_in_processes, launch=c.how.launch) if several else tune.tune
+    start = inputs.start.path if inputs.start else None
+    job = tune.TuningJob(c.files.path, encoded, holdout, settings, c.how.engine, inputs.seed, start)
     with c.reporter.track("steps", steps, "steps") as update:
-        tuned = tune_it(
-            c.files.path,
-            encoded,
-            holdout,
-            settings,
-            c.how.engine,
-            folder=work.path,
-            seed=inputs.seed,
-            start=inputs.start.path if inputs.start else None,
-            progress=work.ticking(update),
-        )
+        tick = work.ticking(update)
+        if c.how.launch.trains_in_processes:
+            tuned = launch.tune_in_processes(job, work.path, c.how.launch, tick)
+        else:
+            tuned = tune.tune(job, work.path, tick)
     work.add_cost(tokens=tuned.trained_tokens)
     return Trained(
         folder=tuned.folder.name,

@@ -1,6 +1,6 @@
-"""Lays a YAML file, and settings given beside it, over a pydantic model, and says what is wrong with line and key.
+"""Applies command-line settings to a parsed YAML file, and explains schema errors with their line and key.
 
-Knows nothing about what any file is for.
+Works for any pydantic model; the hint about missing ``examples`` is the one thing it knows of task files.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from metier.core.errors import UserError
 from metier.tasks.yamltext import Key, key_name, parse
 
-_COMMAND_LINE = 0  # stands for a line where a setting is not from the file
+_COMMAND_LINE = 0  # line number of a setting that was given on the command line
 
 
 def override(
@@ -27,10 +27,10 @@ def override(
     setting: str,
     keeps_null: Callable[[Key], bool] = lambda key: False,
 ) -> None:
-    """Put one setting, ``key.sub=value`` with a value in YAML, over what a file says; both mappings are changed.
+    """Apply one setting, ``key.sub=value`` with a YAML value, to a parsed file; changes both mappings.
 
     Raises:
-        UserError: The schema has no such setting, or the value is no YAML.
+        UserError: The schema has no such setting, or the value is not YAML.
     """
     name, equals, text = setting.partition("=")
     parts = tuple(name.strip().split("."))
@@ -44,7 +44,7 @@ def override(
             place[part] = {}
         place = place[part]
         if not isinstance(place, dict):
-            return  # the schema refuses what the file has there, and names its line
+            return  # the schema rejects what the file has there, and the error names its line
     place[parts[-1]] = value
     for inner in [key for key in lines if key[: len(parts)] == parts]:
         del lines[inner]
@@ -52,24 +52,24 @@ def override(
 
 
 def explain(model: type[BaseModel], error: ValidationError, path: Path, lines: Mapping[Key, int]) -> str:
-    """Return what a schema has against a file, a line for each problem, with the place in the file."""
+    """Return a schema's objections to a file, one per line, each with its place in the file."""
     problems = error.errors()
     places = [tuple(problem["loc"]) for problem in problems]
-    told = []
+    listed = []
     for key, problem in zip(places, problems, strict=True):
         if problem["type"] == "too_short" and any(other[:1] == key and len(other) > 1 for other in places):
-            continue  # the list only seems short because its items were refused
+            continue  # the list only seems too short because its items were rejected
         message = _in_words(model, problem, key)
         named = re.match(r"([a-z_]+)(?:\[(\d+)\])?(?:\.([a-z_]+))?:", message)
         if problem["type"] == "value_error" and named and not key:
             key = tuple(int(part) if part.isdigit() else part for part in named.groups() if part is not None)
             message = message[named.end() :].strip()
-        told.append(f"{path}{line_of(key, lines)}: {key_name(key)}: {message}")
-    return "\n".join(told)
+        listed.append(f"{path}{line_of(key, lines)}: {key_name(key)}: {message}")
+    return "\n".join(listed)
 
 
 def line_of(key: Key, lines: Mapping[Key, int]) -> str:
-    """Return ``:LINE`` of a key or of what it is in, or that it was set on the command line; empty if not known."""
+    """Return ``:LINE`` of a key or its nearest parent, or that the command line set it; empty if unknown."""
     for length in range(len(key), -1, -1):
         line = lines.get(key[:length])
         if line:
@@ -87,12 +87,14 @@ def _check_known(model: type[BaseModel], parts: Sequence[str], setting: str) -> 
         elif issubclass(here, BaseModel):
             fields = here.model_fields
         else:
-            return  # a mapping with keys of the user's own
+            return  # a mapping whose keys the user chooses
         if part not in fields:
             near = difflib.get_close_matches(part, fields, n=1)
             path = ".".join(parts[: depth + 1])
-            hint = f"did you mean {'.'.join([*parts[:depth], near[0]])}?" if near else "metier schema lists them"
-            raise UserError(f"{setting!r}: there is no setting {path}", hint=hint)
+            hint = (
+                f"did you mean {'.'.join([*parts[:depth], near[0]])}?" if near else "metier schema lists all settings"
+            )
+            raise UserError(f"{setting!r}: no such setting: {path}", hint=hint)
         here = _inside(fields[part].annotation)
 
 
@@ -113,7 +115,7 @@ def _in_words(model: type[BaseModel], problem: ErrorDetails, key: Key) -> str:
     if kind == "extra_forbidden":
         return f"no such key{_near(model, key)}"
     if key == ("examples",) and kind in ("missing", "too_short"):
-        return "there are none; one is needed, about three are good (- {input: …, output: …})"
+        return "at least one is needed, about three are good (- {input: …, output: …})"
     if kind == "string_type" and isinstance(value, (dict, list)):
         return "must be text; put it in quotes"
     if value is None and kind.endswith("_type"):
@@ -122,19 +124,19 @@ def _in_words(model: type[BaseModel], problem: ErrorDetails, key: Key) -> str:
         return _WORDS[kind]
     if kind == "literal_error" and isinstance(value, str):
         return f"{value[:60]!r} is not known{_nearest(value, problem)}"
-    return f"{problem['msg']} (it is {value[:60]!r})" if isinstance(value, str) else problem["msg"]
+    return f"{problem['msg']} (found {value[:60]!r})" if isinstance(value, str) else problem["msg"]
 
 
 def _nearest(value: str, problem: ErrorDetails) -> str:
-    """Return what a value that is none of several was meant to be, or what there is."""
+    """Return which allowed value was probably meant, or the list of them."""
     expected = re.findall(r"'([^']+)'", str(problem.get("ctx", {}).get("expected", "")))
     near = difflib.get_close_matches(value, expected, n=1)
-    return f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(expected)}"
+    return f", did you mean {near[0]!r}?" if near else f"; use one of {', '.join(expected)}"
 
 
 def _near(model: type[BaseModel], key: Key) -> str:
     here: type[BaseModel] = model
-    named = False  # the next part is a name of the user's, in a mapping of models
+    named = False  # whether the next part is a name that the user chose, in a mapping of models
     for part in key[:-1]:
         if named or isinstance(part, int):
             named = False
@@ -157,7 +159,7 @@ _WORDS = {
     "string_type": "must be text",
     "string_too_short": "is empty",
     "string_unicode": "is not Unicode text (half of a surrogate pair)",
-    "string_pattern_mismatch": "may hold letters, digits, '.', '_' and '-', at most 64, a letter or digit first",
+    "string_pattern_mismatch": "must be at most 64 letters, digits, '.', '_' or '-', starting with a letter or digit",
     "tuple_type": "must be a list",
     "model_type": "must be a mapping (key: value)",
 }

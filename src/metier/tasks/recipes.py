@@ -1,4 +1,4 @@
-"""Named sets of settings a task file may start from. What the file itself says always wins.
+"""Named sets of settings that a task file can start from; the file's own settings take precedence.
 
 Knows nothing about how a setting is used.
 
@@ -16,7 +16,7 @@ from metier.tasks.task import RecipeName
 
 
 def recipe_settings(name: RecipeName, *, classification: bool) -> dict[str, Any]:
-    """Return a recipe's settings as a nested dictionary, to be laid under the user's own.
+    """Return a recipe's settings by section; the user's own take precedence.
 
     Args:
         name: ``backward`` (the default), ``self-guide`` or ``low-data``.
@@ -67,7 +67,7 @@ def _backward(classification: bool) -> dict[str, Any]:
 
 def _low_data(classification: bool) -> dict[str, Any]:
     return {
-        # The examples say where the task lies in the pool; training on them too would be another method's gain.
+        # The examples only locate the task in the pool; training on them too would add another method's gain.
         "training": {"demonstrations": False, "holdout_share": 0.0},
         "evaluation": {"answer_by": "likelihood" if classification else "writing"},
     }

@@ -342,7 +342,10 @@ class Shared(Settings):
     model: str = Field(DEFAULT_MODEL, description="Catalogue name, hub id, folder, or .gguf file.")
     seed: int = Field(0, ge=0, lt=2**31)
     seeds: int = Field(
-        1, ge=1, le=20, description="How many seeds to train and evaluate with (seed, seed + 1 …); the report gives their spread."
+        1,
+        ge=1,
+        le=20,
+        description="Seeds to train with (seed, seed + 1 …); the report gives their spread.",
     )
     prompt: PromptSettings = PromptSettings()
     engine: EngineSettings = EngineSettings()

@@ -1,7 +1,6 @@
-"""Reads YAML so that every scalar stays the text that was written and every key knows its line.
+"""Reads YAML with every scalar kept as the text that was written, and the line of every key.
 
-Knows nothing about what the text is for. Nothing is constructed from tags, a key that is there twice is refused, and
-so are aliases: files that expand themselves without end are made of them.
+Tags construct nothing. Duplicate keys are rejected, and so are aliases, which can make a small file expand without end.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ _NULLS = ("", "~", "null", "Null", "NULL")
 _MOST_BYTES = 5_000_000
 
 Key = tuple[str | int, ...]
-"""Where a value stands: the keys and list places that lead to it."""
+"""Where a value is: the keys and list indices that lead to it."""
 
 
 def read_text(path: Path) -> str:
     """Return a small text file's text.
 
     Raises:
-        UserError: It is not there, is a folder, is larger than 5 MB, cannot be read, or is not UTF-8.
+        UserError: It does not exist, is a folder, is larger than 5 MB, cannot be read, or is not UTF-8.
     """
     try:
         if path.is_dir():
-            raise UserError(f"{path} is a folder", hint=f"name the task file in it, such as {path / 'task.yaml'}")
+            raise UserError(f"{path} is a folder", hint=f"name a task file in it, such as {path / 'task.yaml'}")
         with path.open("rb") as file:
             raw = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
@@ -40,7 +39,7 @@ def read_text(path: Path) -> str:
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     if len(raw) > _MOST_BYTES:
-        raise UserError(f"{path}: larger than {_MOST_BYTES // 10**6} MB", hint="put large data in files of its own")
+        raise UserError(f"{path}: larger than {_MOST_BYTES // 10**6} MB", hint="put large data in separate files")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -58,12 +57,12 @@ def parse(
 
     Args:
         text: The YAML.
-        where: Names it in errors.
-        at: The key the text is the value of.
-        keeps_null: Whether a null word (null, ~) that stands at a key is text as well.
+        where: What errors call it.
+        at: The key that the text is the value of.
+        keeps_null: Whether a null word (null, ~) at a key stays text.
 
     Raises:
-        UserError: It is not YAML, or holds aliases, a key twice, or a key that is no scalar.
+        UserError: It is not YAML, or contains aliases, duplicate keys, or a key that is not a scalar.
     """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -94,8 +93,8 @@ def _value(
     if node is None:
         return None
     line = lines[key] = node.start_mark.line + 1
-    if id(node) in seen:  # one node in two places is an alias
-        raise UserError(f"{where}:{line}: {key_name(key)}: YAML aliases are not allowed", hint="write it out")
+    if id(node) in seen:  # the same node twice is an alias
+        raise UserError(f"{where}:{line}: {key_name(key)}: YAML aliases are not allowed", hint="write the value out")
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         out: dict[str, Any] = {}
@@ -105,7 +104,7 @@ def _value(
                 raise UserError(f"{where}:{place}: {key_name(key)}: a key must be a single word")
             inner = (*key, str(key_node.value))
             if key_node.value in out:
-                raise UserError(f"{where}:{place}: {key_name(inner)}: this key is there twice")
+                raise UserError(f"{where}:{place}: {key_name(inner)}: this key appears twice")
             out[key_node.value] = _value(value_node, inner, lines, where, keeps_null, seen)
             lines[inner] = place
         return out

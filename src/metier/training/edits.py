@@ -1,8 +1,8 @@
-"""Finds what a rewriting changes, so that training can weigh it more than what it copies.
+"""Finds what a rewrite changes, so that training can give it more weight than what is copied.
 
-In rewriting most of an answer is its input, and a model learns first, and then chooses, to copy. Weighing the loss of
-changed tokens more (edit-weighted likelihood: Junczys-Dowmunt et al. 2018, arXiv 1804.05940, section 4.3) teaches it to
-change what is to be changed. Knows nothing about tokenizers or models.
+In rewriting, most of an answer repeats its input, so a model mainly learns to copy. More weight on the loss of changed
+tokens (edit-weighted likelihood: Junczys-Dowmunt et al. 2018, arXiv 1804.05940, section 4.3) teaches it to change what
+needs changing. Knows nothing about tokenizers or models.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Sequence
 
 Span = tuple[int, int]
 _WORDS = re.compile(r"\w+|[^\w\s]")
-_LEAST_ALIKE = 0.3  # below that the answer is no form of the input, and all of it would be a change
+_LEAST_ALIKE = 0.3  # below this the answer is not a rewrite of the input, and all of it would count as changed
 
 
 def changed_spans(source: str, target: str) -> list[Span]:
     """Return where a target differs from its source: character spans of the target's words, in order.
 
-    What was left out marks the word that follows it, or the place behind the last. A target that has little in common
-    with its source is no rewriting of it, and has no spans.
+    A deletion marks the word after it, or the position after the last word. A target that has little in common with its
+    source is not a rewrite of it, and has no spans.
     """
     before = [match.group() for match in _WORDS.finditer(source)]
     places = [match.span() for match in _WORDS.finditer(target)]
@@ -42,8 +42,8 @@ def weights(spans: Sequence[Span], tokens: Sequence[Span], weight: float) -> lis
     """Return the weight of every token: ``weight`` where its characters lie in a changed span, else 1.
 
     Args:
-        spans: What is changed, as `changed_spans` gives it.
-        tokens: Each token's characters; the end token stands behind the last.
-        weight: Of a changed token.
+        spans: The changed spans, from `changed_spans`.
+        tokens: Each token's span of characters; the end token comes after the last character.
+        weight: The weight of a changed token.
     """
     return [weight if any(begin < stop and start < end for start, stop in spans) else 1.0 for begin, end in tokens]

@@ -1,4 +1,4 @@
-"""Turns pairs into tokens to train on: the prompt of test time, then the answer, and loss on the answer alone.
+"""Turns pairs into tokens to train on: the prompt as at test time, then the answer, with loss on the answer alone.
 
 Knows nothing about models or trainers.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 from metier.core.errors import MetierError
 from metier.core.records import Example
 from metier.engines.prompts import PromptFormat
+from metier.models.tokenizer import Tokenizer
 from metier.training.edits import changed_spans, weights
 
 
@@ -21,8 +21,8 @@ class EncodedExample:
 
     Attributes:
         input_ids: Prompt, answer, end token.
-        labels: The same with -100 on every token that is not trained on (the prompt).
-        weights: How much each token counts; empty where all count alike.
+        labels: The same, with -100 for tokens that are not trained on (the prompt).
+        weights: The weight of each token; empty if all weigh the same.
     """
 
     input_ids: tuple[int, ...]
@@ -31,7 +31,7 @@ class EncodedExample:
 
     @property
     def trained_tokens(self) -> int:
-        """How many tokens the loss is taken on."""
+        """How many tokens the loss is computed on."""
         return sum(label != -100 for label in self.labels)
 
 
@@ -40,19 +40,20 @@ def encode_examples(
     instruction: str,
     demonstrations: Sequence[Example],
     prompts: PromptFormat,
-    tokenizer: Any,
+    *,
     max_length: int,
     edit_weight: float = 1.0,
 ) -> tuple[list[EncodedExample], int]:
-    """Return the examples as tokens, and how many were left out for being longer than ``max_length``.
+    """Return the examples as tokens, and how many were left out because they are longer than ``max_length``.
 
-    A pair with an instruction of its own is asked by that, without the task's demonstrations. Prompt and answer are
-    tokenised apart, as they meet at test time: the model continues the prompt's own tokens. With ``edit_weight`` above
-    1, tokens of an answer that differ from its input count so much more.
+    A pair with its own instruction is asked with that, without the task's demonstrations. Prompt and answer are
+    tokenised separately, as at test time, where the model continues the prompt's own tokens. With ``edit_weight`` above
+    1, tokens of an answer that differ from its input get that weight.
 
     Raises:
         MetierError: No example is left, or an example has no token to train on.
     """
+    tokenizer = prompts.tokenizer
     encoded, too_long = [], 0
     for pair in pairs:
         own = pair.instruction is not None
@@ -81,8 +82,8 @@ def encode_examples(
     return encoded, too_long
 
 
-def rendered(example: EncodedExample, tokenizer: Any) -> tuple[str, str]:
-    """Return an example as the model reads it: the part that is given, and the part that is trained."""
+def rendered(example: EncodedExample, tokenizer: Tokenizer) -> tuple[str, str]:
+    """Return an example as the model reads it: the given part, and the part that is trained on."""
     given = [i for i, label in zip(example.input_ids, example.labels, strict=True) if label == -100]
     trained = [label for label in example.labels if label != -100]
     return str(tokenizer.decode(given)), str(tokenizer.decode(trained))

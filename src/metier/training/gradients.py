@@ -1,8 +1,8 @@
-"""The gradient of each example's loss on an adapter's weights, projected to a few numbers. Knows nothing about its use.
+"""The gradient of each example's loss on an adapter's weights, projected to a few numbers.
 
 Source: Xia et al. 2024 (LESS, arXiv 2402.04333). The projection is a count sketch (Charikar et al. 2002): every weight
-is added, with a random sign, to one of the sketch's numbers; inner products are kept in expectation, at the cost of one
-pass over the gradient.
+is added, with a random sign, to one of the sketch's numbers. Inner products are preserved in expectation, at the cost
+of one pass over the gradient.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def example_gradients(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Return each example's projected gradient, brought to length 1, ``[examples, WIDTH]``.
+    """Return each example's projected gradient, scaled to length 1, ``[examples, WIDTH]``.
 
     Args:
         model: The base model's folder.
         adapter: A LoRA adapter on it, after a short warm-up.
-        examples: What to take the loss on.
+        examples: What to compute the loss on.
         engine: Device and precision.
-        seed: Seeds the projection; only projections of one seed can be compared.
+        seed: Seeds the projection; only projections with the same seed can be compared.
         progress: Called with examples done.
     """
     import torch

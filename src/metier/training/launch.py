@@ -2,7 +2,7 @@
 
 The job is put on file, ``accelerate launch`` (on processors, where accelerate would want MPI: torchrun, which sets the
 same environment) starts `worker` once for each process, and the first of them reports its steps. A process that dies
-takes the others with it; the next start goes on from the last whole checkpoint, with any number of processes.
+takes the others with it; the next start resumes from the last complete checkpoint, with any number of processes.
 
 Knows nothing about tasks, or how training is done.
 """
@@ -16,16 +16,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from metier.core import storage
 from metier.core.errors import MetierError, UserError
 from metier.core.records import LossPoint
 from metier.models.load import pick_device
-from metier.tasks.task import EngineSettings, LaunchSettings, TrainingSettings
-from metier.training.examples import EncodedExample
-from metier.training.tune import JOB, Tuned
+from metier.tasks.task import LaunchSettings
+from metier.training.tune import JOB, Tuned, TuningJob
 from metier.training.worker import STEP, write_job
 
 _CONFIGS = ("ddp", "fsdp2")
@@ -34,49 +33,62 @@ _GRACE = 20.0  # seconds a stopped process has to go by itself
 
 
 def tune_in_processes(
-    model: Path,
-    train: Sequence[EncodedExample],
-    holdout: Sequence[EncodedExample],
-    settings: TrainingSettings,
-    engine: EngineSettings,
-    *,
-    launch: LaunchSettings,
+    job: TuningJob,
     folder: Path,
-    seed: int,
-    start: Path | None = None,
+    launch: LaunchSettings,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tuned:
-    """Tune a model in several processes; arguments and result as in `tune.tune`.
+    """Tune a model in several processes.
+
+    Args:
+        job: What to tune, on what, and how.
+        folder: As for `tune.tune`; an interrupted tuning resumes with any number of processes.
+        launch: How many processes, and how they are started.
+        progress: Called with (optimiser steps done, 0).
 
     Raises:
         UserError: The launch settings cannot be met.
         MetierError: A process failed or was killed; what was done is kept.
     """
-    job = folder / JOB
-    shutil.rmtree(job, ignore_errors=True)
-    write_job(job, model, train, holdout, settings, engine, seed, start)
-    command, environment = _command(launch, pick_device(engine.device))
+    at = folder / JOB
+    shutil.rmtree(at, ignore_errors=True)
+    write_job(at, job)
+    command, environment = _command(launch, pick_device(job.engine.device))
+    code, last = _followed([*command, "-m", "metier.training.worker", str(at)], environment, progress)
+    if (at / "error.json").exists():
+        told = storage.read_json(at / "error.json")
+        kind = UserError if told["exit_code"] == UserError.exit_code else MetierError
+        raise kind(told["message"], hint=told["hint"])
+    if code or not (at / "tuned.json").exists():
+        raise MetierError(
+            f"training in several processes failed (exit code {code}). Its last output:\n  " + "\n  ".join(last),
+            hint="the same command resumes from the last checkpoint; launch.processes=1 trains in this process",
+        )
+    found = storage.read_json(at / "tuned.json")
+    found["losses"] = tuple(LossPoint(**point) for point in found["losses"])
+    return Tuned(**{**found, "folder": folder / found["folder"]})
+
+
+def describe(launch: LaunchSettings) -> str:
+    """Return how many processes train, for the progress line; empty for one."""
+    if launch.accelerate_config is not None:
+        return f", as {launch.accelerate_config} says"
+    return f", in {launch.processes} processes" if launch.processes > 1 else ""
+
+
+def _followed(
+    command: list[str], environment: dict[str, str], progress: Callable[[int, int], None] | None
+) -> tuple[int, list[str]]:
+    """Run a command to its end and report its steps; return its exit code and the last lines it printed."""
     last: collections.deque[str] = collections.deque(maxlen=_TOLD)
-    with _started([*command, "-m", "metier.training.worker", str(job)], environment) as process:
+    with _started(command, environment) as process:
         for line in process.stdout or ():
             if line.startswith(STEP) and line[len(STEP) :].strip().isdigit():
                 if progress:
                     progress(int(line[len(STEP) :]), 0)
             elif line.strip():
                 last.append(line.rstrip())
-        code = process.wait()
-    if (job / "error.json").exists():
-        told = storage.read_json(job / "error.json")
-        kind = UserError if told["exit_code"] == UserError.exit_code else MetierError
-        raise kind(told["message"], hint=told["hint"])
-    if code or not (job / "tuned.json").exists():
-        raise MetierError(
-            f"training in several processes failed (exit code {code}). The last it said:\n  " + "\n  ".join(last),
-            hint="the same command continues from the last checkpoint; launch.processes=1 trains in this process",
-        )
-    found = storage.read_json(job / "tuned.json")
-    found["losses"] = tuple(LossPoint(**point) for point in found["losses"])
-    return Tuned(**{**found, "folder": folder / found["folder"]})
+        return process.wait(), list(last)
 
 
 def _command(launch: LaunchSettings, device: str) -> tuple[list[str], dict[str, str]]:
@@ -134,10 +146,3 @@ def _started(command: list[str], environment: dict[str, str]) -> Iterator[subpro
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
-
-
-def describe(launch: LaunchSettings) -> str:
-    """Return how many processes train, for the progress line; empty for one."""
-    if launch.accelerate_config is not None:
-        return f", as {launch.accelerate_config} says"
-    return f", in {launch.processes} processes" if launch.processes > 1 else ""

@@ -1,9 +1,9 @@
 """TRL's SFTTrainer, made fast for a specialist's data: many examples that begin alike and end in a short answer.
 
-What is different from SFTTrainer, and what it gives: the part that all prompts of a batch begin with is computed once,
-with its gradient (a batch of 8 with demonstrations in the prompt: three times as fast); logits are computed at the
-answer's positions alone (two and a half times as fast on a CPU); and batches hold examples of like length, so little is
-padded. The order depends on the seed and the epoch alone, not on how many processes share the work.
+Differences from SFTTrainer and what they gain: the prefix that all prompts of a batch share is computed once, with its
+gradient (three times as fast for a batch of 8 with demonstrations in the prompt); logits are computed only at the
+answer's positions (two and a half times as fast on a CPU); and examples of similar length share a batch, which saves
+padding. The order depends only on the seed and the epoch, not on how many processes share the work.
 
 Knows nothing about tasks, files or settings.
 """
@@ -11,21 +11,27 @@ Knows nothing about tasks, files or settings.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+Batch = dict[str, "torch.Tensor"]
+"""A batch by name: ``input_ids``, ``labels``, ``attention_mask``, and ``weights`` if tokens weigh differently."""
 
 _WINDOW = 8  # batches whose examples are sorted by length together: enough to save padding, few enough to stay random
-_SHARED_WORTH = 16  # tokens; a shorter common beginning is not worth a pass of its own
+_SHARED_WORTH = 16  # tokens; a shorter common prefix is not worth its own pass
 
 
 class LengthGrouped:
-    """The order of examples: random by seed and epoch, with neighbours of like length.
+    """The order of examples: random by seed and epoch, with neighbours of similar length.
 
     Args:
         lengths: Tokens of each example.
         batch_size: Examples in one optimiser step, over all processes.
         seed: Seeds the order.
-        filling: So many further examples, without an answer, come last and make the last batch whole.
+        filling: How many examples without an answer come last, to complete the last batch.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, filling: int = 0) -> None:
@@ -47,7 +53,7 @@ class LengthGrouped:
         order = list(range(len(self._lengths)))
         rng.shuffle(order)
         size = self._batch_size
-        # The incomplete batch comes last and is drawn, not sorted out: else it would always hold the shortest.
+        # The incomplete batch comes last and is random: cut from the sorted order it would always hold the shortest.
         whole = len(order) // size * size
         batches = []
         for begin in range(0, whole, size * _WINDOW):
@@ -59,12 +65,11 @@ class LengthGrouped:
 
 
 def answer_trainer_class() -> type[Any]:
-    """Return the trainer's class (TRL takes seconds to import, so it is made when it is needed).
+    """Return the trainer's class; TRL takes seconds to import, so the class is made on demand.
 
-    Its instances take two arguments more than SFTTrainer: ``order``, a `LengthGrouped`, and ``held_out``, how many
-    examples of the evaluation set have an answer (more may be there to fill its last batch).
+    Its instances take two more arguments than SFTTrainer: ``order``, a `LengthGrouped`, and ``held_out``, how many
+    examples of the evaluation set have an answer (others may follow to fill its last batch).
     """
-    import torch
     from trl import SFTTrainer
 
     class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
@@ -78,39 +83,18 @@ def answer_trainer_class() -> type[Any]:
             return self._order
 
         def compute_loss(
-            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+            self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
-            """Return the mean (weighed) loss of the answers' tokens; in evaluation, of the examples' means.
+            """Return the mean (weighted) loss of the answers' tokens; in evaluation, the mean of the examples' means.
 
-            An example counts once in evaluation, so the hold-out loss does not depend on how it was batched.
+            In evaluation every example counts once, so the hold-out loss does not depend on the batches.
             """
-            labels, mask = inputs["labels"], inputs["attention_mask"]
-            trained = labels != -100
-            # The logits that predict a token stand one position before it.
-            predicting = torch.zeros_like(trained)
-            predicting[:, :-1] = trained[:, 1:]
-            shared = 0 if self._must_not_share() else _common_beginning(inputs["input_ids"], mask, predicting)
-            past = None
-            if shared >= _SHARED_WORTH:
-                past = _expanded(_read(model, inputs["input_ids"][:1, :shared]), len(labels))
-            outputs = model(
-                input_ids=inputs["input_ids"][:, shared if past else 0 :],
-                attention_mask=mask,
-                past_key_values=past,
-                use_cache=past is not None,
-                logits_to_keep=predicting[:, shared if past else 0 :],
-            )
-            losses = torch.nn.functional.cross_entropy(
-                outputs.logits.float().reshape(-1, outputs.logits.shape[-1]),
-                labels[:, 1:][trained[:, 1:]],
-                reduction="none",
-            )
-            if "weights" in inputs:
-                losses = losses * inputs["weights"][trained]
+            outputs, losses = _answer_losses(model, inputs, share=not self._must_not_share())
+            trained = inputs["labels"] != -100
             if not model.training:
                 rows = trained.nonzero()[:, 0]
-                loss = (losses / trained.sum(dim=1)[rows]).sum() / len(labels)
-                # The trainer takes the mean over all examples, those that fill the last batch too.
+                loss = (losses / trained.sum(dim=1)[rows]).sum() / len(trained)
+                # The trainer takes the mean over all examples, including those that fill the last batch.
                 loss = loss * (len(self.eval_dataset) / self._held_out)
             else:
                 counted = trained.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
@@ -119,19 +103,45 @@ def answer_trainer_class() -> type[Any]:
             return (loss, outputs) if return_outputs else loss
 
         def _must_not_share(self) -> bool:
-            # Checkpointing runs the layers again without a cache; sharded weights are let go after each pass.
+            # Checkpointing runs the layers again without a cache; sharded weights are freed after each pass.
             return bool(self.args.gradient_checkpointing or self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
     return AnswerTrainer
 
 
+def _answer_losses(model: Any, inputs: Batch, *, share: bool) -> tuple[Any, torch.Tensor]:
+    """Return the model's outputs and the (weighted) loss of every answer token of a batch, row by row."""
+    import torch
+
+    ids, labels, mask = inputs["input_ids"], inputs["labels"], inputs["attention_mask"]
+    trained = labels != -100
+    # The logits that predict a token are one position before it.
+    predicting = torch.zeros_like(trained)
+    predicting[:, :-1] = trained[:, 1:]
+    shared = _common_beginning(ids, mask, predicting) if share else 0
+    past = _expanded(_read(model, ids[:1, :shared]), len(labels)) if shared >= _SHARED_WORTH else None
+    outputs = model(
+        input_ids=ids[:, shared if past else 0 :],
+        attention_mask=mask,
+        past_key_values=past,
+        use_cache=past is not None,
+        logits_to_keep=predicting[:, shared if past else 0 :],
+    )
+    losses = torch.nn.functional.cross_entropy(
+        outputs.logits.float().reshape(-1, outputs.logits.shape[-1]),
+        labels[:, 1:][trained[:, 1:]],
+        reduction="none",
+    )
+    return outputs, losses * inputs["weights"][trained] if "weights" in inputs else losses
+
+
 class _WithWeights:
     """A collator that pads examples' weights too, where they have some."""
 
-    def __init__(self, collate: Any) -> None:
+    def __init__(self, collate: Callable[[list[dict[str, Any]]], Batch]) -> None:
         self._collate = collate
 
-    def __call__(self, examples: Sequence[dict[str, Any]]) -> Any:
+    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> Batch:
         import torch
 
         given = [example.get("weights") or [] for example in examples]
@@ -144,25 +154,25 @@ class _WithWeights:
         return batch
 
 
-def _common_beginning(ids: Any, mask: Any, predicting: Any) -> int:
-    """Return how many first tokens all rows ``[rows, tokens]`` share before the first that predicts an answer."""
+def _common_beginning(ids: torch.Tensor, mask: torch.Tensor, predicting: torch.Tensor) -> int:
+    """Return how many leading tokens all rows ``[rows, tokens]`` share, before the first that predicts an answer."""
     if len(ids) < 2:
         return 0
     same = (ids == ids[0]).all(dim=0) & (mask == 1).all(dim=0) & ~predicting.any(dim=0)
     return int(same.long().cumprod(dim=0).sum())
 
 
-def _read(model: Any, ids: Any) -> Any:
+def _read(model: Any, ids: torch.Tensor) -> Any:
     """Return the cache of keys and values of one row of tokens, with their gradient."""
     import torch
 
-    # One position's logits are asked for, as an index: none at all cannot be asked for.
+    # Logits of one position, as an index: it is impossible to ask for none.
     last = torch.tensor([-1], device=ids.device)
     return model(input_ids=ids, use_cache=True, logits_to_keep=last).past_key_values
 
 
 def _expanded(cache: Any, rows: int) -> Any:
-    """Return a one-row cache as the cache of so many rows; gradients of all rows add up in the one."""
+    """Return a one-row cache expanded to several rows; the gradients of all rows add up in it."""
     for layer in cache.layers:
         layer.keys = layer.keys.expand(rows, -1, -1, -1)
         layer.values = layer.values.expand(rows, -1, -1, -1)

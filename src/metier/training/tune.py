@@ -1,8 +1,8 @@
-"""Tunes a model on encoded examples with TRL's SFTTrainer and PEFT, and goes on where it was killed.
+"""Tunes a model on encoded examples with TRL's SFTTrainer and PEFT, and resumes where it was interrupted.
 
-Knows nothing about tasks, or how the examples were made. With `trainer`, the one module that touches TRL, whose
-interface moves. Every trainer default that changes the outcome is set here by name: TRL alone would turn on mixed
-precision and gradient checkpointing, and take a learning rate that is far too low for LoRA.
+Knows nothing about tasks, or how the examples were made. With `trainer`, the only file that uses TRL, whose interface
+changes often. Every trainer default that changes the outcome is set here by name: TRL alone would turn on mixed
+precision and gradient checkpointing, and use a learning rate that is far too low for LoRA.
 """
 
 from __future__ import annotations
@@ -11,32 +11,57 @@ import dataclasses
 import math
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from metier.core import storage
 from metier.core.errors import MetierError, UserError
 from metier.core.records import LossPoint
 from metier.models.load import load_causal, pick_device
+from metier.models.tokenizer import Tokenizer
 from metier.tasks.task import EngineSettings, TrainingSettings
+from metier.training import checkpoints
 from metier.training.examples import EncodedExample
 from metier.training.trainer import LengthGrouped, answer_trainer_class
 
-_ADAPTER = "adapter_config.json"
-JOB = "job"  # folder, inside that of the stage, through which processes are told what to do
+_T = TypeVar("_T")
+JOB = "job"  # folder, inside that of the stage, through which processes get their work
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TuningJob:
+    """What to tune, on what, and how: everything the result depends on.
+
+    Attributes:
+        model: Folder of the base model.
+        train: What to train on.
+        holdout: What chooses the epoch; may be empty.
+        settings: How to train.
+        engine: Device and precision.
+        seed: Seeds the adapter, the order and dropout.
+        start: The result of an earlier tuning to continue from: an adapter of this model, or a whole model.
+    """
+
+    model: Path
+    train: Sequence[EncodedExample]
+    holdout: Sequence[EncodedExample]
+    settings: TrainingSettings
+    engine: EngineSettings
+    seed: int
+    start: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Tuned:
-    """What tuning left behind.
+    """The result of tuning.
 
     Attributes:
         folder: The adapter (LoRA) or whole model (full), with tokenizer and chat template.
         losses: The loss curve.
         epoch: The epoch that was kept: the one with the lowest hold-out loss, or the last.
         learning_rate: The rate that was used.
-        trained_tokens: Answer tokens the loss was taken on, over all epochs.
+        trained_tokens: Answer tokens that the loss was computed on, over all epochs.
     """
 
     folder: Path
@@ -50,7 +75,7 @@ def default_learning_rate(method: str, hidden_size: int) -> float:
     """Return the learning rate for a method and a model's width.
 
     Full tuning: 5e-5, as in SELF-GUIDE. LoRA: 5e-4 for a width of 576 (135M parameters), measured to be the best there
-    and the steadiest over seeds (docs/training.md has the sweep), falling with the root of the width: about 4e-4 for
+    and the most stable over seeds (docs/training.md has the sweep), falling with the root of the width: about 4e-4 for
     896 (0.5B) and 1.9e-4 for 4096 (7B). That the best rate falls with the width is from "LoRA Without Regret" (Schulman
     et al. 2025).
     """
@@ -59,45 +84,25 @@ def default_learning_rate(method: str, hidden_size: int) -> float:
     return min(5e-4, max(1e-4, 5e-4 * math.sqrt(576 / hidden_size)))
 
 
-def tune(
-    model: Path,
-    train: Sequence[EncodedExample],
-    holdout: Sequence[EncodedExample],
-    settings: TrainingSettings,
-    engine: EngineSettings,
-    *,
-    folder: Path,
-    seed: int,
-    start: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Tuned:
-    """Tune a model and return what was kept.
+def tune(job: TuningJob, folder: Path, progress: Callable[[int, int], None] | None = None) -> Tuned:
+    """Tune a model.
 
     Args:
-        model: Folder of the base model.
-        train: What to train on.
-        holdout: What chooses the epoch; may be empty.
-        settings: How to train.
-        engine: Device and precision.
-        folder: Where checkpoints go, and the result (``adapter/`` or ``model/``). A folder in which tuning was
-            interrupted is continued from its last whole checkpoint.
-        seed: Seeds the adapter, the order and dropout.
-        start: What an earlier tuning left, to be tuned on: an adapter of this model, or a whole model.
+        job: What to tune, on what, and how.
+        folder: Where checkpoints and the result go (``adapter/`` or ``model/``). If tuning was interrupted in this
+            folder, it resumes from the last complete checkpoint.
         progress: Called with (optimiser steps done, 0).
 
     Raises:
-        UserError: The batch cannot be shared by the processes there are.
+        UserError: The batch cannot be divided among the processes.
         MetierError: The loss became NaN.
     """
     import transformers
     from accelerate import PartialState
-    from peft import LoraConfig, PeftModel
-    from torch.utils.tensorboard import SummaryWriter
-    from transformers.integrations import TensorBoardCallback
-    from trl import SFTConfig
 
     transformers.logging.set_verbosity_error()
-    device = pick_device(engine.device)
+    settings = job.settings
+    device = pick_device(job.engine.device)
     state = PartialState(cpu=device == "cpu")
     if state.num_processes > 1 and device == "cuda":
         device = f"cuda:{state.local_process_index}"
@@ -106,36 +111,77 @@ def tune(
             f"training.batch_size={settings.batch_size} cannot be shared by {state.num_processes} processes",
             hint="make it a multiple of launch.processes",
         )
-    lora = settings.method == "lora"
+    model, tokenizer = _load(job, device)
+    rate = settings.learning_rate or default_learning_rate(settings.method, model.config.get_text_config().hidden_size)
+    arguments = _arguments(job, folder, device, rate, state.num_processes)
+    transformers.set_seed(job.seed)
+    if adapter := _adapter_to_continue(job):
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+    keeper = checkpoints.keeper(folder, progress)
+    trainer = _trainer(job, model, tokenizer, arguments, [keeper, *([_tensorboard(folder)] * state.is_main_process)])
+    keeper.trainer = trainer
+    trainer.remove_callback(transformers.PrinterCallback)
+    with state.main_process_first():
+        resumed = checkpoints.last_complete(folder)
+    with storage.explained(checkpoints.checkpoints_of(folder)):
+        _quietly(trainer.train, resume_from_checkpoint=str(resumed) if resumed else None)
+    losses = _losses(trainer.state.log_history)
+    if any(p.train is not None and not math.isfinite(p.train) for p in losses):
+        raise MetierError(
+            "the training loss became NaN or infinite", hint=f"lower training.learning_rate (now {rate:g})"
+        )
+    epoch = _best_epoch(losses, settings.epochs)
+    result = folder / ("adapter" if settings.method == "lora" else "model")
+    if state.is_main_process:
+        checkpoints.keep_result(checkpoints.epoch_of(folder, epoch), result, tokenizer)
+    return Tuned(result, losses, epoch, rate, sum(e.trained_tokens for e in job.train) * settings.epochs)
+
+
+def discard_checkpoints(folder: Path) -> None:
+    """Remove what tuning kept in a folder only to be able to resume; call it once the stage is finished."""
+    checkpoints.discard(folder)
+    shutil.rmtree(folder / JOB, ignore_errors=True)
+
+
+def _adapter_to_continue(job: TuningJob) -> Path | None:
+    return job.start if job.start is not None and checkpoints.is_adapter(job.start) else None
+
+
+def _load(job: TuningJob, device: str) -> tuple[Any, Tokenizer]:
+    """Return the model that training starts from, without an adapter, and its tokenizer."""
     # Full tuning needs float32 master weights: in bfloat16 a step of 5e-5 is rounded away. LoRA's own weights are
     # float32 whatever the base is in.
-    adapter = start if start is not None and (start / _ADAPTER).exists() else None
-    loaded, tokenizer = load_causal(
-        model if start is None or adapter else start,
-        dtype=engine.dtype if lora else "float32",
+    return load_causal(
+        job.model if job.start is None or _adapter_to_continue(job) else job.start,
+        dtype=job.engine.dtype if job.settings.method == "lora" else "float32",
         device=device,
-        trust_remote_code=engine.trust_remote_code,
+        trust_remote_code=job.engine.trust_remote_code,
     )
-    rate = settings.learning_rate or default_learning_rate(settings.method, loaded.config.get_text_config().hidden_size)
-    trained = sum(e.trained_tokens for e in train) * settings.epochs
-    filling, held_filling = (_filling(len(x), settings.batch_size, state.num_processes) for x in (train, holdout))
-    steps_an_epoch = math.ceil(len(train) / settings.batch_size)
-    total = steps_an_epoch * settings.epochs
-    checkpoints, epochs = folder / "checkpoints", folder / "epochs"
-    args = _quietly(
+
+
+def _arguments(job: TuningJob, folder: Path, device: str, rate: float, processes: int) -> Any:
+    """Return the trainer's arguments (an SFTConfig)."""
+    from trl import SFTConfig
+
+    settings = job.settings
+    steps = math.ceil(len(job.train) / settings.batch_size) * settings.epochs
+    mixed = settings.method == "full" and job.engine.dtype != "float32"
+    return _quietly(
         SFTConfig,
-        output_dir=str(checkpoints),
+        output_dir=str(checkpoints.checkpoints_of(folder)),
         num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size // state.num_processes,
-        per_device_eval_batch_size=settings.batch_size // state.num_processes,
+        per_device_train_batch_size=settings.batch_size // processes,
+        per_device_eval_batch_size=settings.batch_size // processes,
         gradient_accumulation_steps=1,
         learning_rate=rate,
         lr_scheduler_type="linear",
-        warmup_steps=round(total * settings.warmup_share),
+        warmup_steps=round(steps * settings.warmup_share),
         weight_decay=settings.weight_decay,
         max_grad_norm=1.0,
         optim="adamw_torch_fused",
-        bf16=not lora and engine.dtype != "float32" and _bf16_is_fast(device),
+        bf16=mixed and _bf16_is_fast(device),
         fp16=False,
         gradient_checkpointing=settings.gradient_checkpointing,
         max_length=None,
@@ -145,7 +191,7 @@ def tune(
         completion_only_loss=None,
         use_cpu=device == "cpu",
         dataloader_pin_memory=device.startswith("cuda"),
-        eval_strategy="epoch" if holdout else "no",
+        eval_strategy="epoch" if job.holdout else "no",
         prediction_loss_only=True,
         remove_unused_columns=False,
         save_strategy="steps",
@@ -155,93 +201,64 @@ def tune(
         logging_nan_inf_filter=False,
         disable_tqdm=True,
         report_to="none",
-        seed=seed,
-        data_seed=seed,
+        seed=job.seed,
+        data_seed=job.seed,
     )
-    transformers.set_seed(seed)
-    if adapter:
-        loaded = PeftModel.from_pretrained(loaded, str(adapter), is_trainable=True)
-    keeper = _keeper(checkpoints, epochs, progress)
-    trainer = _quietly(
+
+
+def _trainer(job: TuningJob, model: Any, tokenizer: Tokenizer, arguments: Any, callbacks: list[Any]) -> Any:
+    """Return the trainer, with a new adapter on the model if the job wants one."""
+    from accelerate import PartialState
+
+    settings, processes = job.settings, PartialState().num_processes
+    filling, held_filling = (_filling(len(x), settings.batch_size, processes) for x in (job.train, job.holdout))
+    return _quietly(
         answer_trainer_class(),
-        held_out=len(holdout),
-        order=LengthGrouped([len(e.input_ids) for e in train], settings.batch_size, seed, len(filling)),
-        model=loaded,
-        args=args,
-        train_dataset=_dataset([*train, *filling]),
-        eval_dataset=_dataset([*holdout, *held_filling]) if holdout else None,
+        held_out=len(job.holdout),
+        order=LengthGrouped([len(e.input_ids) for e in job.train], settings.batch_size, job.seed, len(filling)),
+        model=model,
+        args=arguments,
+        train_dataset=_dataset([*job.train, *filling]),
+        eval_dataset=_dataset([*job.holdout, *held_filling]) if job.holdout else None,
         processing_class=tokenizer,
-        peft_config=LoraConfig(
-            r=settings.lora_rank,
-            lora_alpha=settings.lora_alpha,
-            lora_dropout=settings.lora_dropout,
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-        )
-        if lora and not adapter
-        else None,
-        callbacks=[
-            keeper,
-            *([TensorBoardCallback(SummaryWriter(str(folder / "tensorboard")))] * state.is_main_process),
-        ],
+        peft_config=_new_adapter(settings) if settings.method == "lora" and not _adapter_to_continue(job) else None,
+        callbacks=callbacks,
     )
-    keeper.trainer = trainer
-    trainer.remove_callback(transformers.PrinterCallback)
-    with state.main_process_first():
-        resumed = _last_whole_checkpoint(checkpoints)
-    with storage.explained(checkpoints):
-        _quietly(trainer.train, resume_from_checkpoint=resumed)
-    losses = _losses(trainer.state.log_history)
-    if any(p.train is not None and not math.isfinite(p.train) for p in losses):
-        raise MetierError(
-            "the training loss became NaN or infinite", hint=f"lower training.learning_rate (now {rate:g})"
-        )
-    epoch = _best_epoch(losses, settings.epochs)
-    result = folder / ("adapter" if lora else "model")
-    if state.is_main_process:
-        _put_in_place(epochs / f"epoch-{epoch}", result, tokenizer)
-    return Tuned(result, losses, epoch, rate, trained)
 
 
-def _put_in_place(kept: Path, result: Path, tokenizer: Any) -> None:
-    """Make the kept epoch's weights, with the tokenizer, the result."""
-    partial = result.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    with storage.explained(result):
-        shutil.copytree(kept, partial)
-        tokenizer.save_pretrained(str(partial))
-    _sort_targets(partial / _ADAPTER)
-    storage.replace_folder(partial, result)
+def _new_adapter(settings: TrainingSettings) -> Any:
+    """Return the configuration of a new adapter (a LoraConfig)."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _tensorboard(folder: Path) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
+
+    return TensorBoardCallback(SummaryWriter(str(folder / "tensorboard")))
 
 
 def _filling(examples: int, batch_size: int, processes: int) -> list[EncodedExample]:
-    """Return examples of no answer that make the last batch whole, so that processes share each batch alike.
+    """Return examples without an answer that complete the last batch, so that every process gets an equal part.
 
-    accelerate would take the first examples a second time instead, and the loss would depend on the processes.
+    accelerate would repeat the first examples instead, and the loss would depend on the number of processes.
     """
     missing = -examples % batch_size if processes > 1 else 0
     return [EncodedExample((0, 0), (-100, -100))] * missing
 
 
-def _sort_targets(config: Path) -> None:
-    """Put the names of the adapted modules in order: PEFT writes a set, whose order differs from run to run."""
-    if config.exists():
-        held = storage.read_json(config)
-        held["target_modules"] = sorted(held["target_modules"])
-        storage.write_json(config, held)
-
-
-def discard_checkpoints(folder: Path) -> None:
-    """Remove what tuning kept in a folder only to be able to go on; call it once the stage is finished."""
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    shutil.rmtree(folder / "epochs", ignore_errors=True)
-    shutil.rmtree(folder / JOB, ignore_errors=True)
-
-
 def _dataset(examples: Sequence[EncodedExample]) -> Any:
     from datasets import Dataset
 
-    columns: dict[str, list[Any]] = {
+    columns: dict[str, Sequence[Sequence[int]] | Sequence[Sequence[float]]] = {
         "input_ids": [list(e.input_ids) for e in examples],
         "labels": [list(e.labels) for e in examples],
     }
@@ -250,56 +267,14 @@ def _dataset(examples: Sequence[EncodedExample]) -> Any:
     return Dataset.from_dict(columns)
 
 
-def _quietly(make: Callable[..., Any], **arguments: Any) -> Any:
-    """Call something of TRL's without the deprecation warnings it and transformers have for each other."""
+def _quietly(make: Callable[..., _T], **arguments: object) -> _T:
+    """Call something of TRL's without the deprecation warnings that it and transformers raise about each other."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         return make(**arguments)
 
 
-def _keeper(checkpoints: Path, epochs: Path, progress: Callable[[int, int], None] | None) -> Any:
-    """Return a trainer callback that marks whole checkpoints, keeps every epoch's weights, and reports progress."""
-    from transformers import TrainerCallback
-
-    class Keeper(TrainerCallback):  # type: ignore[misc]
-        trainer: Any = None
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if progress:
-                progress(state.global_step, 0)
-
-        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            self.trainer.accelerator.wait_for_everyone()
-            if state.is_world_process_zero:
-                storage.write_text(checkpoints / f"checkpoint-{state.global_step}" / "whole", "")
-
-        def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-            # Sharded weights are gathered by all processes together; the first writes them.
-            sharded = self.trainer.is_fsdp_enabled
-            weights = self.trainer.accelerator.get_state_dict(self.trainer.model_wrapped) if sharded else None
-            if not state.is_world_process_zero:
-                return
-            final = epochs / f"epoch-{round(state.epoch)}"
-            partial = final.with_suffix(".partial")
-            with storage.explained(final):
-                model.save_pretrained(str(partial), safe_serialization=True, state_dict=weights)
-            storage.replace_folder(partial, final)
-
-    return Keeper()
-
-
-def _last_whole_checkpoint(checkpoints: Path) -> str | None:
-    """Return the newest checkpoint that was written to its end; a torn one is removed."""
-    whole = []
-    for folder in checkpoints.glob("checkpoint-*"):
-        if (folder / "whole").exists():
-            whole.append(folder)
-        else:
-            shutil.rmtree(folder)
-    return str(max(whole, key=lambda f: int(f.name.rpartition("-")[2]))) if whole else None
-
-
-def _losses(history: Sequence[dict[str, Any]]) -> tuple[LossPoint, ...]:
+def _losses(history: Sequence[Mapping[str, Any]]) -> tuple[LossPoint, ...]:
     return tuple(
         LossPoint(entry["step"], round(entry["epoch"], 4), entry.get("loss"), entry.get("eval_loss"))
         for entry in history

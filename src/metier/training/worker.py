@@ -5,70 +5,99 @@ Started by `launch` through accelerate, which says by the environment how many t
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import os
 import sys
 import threading
-from collections.abc import Sequence
+import traceback
 from pathlib import Path
+from typing import NoReturn
 
 from metier.core import storage
 from metier.core.errors import MetierError
 from metier.tasks.task import EngineSettings, TrainingSettings
 from metier.training.examples import EncodedExample
-from metier.training.tune import tune
+from metier.training.tune import TuningJob, tune
 
 STEP = "@step "  # begins a line that says how many steps are done
 
 
-def write_job(
-    job: Path,
-    model: Path,
-    train: Sequence[EncodedExample],
-    holdout: Sequence[EncodedExample],
-    settings: TrainingSettings,
-    engine: EngineSettings,
-    seed: int,
-    start: Path | None,
-) -> None:
+def write_job(at: Path, job: TuningJob) -> None:
     """Put on file what `tune.tune` is to be called with."""
-    for name, examples in (("train", train), ("holdout", holdout)):
-        storage.write_lines(job / f"{name}.jsonl", [dataclasses.asdict(e) for e in examples])
-    asked = {"settings": settings.model_dump(mode="json"), "engine": engine.model_dump(mode="json")}
+    for name, examples in (("train", job.train), ("holdout", job.holdout)):
+        storage.write_lines(at / f"{name}.jsonl", [dataclasses.asdict(e) for e in examples])
     storage.write_json(
-        job / "job.json", {"model": str(model), "seed": seed, "start": str(start) if start else None, **asked}
+        at / "job.json",
+        {
+            "model": str(job.model),
+            "settings": job.settings.model_dump(mode="json"),
+            "engine": job.engine.model_dump(mode="json"),
+            "seed": job.seed,
+            "start": str(job.start) if job.start else None,
+        },
     )
 
 
 def main() -> None:
-    """Do the job in the folder that is named on the command line."""
+    """Do the job in the folder that is named on the command line, and end this process."""
     threading.Thread(target=_end_with_the_run, daemon=True).start()
     job = Path(sys.argv[1])
     try:
         _work(job)
+        _disconnect()
     except MetierError as error:
-        # The one that started it says it to the user, in these words and with this exit code.
+        # The process that started this one tells the user, in these words and with this exit code.
         told = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
         storage.write_json(job / "error.json", told)
-        sys.exit(error.exit_code)
+        leave(error.exit_code)
+    except BaseException:
+        traceback.print_exc()
+        leave(1)
+    leave(0)
 
 
-def _work(job: Path) -> None:
-    asked = storage.read_json(job / "job.json")
+def leave(code: int) -> NoReturn:
+    """End this process after its exit handlers, without tearing the interpreter down.
+
+    gloo's threads may still hold tensors of a collective that the main thread has already seen finish (on a busy
+    machine for a while). To free one they need the interpreter; where that is being torn down they abort the process
+    (SIGABRT, "terminate called without an active exception"), and the whole run with it. destroy_process_group does not
+    end these threads while anything still holds the group, as DistributedDataParallel does. The processes of
+    multiprocessing end in the same way.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _disconnect() -> None:
+    """Close the connection to the other processes. Only after success: a process that failed would wait for them."""
+    import torch.distributed
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _work(at: Path) -> None:
     first = int(os.environ.get("RANK", "0")) == 0
-    tuned = tune(
-        Path(asked["model"]),
-        _examples(job / "train.jsonl"),
-        _examples(job / "holdout.jsonl"),
-        TrainingSettings.model_validate(asked["settings"]),
-        EngineSettings.model_validate(asked["engine"]),
-        folder=job.parent,
+    tuned = tune(_read_job(at), at.parent, _say if first else None)
+    if first:
+        storage.write_json(at / "tuned.json", {**dataclasses.asdict(tuned), "folder": tuned.folder.name})
+
+
+def _read_job(at: Path) -> TuningJob:
+    asked = storage.read_json(at / "job.json")
+    return TuningJob(
+        model=Path(asked["model"]),
+        train=_examples(at / "train.jsonl"),
+        holdout=_examples(at / "holdout.jsonl"),
+        settings=TrainingSettings.model_validate(asked["settings"]),
+        engine=EngineSettings.model_validate(asked["engine"]),
         seed=asked["seed"],
         start=Path(asked["start"]) if asked["start"] else None,
-        progress=_say if first else None,
     )
-    if first:
-        storage.write_json(job / "tuned.json", {**dataclasses.asdict(tuned), "folder": tuned.folder.name})
 
 
 def _examples(path: Path) -> list[EncodedExample]:

@@ -1,4 +1,4 @@
-"""The metrics by name: which way is up, and what each needs. One file holds each family."""
+"""The metrics by name: whether higher is better, and what each needs. Each family has its own file."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Metric:
     """One metric.
 
     Attributes:
-        name: As a task file names it.
+        name: Its name in task files.
         score: Scores one system's outputs; rows and corpus, higher is better unless ``judges`` is false.
-        needs: What it cannot do without, beside outputs and references.
-        judges: Whether a higher value is better; one that has no good direction cannot decide a verdict.
-        settings: What was set where others differ, for its signature.
-        library: The package that computes it, if one does.
+        needs: What it needs besides outputs and references.
+        judges: Whether a higher value is better; a metric without a good direction cannot decide a verdict.
+        settings: Settings that implementations differ in, for its signature.
+        library: The package that computes it, if any.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Metric:
         """Return its settings and versions in the form of sacreBLEU's signatures.
 
         Args:
-            references: The most references that a row has.
+            references: The largest number of references of any row.
         """
         import metier
 
@@ -68,7 +68,7 @@ def get_metric(name: str) -> Metric:
     """Return a metric by its name.
 
     Raises:
-        UserError: There is none of that name.
+        UserError: There is no metric of that name.
     """
     if name in METRICS:
         return METRICS[name]

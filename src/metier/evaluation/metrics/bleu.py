@@ -4,7 +4,7 @@ BLEU: Papineni et al. 2002; chrF: Popović 2015 (six character orders, beta 2); 
 its defaults (13a tokens, case kept, exponential smoothing; several references). Range 0 to 100, higher is better.
 iBLEU (Sun & Zhou 2012) = 0.8 BLEU against the references - 0.2 BLEU against the source: a paraphrase should say the
 same in other words. Range -20 to 80, higher is better. Self-similarity is BLEU against the source alone: 100 is a copy,
-and neither direction is good in itself. A row's own score takes only the orders that its length has (sentence BLEU).
+and neither direction is good in itself. A row's own score uses only the orders that its length allows (sentence BLEU).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def chrf(texts: Texts) -> Scored:
     """Return chrF of each row, and of the corpus."""
     from sacrebleu.metrics import CHRF
 
-    # With one word of each order in every reference stream, and none where a row has fewer: sacreBLEU's own layout.
+    # sacreBLEU's layout: one stream for each reference, with None where a row has fewer.
     stats = np.array(_statistics(CHRF(), texts.predictions, texts.references), dtype=np.float64)
     return added_up(stats, _chrf)
 
@@ -56,7 +56,7 @@ def self_similarity(texts: Texts) -> Scored:
         MetierError: There are no sources.
     """
     if texts.sources is None:
-        raise MetierError("sources are needed to compare outputs with")
+        raise MetierError("self_similarity needs sources")
     return _bleu(texts.predictions, [[source] for source in texts.sources])
 
 
@@ -80,7 +80,7 @@ def _bleu(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Sc
 
 
 def _statistics(metric: Any, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> list[list[float]]:
-    """Return sacreBLEU's counts of each row."""
+    """Return sacreBLEU's counts for each row."""
     most = max(len(row) for row in references)
     streams = [[row[i] if i < len(row) else None for row in references] for i in range(most)]
     counts: list[list[float]] = metric._extract_corpus_statistics(list(predictions), streams)
@@ -95,7 +95,7 @@ def _corpus_bleu(sums: Floats) -> Floats:
     misses = np.cumsum((right == 0) & (total > 0), axis=-1)
     smoothed = np.where(right == 0, 0.5**misses, right)
     precision = ratio(smoothed, total)
-    # With no word in common, or with fewer than four words at all, corpus BLEU is 0.
+    # Without a common word, or with fewer than four words in total, corpus BLEU is 0.
     none = (right.sum(axis=-1) == 0) | (total == 0).any(axis=-1)
     with np.errstate(divide="ignore"):
         mean = np.exp(np.log(np.where(precision > 0, precision, 1)).mean(axis=-1))

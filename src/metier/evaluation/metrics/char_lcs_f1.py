@@ -1,8 +1,8 @@
 """F1 of the longest common subsequence of characters, which the SELF-GUIDE code calls "ROUGE-L".
 
 It is not the usual ROUGE-L: it rewards shared letters, so two unrelated English sentences score far above zero. It is
-here to set results beside that paper's. Source: the authors' released code; the subsequence is computed bit-parallel
-(Hyyrö 2004). Range 0 to 100, higher is better.
+here for comparison with that paper. Source: the authors' released code; the subsequence is computed bit-parallel (Hyyrö
+2004). Range 0 to 100, higher is better.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from metier.evaluation.scored import Scored, Texts, by_best_reference
 
 
 def score(texts: Texts) -> Scored:
-    """Return each row's score, and their mean; of several references the best counts."""
+    """Return each row's score, and their mean; the best of several references counts."""
     return by_best_reference(texts, char_lcs_f1)
 
 

@@ -1,15 +1,15 @@
 """Edits between source and output compared with those between source and reference, without linguistic tools.
 
-An edit is a span of the source's words and what stands in its place, found by aligning words (13a tokens, case kept;
-difflib's longest matching blocks). ``edit_f05`` is F0.5 over the edits of the corpus: precision counts twice as much as
-recall, as is usual in correction (Ng et al. 2014); of several references each row takes the one with the best F0.5 for
-it, as M2 and ERRANT do. Nothing to do and nothing done is a precision and recall of 1. ``edit_match`` is the share of
-rows whose edits are exactly a reference's. Range 0 to 100, higher is better.
+An edit is a span of the source's words and its replacement, found by aligning words (13a tokens, case kept; difflib's
+longest matching blocks). ``edit_f05`` is F0.5 over the edits of the corpus: precision counts twice as much as recall,
+as is usual in correction (Ng et al. 2014); of several references each row takes the one with the best F0.5, as M2 and
+ERRANT do. If nothing should change and nothing does, precision and recall are 1. ``edit_match`` is the share of rows
+whose edits are exactly a reference's. Range 0 to 100, higher is better.
 
 ``over_editing`` is the share of a system's edits that touch no span that any reference edits, lower is better; a system
 that does nothing has none.
 
-ERRANT (`errant.py`) draws edits' borders by parts of speech and so counts them otherwise: the two do not compare.
+ERRANT (`errant.py`) uses parts of speech to delimit edits, so its counts differ: the two are not comparable.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def edit_f05(texts: Texts) -> Scored:
 def edit_match(texts: Texts) -> Scored:
     """Return whether each row's edits are exactly a reference's, and the share."""
     if texts.sources is None:
-        raise MetierError("sources are needed to find edits")
+        raise MetierError("metrics over edits need sources")
     return mean_of(
         [
             100.0 * any(edits_between(source, p) == edits_between(source, r) for r in references)
@@ -45,13 +45,13 @@ def edit_match(texts: Texts) -> Scored:
 
 
 def over_editing(texts: Texts) -> Scored:
-    """Return, per 100 of a system's edits, those at places that no reference changes.
+    """Return how many of 100 edits of a system are at places that no reference changes.
 
     Raises:
         MetierError: There are no sources.
     """
     if texts.sources is None:
-        raise MetierError("sources are needed to find edits")
+        raise MetierError("metrics over edits need sources")
     stats = []
     for source, prediction, references in zip(texts.sources, texts.predictions, texts.references, strict=True):
         done = edits_between(source, prediction)
@@ -67,7 +67,7 @@ def f05_of(texts: Texts, find: Callable[[str, str], Edits]) -> Scored:
         MetierError: There are no sources.
     """
     if texts.sources is None:
-        raise MetierError("sources are needed to find edits")
+        raise MetierError("metrics over edits need sources")
     stats = [
         _best(find(source, prediction), [find(source, reference) for reference in references])
         for source, prediction, references in zip(texts.sources, texts.predictions, texts.references, strict=True)
@@ -76,7 +76,7 @@ def f05_of(texts: Texts, find: Callable[[str, str], Edits]) -> Scored:
 
 
 def edits_between(source: str, target: str) -> Edits:
-    """Return what has to be done to a source's words to get the target's: (begin, end, words in place)."""
+    """Return the edits that turn a source's words into the target's: (begin, end, replacement)."""
     tokenize = tokenizer_13a()
     before, after = tokenize(source).split(), tokenize(target).split()
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
@@ -88,7 +88,7 @@ def edits_between(source: str, target: str) -> Edits:
 
 
 def _best(done: Edits, wanted: Sequence[Edits]) -> tuple[int, int, int]:
-    """Return (right, done, wanted) by the reference that scores best; of equals the one with most found."""
+    """Return (right, done, wanted) for the reference that scores best; among equals, the one with most right edits."""
     choices = [(len(done & edits), len(done), len(edits)) for edits in wanted]
     return max(choices, key=lambda counts: (float(_f05(np.array(counts, dtype=np.float64))), counts))
 

@@ -1,4 +1,4 @@
-"""F0.5 by ERRANT: edits as the GEC field counts them (Bryant et al. 2017).
+"""F0.5 by ERRANT: edits as they are usually counted in grammatical error correction (Bryant et al. 2017).
 
 Needs the extra ``metier[errant]`` and a spaCy model of English, which ERRANT takes its parts of speech from. Scored as
 its ``errant_compare`` does by default (spans and corrections, not types); of several references each row takes the one
@@ -38,7 +38,7 @@ def _annotator() -> Any:
         import errant
     except ImportError as error:
         raise MetierError(
-            "errant is not installed", hint="pip install 'metier[errant]' and python -m spacy download en_core_web_sm"
+            "errant is not installed", hint="pip install 'metier[errant]', then python -m spacy download en_core_web_sm"
         ) from error
     try:
         return errant.load("en")

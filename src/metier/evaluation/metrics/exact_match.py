@@ -1,8 +1,8 @@
 """Exact match as Super-NaturalInstructions scores it: equal after lower-casing, without punctuation and extra spaces.
 
-Source: Wang et al. 2022 (arXiv 2204.07705), the collection's evaluation script. Range 0 or 100, higher is better; of
-several references the best counts. One deviation: where that would make two of the task's labels the same ("A+" and
-"A-"), or one of them nothing ("+"), punctuation counts, and then case too; otherwise every answer would be right.
+Source: Wang et al. 2022 (arXiv 2204.07705), the collection's evaluation script. Range 0 or 100, higher is better; the
+best of several references counts. One deviation: if that would make two of the task's labels equal ("A+" and "A-") or
+one of them empty ("+"), punctuation counts, and if need be case; otherwise wrong answers would count as right.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def normalise(text: str) -> str:
 
 
 def normaliser(labels: tuple[str, ...] | None) -> Callable[[str], str]:
-    """Return the normalisation to compare answers by: the one that forgives most and still tells the labels apart."""
+    """Return the normalisation for comparing answers: the most lenient one that keeps the labels distinct."""
     for forgiving in (normalise, _lower):
         forms = {forgiving(label) for label in labels or ()}
         if "" not in forms and len(forms) == len(labels or ()):

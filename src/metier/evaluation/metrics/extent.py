@@ -1,8 +1,8 @@
 """How much an output does: its length against the source's, and how often it is the source itself.
 
 ``length_ratio``: words of the outputs per 100 words of the sources, over the corpus. ``copied_rate``: share of outputs
-that are their source, spaces aside. Neither direction is good in itself; beside another metric they show a system that
-does nothing, or too much. Both from 0; a copied rate is at most 100.
+that equal their source, ignoring spaces. Neither direction is good in itself; with another metric they reveal a system
+that does nothing, or too much. Both start at 0; a copied rate is at most 100.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from metier.evaluation.scored import Floats, Scored, Texts, added_up, mean_of, r
 
 
 def length_ratio(texts: Texts) -> Scored:
-    """Return words written per 100 of the source, by row and over the corpus."""
+    """Return output words per 100 source words, by row and over the corpus."""
     counts = [[len(p.split()), len(s.split())] for p, s in zip(texts.predictions, _sources(texts), strict=True)]
     return added_up(np.array(counts, dtype=np.float64), _per_hundred)
 
@@ -26,7 +26,7 @@ def copied_rate(texts: Texts) -> Scored:
 
 def _sources(texts: Texts) -> list[str]:
     if texts.sources is None:
-        raise MetierError("sources are needed to compare outputs with")
+        raise MetierError("length_ratio and copied_rate need sources")
     return list(texts.sources)
 
 

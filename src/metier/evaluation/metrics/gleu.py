@@ -1,12 +1,12 @@
-"""GLEU for correction: BLEU that takes off for words of the source that should have been changed.
+"""GLEU for correction: BLEU with a penalty for words of the source that should have been changed.
 
-Source: Napoles et al. 2015, in the update of 2016 (arXiv 1605.02592) and as JFLEG's script computes it: of several
-references one is drawn for each row, 500 times, and the corpus scores of the draws are averaged. The draws are those
-of the script under Python 3 (seeds 0, 101, 202 …), so the score is the same each time. Words are what spaces divide:
-the texts are expected to be tokenised already, and case counts. A corpus without one right run of four words scores 0.
-A row's own score is the mean over its references, zero counts taken as 1. Range 0 to 100, higher is better.
+Source: Napoles et al. 2015, in the update of 2016 (arXiv 1605.02592) and as JFLEG's script computes it: one of several
+references is drawn for each row, 500 times, and the corpus scores of the draws are averaged. The draws are those of the
+script under Python 3 (seeds 0, 101, 202 …), so the score is the same each time. Words are split at spaces: the texts
+are expected to be tokenised already, and case counts. A corpus without one right run of four words scores 0. A row's
+own score is the mean over its references, zero counts taken as 1. Range 0 to 100, higher is better.
 
-Where rows are resampled, a row's counts are their mean over its references: the limit of many draws.
+When rows are resampled, a row's counts are the mean over its references: the limit of many draws.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def score(texts: Texts) -> Scored:
 
 
 def _counts(source: str, prediction: str, references: Sequence[str]) -> list[list[int]]:
-    """Return, for each reference, (length, its length, then right and all runs for each order)."""
+    """Return, for each reference: output length, reference length, then right and all runs for each order."""
     words = prediction.split()
     ours, theirs = ngram_counts(words), ngram_counts(source.split())
     out = []
@@ -62,7 +62,7 @@ def _counts(source: str, prediction: str, references: Sequence[str]) -> list[lis
             for gram, count in ours[n].items():
                 if gram in wanted:
                     right += min(count, wanted[gram])
-                elif gram in theirs[n]:  # kept from the source, and this reference has none of it
+                elif gram in theirs[n]:  # kept from the source, but not in this reference
                     wrong += min(count, theirs[n][gram])
             row += [max(0, right - wrong), max(0, len(words) - n)]
         out.append(row)
@@ -82,8 +82,8 @@ def _drawn(stats: Floats, sizes: Ints) -> Floats:
 def _choices(seed: int, sizes: Ints) -> Ints:
     """Return what ``random.seed(seed)`` and then ``random.randint(0, size - 1)`` for each row would draw.
 
-    Python draws a number below n from the top bits of a 32-bit word, and again while it is n or more. Where every row
-    has as many references, that is done for all rows at once, from the same generator in numpy.
+    Python takes a number below n from the top bits of a 32-bit word, and draws again while it is n or more. If all rows
+    have the same number of references, this is done for all rows at once, with the same generator in numpy.
     """
     rng = random.Random(seed)
     many = int(sizes[0])

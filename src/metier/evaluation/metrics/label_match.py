@@ -1,8 +1,8 @@
 """Label match: exact match of the last label that occurs in the output, the rule of the SELF-GUIDE paper.
 
-Source: Zhao et al. 2024 (arXiv 2407.12874); `metier.labels` says how a label is found. It forgives a model that wraps
-its answer into a sentence; an output that as a whole is a label by exact match's normalisation is that label. Range 0
-or 100, higher is better. Without labels it is exact match.
+Source: Zhao et al. 2024 (arXiv 2407.12874); `metier.data.labels` says how a label is found. An answer within a sentence
+is accepted; an output that is a label as a whole, by exact match's normalisation, counts as that label. Range 0 or 100,
+higher is better. Without labels it is exact match.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Macro-F1: the plain mean over labels of each label's F1.
+"""Macro-F1: the unweighted mean over labels of each label's F1.
 
 A rare label counts as much as a common one, so always answering the commonest scores low. Outputs are read as in label
-match; one that holds no label is a miss of its reference and a hit of none. Averaged over the labels that occur among
-the references or the outputs, as scikit-learn's ``f1_score(average="macro")`` does; a label that is never predicted
-has an F1 of 0. Range 0 to 100, higher is better. A row's own score is 0 or 100.
+match; one without a label counts as a miss for its reference's label and for no other label. Averaged over the labels
+that occur among the references or the outputs, as scikit-learn's ``f1_score(average="macro")`` does; a label that is
+never predicted has an F1 of 0. Range 0 to 100, higher is better. A row's own score is 0 or 100.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def score(texts: Texts) -> Scored:
     """Return whether each row is right, and the corpus's macro-F1.
 
     Raises:
-        MetierError: The task has no labels, or a reference is none of them.
+        MetierError: The task has no labels, or a reference is not one of them.
     """
     labels = texts.labels
     if not labels:

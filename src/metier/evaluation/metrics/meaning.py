@@ -1,7 +1,7 @@
 """Whether an output still means what its source does: the cosine of their sentence vectors, times 100.
 
-With all-MiniLM-L6-v2, mean-pooled (Reimers & Gurevych 2019); the mean over rows. A copy has 100, so it cannot judge a
-rewriting alone: beside iBLEU or SARI it shows what was paid for the change. Range about 0 to 100.
+With all-MiniLM-L6-v2, mean-pooled (Reimers & Gurevych 2019); the mean over rows. A copy scores 100, so it cannot judge
+a rewrite by itself: with iBLEU or SARI it shows how much meaning the change cost. Range about 0 to 100.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ def score(texts: Texts) -> Scored:
     """Return the similarity of each row's output to its source, and the mean.
 
     Raises:
-        MetierError: There are no sources, or the encoder cannot be had.
+        MetierError: There are no sources, or the encoder cannot be fetched.
     """
     if texts.sources is None:
-        raise MetierError("sources are needed to compare outputs with")
+        raise MetierError("meaning needs sources")
     encoder = _encoder()
     outputs, sources = encoder.encode(list(texts.predictions)), encoder.encode(list(texts.sources))
     return mean_of(100.0 * (outputs * sources).sum(axis=1))

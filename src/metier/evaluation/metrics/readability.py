@@ -1,9 +1,9 @@
-"""Readability: the US school grade that a text asks for, as the automated readability index reckons it.
+"""Readability: the US school grade needed to read a text, by the automated readability index.
 
 Source: Smith & Senter 1967: 4.71 characters a word + 0.5 words a sentence - 21.43, with textstat's counts (extra
-``metier[readability]``). Grades that count syllables need a dictionary that textstat fetches when it is first asked;
-this one needs none. Counts are added up over the corpus. Neither direction is good in itself: beside SARI it shows
-whether a simplification is easier to read. From about -5 (a word or two) to 20 and more.
+``metier[readability]``). Grades that count syllables need a dictionary that textstat downloads on first use; this one
+does not. Counts are added up over the corpus. Neither direction is good in itself: with SARI it shows whether a
+simplification is easier to read. From about -5 (a word or two) to over 20.
 """
 
 from __future__ import annotations

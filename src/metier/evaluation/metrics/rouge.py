@@ -1,8 +1,8 @@
 """ROUGE-1, ROUGE-2 and ROUGE-L: F1 of shared words, word pairs, and the longest common subsequence of words.
 
 Source: Lin 2004, by Google's rouge-score with stemming; the settings are those of Super-NaturalInstructions. Range 0 to
-100, higher is better; of several references the best counts. Its words are made of a-z and 0-9 alone, so texts in
-other scripts score 0 even where they are equal, and so do two empty ones.
+100, higher is better; the best of several references counts. Its words consist of a-z and 0-9 only, so texts in other
+scripts score 0 even if they are equal, and so do two empty texts.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""SARI for rewriting: how well the words to add, to keep and to delete were chosen, by source and references.
+"""SARI for rewriting: how well a system chose the words to add, to keep and to delete.
 
 Source: Xu et al. 2016, in the corrected form of EASSE (Alva-Manchego et al. 2019): all three texts get the same 13a
-tokens, lower-cased unless asked otherwise; deletion too is scored by F1; counts are added up over the corpus, F1 is
-taken for each order of 1 to 4 words, and averaged over orders and the three operations. Several references: what any
-adds may be added, what is kept counts by how many keep it. Range 0 to 100, higher is better. A row's own score is the
-same from its counts alone.
+tokens, lower-cased by default; deletion too is scored by F1; counts are added up over the corpus, F1 is computed for
+n-grams of 1 to 4 words, and averaged over these orders and the three operations. With several references, an addition
+is right if any of them has it, and keeping or deleting counts by how many of them do so. Range 0 to 100, higher is
+better. A row's own score is the same formula on its own counts.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Ways to choose rows of a pool, one in each file; all have the same form, ``choose(material) -> places in order``."""
+"""Ways to choose rows of a pool, one per file, each a function ``choose(material)`` that returns places in order."""

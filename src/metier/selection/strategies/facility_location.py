@@ -1,9 +1,9 @@
-"""Facility location: rows such that every row of the task's region has one of them that is like it.
+"""Facility location: rows such that every row of the task's region is similar to one of them.
 
-The sum over all rows of the likeness to the nearest chosen one is submodular; greedy comes within 1 - 1/e of the best
-(Nemhauser et al. 1978), and lazy greedy (Minoux 1978) finds the same rows with few evaluations. Where k-centre looks at
-the farthest row alone, this looks at all, and so passes outliers over. Costs the encoding of the pool, and a product of
-the region with itself, a row at a time; regions of more than `_MOST` rows are sampled down to it for the sum.
+The sum over all rows of the similarity to the nearest chosen one is submodular, so greedy comes within 1 - 1/e of the
+optimum (Nemhauser et al. 1978), and lazy greedy (Minoux 1978) finds the same rows with few evaluations. k-centre looks
+only at the farthest row; this looks at all rows, and so ignores outliers. Costs the encoding of the pool, and a product
+of the region with itself, one row at a time; for the sum, larger regions are sampled down to `_MOST` rows.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Nearest to the task: to each of its texts in turn, or to all of them on average.
 
-``nearest``: each of the task's texts in turn takes the row that is most like it and still free. Round-robin over the
-texts keeps one of them, with many rows about it, from taking the whole budget (as in retrieval for instruction data,
-Ivison et al. 2023, arXiv 2212.00196). ``nearest_mean``: rows by their mean likeness to all texts, over which the texts'
-topics cancel out and what they have in common, the task, stays; less half of their mean likeness to the pool, as some
-rows are like everything. Both cost the encoding of the pool.
+``nearest``: each of the task's texts in turn takes the most similar row that is still free. Taking turns keeps one text
+with many rows around it from using up the whole budget (as in retrieval for instruction data, Ivison et al. 2023, arXiv
+2212.00196). ``nearest_mean``: rows by their mean similarity to all texts, in which the texts' topics cancel out and
+what they have in common, the task, remains; minus half of their mean similarity to the pool, since some rows are
+similar to everything. Both cost the encoding of the pool.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _PIECE = 16_384
 
 
 def choose(material: Material) -> list[int]:
-    """Return rows, the nearest to the first text, to the second, and so on, round after round."""
+    """Return rows: the nearest to the first text, to the second, and so on, round after round."""
     return material.within_budget(_in_turn(material))
 
 
 def choose_by_mean(material: Material) -> list[int]:
-    """Return rows, those most like the task's texts on average first."""
+    """Return rows, those most similar to the task's texts on average first."""
     pieces = range(0, material.pool.rows, _PIECE)
     whole = sum(vectors_of(material.codes[begin : begin + _PIECE]).sum(axis=0) for begin in pieces)
     wanted = towards(vectors_of(material.target_codes), np.asarray(whole / material.pool.rows))
@@ -50,7 +50,7 @@ def _in_turn(material: Material) -> Iterator[int]:
 
 
 def _alike(material: Material, target: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the likeness of each target to every row, ``[targets, rows]``."""
+    """Return the similarity of each target to every row, ``[targets, rows]``."""
     rows = material.pool.rows
     alike = np.empty((len(target), rows), np.float32)
     for begin in range(0, rows, _PIECE):

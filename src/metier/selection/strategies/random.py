@@ -1,4 +1,4 @@
-"""Random choice: the control that every other strategy is held against. Costs nothing."""
+"""Random rows: the control that every other strategy is compared with. Costs nothing."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from metier.selection.material import Material
 
 
 def choose(material: Material) -> list[int]:
-    """Return rows drawn without replacement, every row as likely as any other."""
+    """Return rows drawn without replacement, all equally likely."""
     return material.within_budget(np.random.default_rng(material.seed).permutation(material.pool.rows).tolist())
