@@ -33,6 +33,7 @@ class Entry:
         options: What else its ``learn`` is given.
         tuned: Which tuned model it sees.
         needs: A part of the material without which there is no point in it.
+        ships: Whether a run may end with it without being told to.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Entry:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     tuned: Tuned | None = None
     needs: str | None = None
+    ships: bool = True
 
     def seen(self, material: Material) -> Material:
         """Return the part of the material that the System sees."""

@@ -268,6 +268,33 @@ class EvaluationSettings(Settings):
     )
 
 
+class ShipSettings(Settings):
+    """Which System the run ends with."""
+
+    system: str | None = Field(
+        None, description="Key of the System to ship, whatever the test says. Default: the cheapest that is good enough."
+    )
+    tolerance: float = Field(
+        2.0,
+        ge=0,
+        le=100,
+        description="Points that the shipped System may lose to the best one; its interval may allow for five times that.",
+    )
+
+
+def _named(value: Any) -> Any:
+    """Let a System's key stand by itself: ship: encoder_synthetic."""
+    return {"system": value} if isinstance(value, str) else value
+
+
+class AbstainSettings(Settings):
+    """When the product says that it does not know."""
+
+    accuracy: float = Field(
+        ge=0.5, lt=1, description="How often an answer that it does give must be right, with 95% confidence."
+    )
+
+
 class PriceSettings(Settings):
     """What things cost where you are; only what is given here is reckoned with."""
 
@@ -353,6 +380,7 @@ class Shared(Settings):
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     prices: PriceSettings = PriceSettings()
+    ship: Annotated[ShipSettings, BeforeValidator(_named)] = ShipSettings()
 
 
 class Task(Shared):
@@ -382,6 +410,9 @@ class Task(Shared):
     )
     synthesis: SynthesisSettings = SynthesisSettings()
     selection: SelectionSettings = SelectionSettings()
+    abstain: AbstainSettings | None = Field(
+        None, description="With labels: answers below a probability are withheld, so that the others are right this often."
+    )
 
     @model_validator(mode="after")
     def _recipe_fits(self) -> Task:
@@ -401,6 +432,8 @@ class Task(Shared):
     def _labels_fit(self) -> Task:
         labels = self.labels
         if labels is None:
+            if self.abstain is not None:
+                raise ValueError("abstain: needs labels")
             if self.metric in _FOR_LABELS:
                 raise ValueError(f"metric: {self.metric} needs labels")
             return self
