@@ -8,7 +8,7 @@ from typing import Any
 from metier.core.records import Example
 from metier.engines.base import EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
 from metier.synthesis.brief import Brief
-from metier.tasks.task import SynthesisSettings
+from metier.tasks.settings import SynthesisSettings
 
 Answer = Callable[[GenerationRequest, int], str]
 """From a request and the number of a sample to its text; what is longer than the request allows is cut off."""

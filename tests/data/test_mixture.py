@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,20 +12,18 @@ from hypothesis import strategies as st
 from metier.core.errors import UserError
 from metier.core.records import Example
 from metier.data.likeness import folded
-from metier.data.mixture import GENERIC, MixedRow, Part, make_up, mix, packing, sizes, split_by_source
+from metier.data.mixture import GENERIC, Kept, Mixed, MixedRow, MixPlan, Part, mix
+from metier.data.packing import packing
+from metier.data.sizes import sizes, split_by_source
 from metier.data.wordings import in_wordings
-from metier.tasks.task import Task
 
 
-def task(name: str, wordings: Sequence[str] = ()) -> Task:
-    return Task.model_validate(
-        {
-            "name": name,
-            "instruction": f"Do {name}.",
-            "wordings": list(wordings),
-            "examples": [{"input": "a", "output": "b"}],
-        }
-    )
+def part(name: str, given: Sequence[Example], wordings: Sequence[str] = (), **more: Any) -> Part:
+    return Part(name, (f"Do {name}.", *wordings), tuple(given), **more)
+
+
+def row(task: str, tokens: int) -> MixedRow:
+    return MixedRow(task, "labelled", "Do it.", "a", "b", tokens)
 
 
 def pairs(name: str, several: int, start: int = 0) -> tuple[Example, ...]:
@@ -35,6 +34,10 @@ def pairs(name: str, several: int, start: int = 0) -> tuple[Example, ...]:
 
 def lengths(examples: Sequence[Example]) -> list[int]:
     return [len(e.input.split()) + len(e.output.split()) for e in examples]
+
+
+def mixed_of(*parts: Part, tests: Kept | None = None, generic: Sequence[Example] = (), **plan: Any) -> Mixed:
+    return mix(parts, MixPlan(**{"seed": 0} | plan), tests or Kept(), lengths, generic)
 
 
 def counted(rows: Sequence[MixedRow]) -> dict[str, int]:
@@ -78,61 +81,85 @@ def test_ratios_that_do_not_add_up_are_told(ratios: list[float]) -> None:
 
 
 def test_one_ratio_for_two_tasks_is_told() -> None:
-    parts = [Part(task("one"), pairs("one", 5), ratio=0.5), Part(task("two"), pairs("two", 5))]
     with pytest.raises(UserError, match="task two: it has no ratio"):
-        mix(parts, tests=(), count_tokens=lengths, seed=0)
+        mixed_of(part("one", pairs("one", 5), ratio=0.5), part("two", pairs("two", 5)))
 
 
 def test_a_task_without_data_is_named() -> None:
     with pytest.raises(UserError, match="task two: it has no training data") as found:
-        mix([Part(task("one"), pairs("one", 5)), Part(task("two"), ())], tests=(), count_tokens=lengths, seed=0)
+        mixed_of(part("one", pairs("one", 5)), part("two", ()))
     assert "synthetic" in str(found.value.hint)
 
 
 def test_a_task_whose_data_are_all_in_the_test_says_so() -> None:
     own = pairs("one", 3)
     with pytest.raises(UserError, match="3 in a test"):
-        mix([Part(task("one"), own)], tests=own, count_tokens=lengths, seed=0)
+        mixed_of(part("one", own), tests=Kept(tuple(pair.input for pair in own)))
 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000), tested=st.sets(st.integers(0, 29), max_size=25))
 def test_no_row_of_a_test_is_trained_on_by_any_task(seed: int, tested: set[int]) -> None:
     one, two = pairs("one", 30), pairs("two", 30)
-    tests = [Example(one[i].input.upper(), "?") for i in tested] + [Example("?", two[i].output) for i in tested]
-    mixed = mix([Part(task("one"), one), Part(task("two"), two)], tests=tests, count_tokens=lengths, seed=seed)
-    held_out = {folded(t.input) for t in tests} | {folded(t.output) for t in tests}
-    for row in mixed.rows:
-        assert folded(row.example.input) not in held_out and folded(row.example.output) not in held_out
-    kept, left_out = len(mixed.rows), sum(sum(why.values()) for why in mixed.dropped.values())
-    assert kept + left_out == 60
+    tests = Kept(tuple(one[i].input.upper() for i in tested), tuple(two[i].output for i in tested))
+    mixed = mixed_of(part("one", one), part("two", two), tests=tests, seed=seed)
+    held_out = {folded(text) for text in (*tests.inputs, *tests.texts)}
+    for made in mixed.rows:
+        assert folded(made.input) not in held_out and folded(made.output) not in held_out
+    kept, left_out = len(mixed.rows), sum(sum(made.dropped.values()) for made in mixed.make_up.values())
+    assert kept + left_out == 60 and left_out == 2 * len(tested)
+
+
+def test_a_tests_inputs_keep_out_no_answers_and_its_texts_keep_out_both() -> None:
+    own = (Example("a", "b"), Example("b", "c"), Example("d", "e"))
+
+    def kept(tests: Kept) -> set[str]:
+        return {made.input for made in mixed_of(part("one", own), tests=tests).rows}
+
+    assert kept(Kept(inputs=("b",))) == {"a", "d"}
+    assert kept(Kept(texts=("b",))) == {"d"}
+
+
+def test_examples_are_never_left_out_and_come_first() -> None:
+    examples = pairs("shown", 3)
+    tests = Kept(tuple(e.input for e in examples), tuple(e.output for e in examples))
+    mixed = mixed_of(part("one", (*pairs("one", 5), examples[0]), examples=examples, rows=2), tests=tests)
+    assert [made.example.input for made in mixed.rows[:3]] == [e.input for e in examples]
+    assert [made.origin for made in mixed.rows] == ["example"] * 3 + ["labelled"] * 2
+    assert mixed.make_up["one"].dropped == {"twice": 1}, "an example that is also a labelled row is trained on once"
+
+
+def test_a_row_says_where_it_is_from() -> None:
+    mixed = mixed_of(part("one", pairs("pool", 3), origin="pool", written=pairs("written", 2)))
+    origins = {made.input.split()[0]: made.origin for made in mixed.rows}
+    assert origins == {"pool": "pool", "written": "synthetic"}
+    assert mixed.of("one") == mixed.rows and mixed.of("two") == ()
+    assert mixed.tokens == sum(made.tokens for made in mixed.rows) == sum(lengths(pairs("pool", 5)))
 
 
 def test_what_is_nearly_a_test_input_is_left_out() -> None:
     long = "the old bridge over the river was closed to all cars in the spring of last year"
-    part = Part(task("one"), (Example(long, "x"), *pairs("one", 3)))
-    mixed = mix([part], tests=[Example(f"{long} again", "y")], count_tokens=lengths, seed=0)
-    assert mixed.dropped["one"] == {"nearly in a test": 1} and len(mixed.rows) == 3
+    own = part("one", (Example(long, "x"), *pairs("one", 3)))
+    mixed = mixed_of(own, tests=Kept((f"{long} again",)))
+    assert mixed.make_up["one"].dropped == {"nearly in a test": 1} and len(mixed.rows) == 3
+    assert len(mixed_of(own, tests=Kept((f"{long} again",), similarity=0.99)).rows) == 4
 
 
 def test_what_two_tasks_have_is_trained_on_once() -> None:
     shared = pairs("shared", 4)
-    parts = [Part(task("one"), (*shared, *pairs("one", 2))), Part(task("two"), (*shared, *pairs("two", 2)))]
-    mixed = mix(parts, tests=(), count_tokens=lengths, seed=0)
-    assert counted(mixed.rows) == {"one": 6, "two": 2} and mixed.dropped["two"] == {"twice": 4}
+    mixed = mixed_of(part("one", (*shared, *pairs("one", 2))), part("two", (*shared, *pairs("two", 2))))
+    assert counted(mixed.rows) == {"one": 6, "two": 2} and mixed.make_up["two"].dropped == {"twice": 4}
 
 
 def test_rows_count_labelled_pairs_and_written_ones_come_on_top() -> None:
-    part = Part(task("one"), pairs("one", 50), written=pairs("written", 7), rows=10)
-    mixed = mix([part], tests=(), count_tokens=lengths, seed=0)
-    written = [row for row in mixed.rows if row.example.input.startswith("written")]
+    mixed = mixed_of(part("one", pairs("one", 50), written=pairs("written", 7), rows=10))
+    written = [made for made in mixed.rows if made.input.startswith("written")]
     assert len(mixed.rows) == 17 and len(written) == 7
 
 
 def test_more_rows_are_the_same_rows_and_more() -> None:
     def inputs(several: int) -> set[str]:
-        part = Part(task("one"), pairs("one", 50), rows=several)
-        return {row.example.input for row in mix([part], tests=(), count_tokens=lengths, seed=3).rows}
+        return {made.input for made in mixed_of(part("one", pairs("one", 50), rows=several), seed=3).rows}
 
     assert inputs(5) < inputs(20) < inputs(50)
 
@@ -140,65 +167,67 @@ def test_more_rows_are_the_same_rows_and_more() -> None:
 @pytest.mark.parametrize(("share", "kept"), [(1.0, 40), (0.5, 20), (0.0, 0)])
 def test_unchanged_rows_are_held_to_their_share(share: float, kept: int) -> None:
     same = tuple(Example(f"right as it is {i}", f"right as  it is {i}") for i in range(40))
-    part = Part(task("one"), (*same, *pairs("one", 20)), unchanged=share)
-    rows = mix([part], tests=(), count_tokens=lengths, seed=0).rows
-    assert sum(row.example.input.startswith("right") for row in rows) == kept
+    rows = mixed_of(part("one", (*same, *pairs("one", 20)), unchanged=share)).rows
+    assert sum(made.input.startswith("right") for made in rows) == kept
     assert len(rows) == kept + 20
 
 
 def test_every_row_says_what_is_asked_and_wordings_are_dealt_evenly() -> None:
-    parts = [Part(task("one", ["First.", "Second.", "Third."]), pairs("one", 40)), Part(task("two"), pairs("two", 5))]
-    mixed = mix(parts, tests=(), count_tokens=lengths, seed=0)
-    asked = Counter(row.example.instruction for row in mixed.rows if row.task == "one")
+    several = part("one", pairs("one", 40), ["First.", "Second.", "Third."])
+    mixed = mixed_of(several, part("two", pairs("two", 5)))
+    asked = Counter(made.example.instruction for made in mixed.of("one"))
     assert asked == {"First.": 10, "Second.": 10, "Third.": 10, "Do one.": 10}
-    assert {row.example.instruction for row in mixed.rows if row.task == "two"} == {"Do two."}
-    assert make_up(mixed)["one"]["wordings"] == 4
+    assert {made.instruction for made in mixed.of("two")} == {"Do two."}
+    one = mixed.make_up["one"]
+    assert (one.rows, one.wordings, one.tokens) == (40, 4, sum(made.tokens for made in mixed.of("one")))
 
 
 def test_a_pair_keeps_an_instruction_of_its_own() -> None:
     own = Example("a", "b", instruction="Mine.")
-    asked = in_wordings(task("one", ["Other."]), [own, Example("c", "d")], seed=0)
+    asked = in_wordings(["Do one.", "Other."], [own, Example("c", "d")], 0, "one")
     assert asked[0] == own and asked[1].instruction in ("Do one.", "Other.")
 
 
 def test_generic_rows_have_their_share() -> None:
     generic = [Example(f"question {i}", f"answer {i}", instruction="") for i in range(100)]
-    mixed = mix(
-        [Part(task("one"), pairs("one", 30))],
-        tests=(),
-        count_tokens=lengths,
-        seed=0,
-        generic=generic,
-        generic_share=0.25,
-    )
+    mixed = mixed_of(part("one", pairs("one", 30)), generic=generic, generic_share=0.25)
     assert counted(mixed.rows) == {"one": 30, GENERIC: 10}
+    assert {made.origin for made in mixed.of(GENERIC)} == {"generic"} and mixed.make_up[GENERIC].rows == 10
 
 
 @settings(max_examples=30, deadline=None)
 @given(budget=st.integers(20, 700))
 def test_a_token_budget_is_kept_to(budget: int) -> None:
-    mixed = mix([Part(task("one"), pairs("one", 50))], tests=(), count_tokens=lengths, seed=0, tokens=budget)
-    assert sum(row.tokens for row in mixed.rows) <= budget
-    left_out = mixed.dropped["one"].get("over the token budget", 0)
+    mixed = mixed_of(part("one", pairs("one", 50)), tokens=budget)
+    assert mixed.tokens <= budget
+    left_out = mixed.make_up["one"].dropped.get("over the token budget", 0)
     assert len(mixed.rows) + left_out == 50
+
+
+def test_a_token_budget_leaves_no_example_out() -> None:
+    examples = pairs("shown", 3)
+    for seed in range(5):
+        own = part("one", pairs("one", 50), examples=examples)
+        mixed = mixed_of(own, seed=seed, tokens=sum(lengths(examples)) + 25)
+        assert [made.input for made in mixed.rows if made.origin == "example"] == [e.input for e in examples]
+        assert len(mixed.rows) == 5, "two rows of eleven tokens fit beside them"
 
 
 def test_a_token_budget_for_no_row_is_told() -> None:
     with pytest.raises(UserError, match="too few for a single row"):
-        mix([Part(task("one"), pairs("one", 5))], tests=(), count_tokens=lengths, seed=0, tokens=1)
+        mixed_of(part("one", pairs("one", 5)), tokens=1)
 
 
 def test_the_same_seed_draws_the_same_mixture_and_another_another() -> None:
-    def drawn(seed: int) -> list[MixedRow]:
-        part = Part(task("one", ["Other."]), pairs("one", 50), rows=20)
-        return list(mix([part], tests=(), count_tokens=lengths, seed=seed).rows)
+    def drawn(seed: int) -> tuple[MixedRow, ...]:
+        return mixed_of(part("one", pairs("one", 50), ["Other."], rows=20), seed=seed).rows
 
     assert drawn(1) == drawn(1) != drawn(2)
 
 
 @given(counts=st.lists(st.integers(1, 100), min_size=1, max_size=60))
 def test_packing_fits_all_rows_into_as_few_sequences_as_can_be_had_nearly(counts: list[int]) -> None:
-    rows = [MixedRow("one", Example("a", "b"), n) for n in counts]
+    rows = [row("one", n) for n in counts]
     packed = packing(rows, length=100, batch_size=4)
     assert packed.tokens == sum(counts) and packed.longest == max(counts)
     least = -(-sum(counts) // 100)
@@ -208,7 +237,7 @@ def test_packing_fits_all_rows_into_as_few_sequences_as_can_be_had_nearly(counts
 
 
 def test_packing_of_known_rows() -> None:
-    rows = [MixedRow("one", Example("a", "b"), n) for n in (60, 50, 40, 50, 200)]
+    rows = [row("one", n) for n in (60, 50, 40, 50, 200)]
     packed = packing(rows, length=100, batch_size=2)
     assert (packed.rows, packed.sequences) == (4, 2)  # the one of 200 tokens is not trained on
     assert packed.padding == pytest.approx(1 - 200 / (2 * 60 + 2 * 50))

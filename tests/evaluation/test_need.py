@@ -8,7 +8,7 @@ import pytest
 from metier.core.records import Interval, SystemAnswers, SystemKind, SystemScore
 from metier.evaluation.need import PromptTokens, api_cost_per_million, weigh
 from metier.evaluation.records import Need
-from metier.tasks.task import PriceSettings
+from metier.tasks.settings import PriceSettings
 
 TEXTS = ("",) * 100
 FEW_SHOT = PromptTokens(500, 10)

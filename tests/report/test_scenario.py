@@ -12,7 +12,8 @@ from rich.console import Console
 
 from metier.core.codec import decode, encode
 from metier.core.records import Interval, NeedRow, SystemKind
-from metier.data.mixture import MakeUp, Packing
+from metier.data.mixture import MakeUp
+from metier.data.packing import Packing
 from metier.evaluation.better import Rival, judge
 from metier.evaluation.over_tasks import ScenarioOutcome, TaskOutcome
 from metier.evaluation.records import Need

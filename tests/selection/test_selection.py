@@ -28,7 +28,7 @@ from metier.selection.kcenter import Budget
 from metier.selection.material import Material
 from metier.selection.pool import Pool, open_pool, pool_of
 from metier.selection.select import STRATEGIES, budget_of, related_share_of, select
-from metier.tasks.task import SelectionSettings
+from metier.tasks.settings import SelectionSettings
 
 MIDDLES = np.eye(4, 8)
 
@@ -316,7 +316,7 @@ def test_the_students_own_likelihood_orders_rows(tmp_path: Path, tiny_model: Pat
 def test_gradients_tell_examples_apart(tmp_path: Path, tiny_model: Path) -> None:
     from transformers import AutoTokenizer
 
-    from metier.tasks.task import EngineSettings, TrainingSettings
+    from metier.tasks.settings import EngineSettings, TrainingSettings
     from metier.training.examples import encode_examples
     from metier.training.gradients import example_gradients
     from metier.training.tune import TuningJob, tune

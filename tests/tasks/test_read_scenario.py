@@ -7,8 +7,8 @@ import pytest
 
 from metier.core.errors import UserError
 from metier.data.pairs import NoRows
-from metier.tasks.read_scenario import copy_scenario, load_scenario, read_labelled, ready_scenarios, scenario_file
-from metier.tasks.read_task import read_test
+from metier.steps.gather import read_labelled, read_test
+from metier.tasks.read_scenario import copy_scenario, load_scenario, ready_scenarios, scenario_file
 
 TASK = """\
 name: {name}
@@ -56,7 +56,7 @@ def test_a_file_on_the_command_line_is_found_from_where_one_is(tmp_path: Path, m
         ("name: mine\ntasks: {one: {select_synthetic: 0.5}}\n", "synthetic is 0"),
         ("name: mine\ngeneric: {data: a.jsonl, share: 1}\ntasks: {one: }\n", "generic.share"),
         ("name: mine\nadapters: two\ntasks: {one: }\n", "adapters"),
-        ("[1, 2]\n", "a mixture is a mapping"),
+        ("[1, 2]\n", "expected a mapping"),
     ],
 )
 def test_bad_mixtures_are_explained(tmp_path: Path, mixture: str, told: str) -> None:
@@ -129,7 +129,7 @@ def test_a_ready_scenario_can_be_copied_and_changed(tmp_path: Path) -> None:
     assert list(copied.tasks) == list(ready.tasks)
     assert "metier run mine " in (tmp_path / "mine" / "mixture.yaml").read_text()
     for ready_name, name, told in [
-        ("writing", "mine", "there already"),
+        ("writing", "mine", "already exists"),
         ("writing", "a/b", "cannot be"),
         ("x", "y", "no"),
     ]:

@@ -152,7 +152,7 @@ def test_paths_are_those_beside_the_file(tmp_path: Path) -> None:
 def test_the_template_loads_and_is_not_overwritten(tmp_path: Path) -> None:
     path = write_template(tmp_path, "my-task")
     assert load_task(path).name == "my-task"
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         write_template(tmp_path, "my-task")
     with pytest.raises(UserError, match="cannot be a name"):
         write_template(tmp_path, "../up")

@@ -14,7 +14,7 @@ import pytest
 from metier.core.errors import MetierError, UserError
 from metier.core.records import Example
 from metier.engines.prompts import PromptFormat
-from metier.tasks.task import EngineSettings, LaunchSettings, TrainingSettings
+from metier.tasks.settings import EngineSettings, LaunchSettings, TrainingSettings
 from metier.training.examples import encode_examples
 from metier.training.launch import tune_in_processes
 from metier.training.tune import Tuned, TuningJob, tune

@@ -10,7 +10,7 @@ from metier.core.records import Example
 from metier.engines import GenerationRequest
 from metier.engines.prompts import PromptFormat
 from metier.engines.transformers import TransformersEngine
-from metier.tasks.task import EngineSettings, TrainingSettings
+from metier.tasks.settings import EngineSettings, TrainingSettings
 from metier.training.examples import encode_examples, rendered
 from metier.training.tune import TuningJob, default_learning_rate, tune
 

@@ -80,7 +80,7 @@ def _rows_plan(
     share: list[float] | None, strategy: list[str] | None, seeds: int, wordings: list[int] | None
 ) -> RowsPlan:
     from metier.studies.of_rows import RowsPlan
-    from metier.tasks.task import StrategyName
+    from metier.tasks.settings import StrategyName
 
     wanted = strategy or ["k_center"]
     known: tuple[StrategyName, ...] = get_args(StrategyName)

@@ -90,7 +90,8 @@ def _decode(kind: Any, data: Any, where: str) -> Any:
         try:
             return kind.model_validate(data)
         except pydantic.ValidationError as error:
-            raise CodecError(f"{where}: {error.errors()[0]['msg']}") from error
+            first = error.errors()[0]
+            raise CodecError(f"{'.'.join(map(str, (where, *first['loc'])))}: {first['msg']}") from error
     return _plain(kind, data, where)
 
 

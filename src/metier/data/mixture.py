@@ -18,6 +18,7 @@ from metier.core.records import Example, Origin
 from metier.core.storage import seed_of
 from metier.data.leakage import find_leaks
 from metier.data.likeness import folded
+from metier.data.sizes import sizes
 from metier.data.wordings import in_wordings
 
 GENERIC = "generic"  # names the generic instruction data among the tasks
@@ -116,27 +117,6 @@ class MakeUp:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Packing:
-    """How the rows would fill sequences of a length: what packing would save, and what padding costs.
-
-    Attributes:
-        rows: Rows.
-        tokens: Their tokens.
-        longest: Tokens of the longest.
-        length: Tokens of one sequence.
-        sequences: Sequences needed when rows are packed, first fit, longest first.
-        padding: Share of tokens that are padding when batches are made of rows of like length.
-    """
-
-    rows: int
-    tokens: int
-    longest: int
-    length: int
-    sequences: int
-    padding: float
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Mixed:
     """A mixture.
 
@@ -229,74 +209,6 @@ def _make_up(rows: Sequence[MixedRow], name: str, dropped: Mapping[str, int]) ->
     return MakeUp(len(own), sum(row.tokens for row in own), len({row.instruction for row in own}), dict(dropped))
 
 
-def sizes(
-    available: Sequence[int], *, ratios: Sequence[float] | None, temperature: float, total: int | None
-) -> list[int]:
-    """Return how many rows each task gives; no row is given twice.
-
-    With ratios the mixture is as large as the scarcest task allows. With a temperature a task that has too few gives
-    all it has, and the others share the rest.
-
-    Raises:
-        UserError: Ratios do not add up to 1, or the total leaves a task without a row.
-    """
-    if ratios is not None:
-        if abs(sum(ratios) - 1) > 1e-6 or min(ratios) <= 0:
-            raise UserError(
-                f"the tasks' ratios are {', '.join(f'{r:g}' for r in ratios)}: they must be above 0 and add up to 1 "
-                f"(they come to {sum(ratios):g})"
-            )
-        most = min(n / r for n, r in zip(available, ratios, strict=True))
-        found = _rounded([min(most, total or most) * r for r in ratios])
-    else:
-        weights = [n ** (1 / temperature) for n in available]
-        found = _shared(available, weights, min(total or sum(available), sum(available)))
-    if min(found) < 1:
-        raise UserError(
-            f"rows: {total} are too few for {len(available)} tasks: one of them would have none",
-            hint="raise rows, or make the ratios more even",
-        )
-    return found
-
-
-def split_by_source(pairs: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """Return pairs to train on and pairs to test on; pairs with the same input are on the same side.
-
-    Args:
-        pairs: All there are.
-        share: Share of the inputs to test on.
-        seed: Seeds the split.
-    """
-    sources = list(dict.fromkeys(folded(pair.input) for pair in pairs))
-    random.Random(seed_of(seed, "split")).shuffle(sources)
-    held_out = set(sources[: round(len(sources) * share)])
-    train = [pair for pair in pairs if folded(pair.input) not in held_out]
-    return train, [pair for pair in pairs if folded(pair.input) in held_out]
-
-
-def packing(rows: Sequence[MixedRow], *, length: int, batch_size: int) -> Packing:
-    """Return how rows fill sequences of a length, and what padding batches of like rows have.
-
-    Args:
-        rows: The mixture's rows; one longer than ``length`` is not counted, as it is not trained on.
-        length: Tokens of a sequence.
-        batch_size: Rows of a batch.
-    """
-    counts = sorted((row.tokens for row in rows if row.tokens <= length), reverse=True)
-    room: list[int] = []
-    for size in counts:
-        place = next((i for i, free in enumerate(room) if free >= size), None)
-        if place is None:
-            room.append(length - size)
-        else:
-            room[place] -= size
-    batches = [counts[i : i + batch_size] for i in range(0, len(counts), batch_size)]
-    padded = sum(batch[0] * len(batch) for batch in batches)
-    total = sum(counts)
-    longest = counts[0] if counts else 0
-    return Packing(len(counts), total, longest, length, len(room), 1 - total / padded if padded else 0.0)
-
-
 class _Tests:
     """What the tests keep out of the training set."""
 
@@ -359,39 +271,11 @@ def _ratios(parts: Sequence[Part]) -> list[float] | None:
     return given or None
 
 
-def _shared(available: Sequence[int], weights: Sequence[float], total: int) -> list[int]:
-    """Share a total by weights; what a task cannot give, the others do."""
-    found = [0.0] * len(available)
-    open_ones = list(range(len(available)))
-    left = float(total)
-    while open_ones:
-        whole = sum(weights[i] for i in open_ones)
-        full = [i for i in open_ones if left * weights[i] / whole >= available[i]]
-        if not full:
-            for i in open_ones:
-                found[i] = left * weights[i] / whole
-            break
-        for i in full:
-            found[i] = float(available[i])
-            left -= available[i]
-        open_ones = [i for i in open_ones if i not in full]
-    return _rounded(found)
-
-
-def _rounded(shares: Sequence[float]) -> list[int]:
-    """Return whole numbers with the same sum, the largest remainders rounded up."""
-    low = [int(s + 1e-9) for s in shares]
-    missing = int(sum(shares) + 1e-6) - sum(low)
-    order = sorted(range(len(shares)), key=lambda i: (low[i] - shares[i], i))
-    for i in order[:missing]:
-        low[i] += 1
-    return low
-
-
 def _within(rows: Sequence[MixedRow], tokens: int, seed: int, dropped: dict[str, Counter[str]]) -> list[MixedRow]:
-    """Leave rows out at random until the rest has at most so many tokens."""
+    """Leave rows out at random until the rest has at most so many tokens; tasks' own examples are taken first."""
     order = list(range(len(rows)))
     random.Random(seed_of(seed, "tokens")).shuffle(order)
+    order.sort(key=lambda i: rows[i].origin != "example")
     kept, used = set(), 0
     for i in order:
         if used + rows[i].tokens <= tokens:

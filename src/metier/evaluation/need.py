@@ -16,7 +16,7 @@ import numpy as np
 from metier.core.records import NeedRow, SystemAnswers, SystemKind, SystemScore
 from metier.evaluation.better import SPECIALIST
 from metier.evaluation.records import Need
-from metier.tasks.task import PriceSettings
+from metier.tasks.settings import PriceSettings
 
 # Points below the best system of a run up to which a system is good enough. Test sets of a few hundred rows cannot tell
 # two systems apart that differ by so little, so the difference is no reason to pay for the more expensive one.

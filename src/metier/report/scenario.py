@@ -11,7 +11,8 @@ from markupsafe import Markup
 from metier.core import storage
 from metier.core.codec import encode
 from metier.core.records import Interval
-from metier.data.mixture import MakeUp, Packing
+from metier.data.mixture import MakeUp
+from metier.data.packing import Packing
 from metier.evaluation.better import SPECIALIST, Rival, judge
 from metier.evaluation.over_tasks import TaskOutcome
 from metier.evaluation.records import Need

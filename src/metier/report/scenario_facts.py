@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from metier.data.mixture import MakeUp, Packing
+from metier.data.mixture import MakeUp
+from metier.data.packing import Packing
 from metier.evaluation.over_tasks import ScenarioOutcome
 from metier.evaluation.records import Need
 from metier.report.facts import MachineFacts

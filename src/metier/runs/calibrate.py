@@ -36,7 +36,8 @@ from metier.synthesis.write import synthesize
 from metier.systems.asker import answer_length
 from metier.systems.base import Material
 from metier.systems.registry import SYSTEMS, Entry
-from metier.tasks.task import LaunchSettings, Task
+from metier.tasks.settings import LaunchSettings
+from metier.tasks.task import Task
 
 T = TypeVar("T")
 _INPUTS = 64  # raw inputs that are written and judged: one shard
@@ -143,9 +144,7 @@ def _silently(name: str, total: int, unit: str) -> Iterator[Progress]:
     yield lambda done, tokens: None
 
 
-def _answers(
-    c: Context, rows: TaskRows, pairs: Sequence[Example]
-) -> tuple[dict[str, float], dict[str, float]]:
+def _answers(c: Context, rows: TaskRows, pairs: Sequence[Example]) -> tuple[dict[str, float], dict[str, float]]:
     """Return seconds a row, and seconds of a row by itself, of every System that asks the model.
 
     A tuned model is stood in for by the base model, asked as the tuned one will be.

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import metier
 from metier.core import storage
 from metier.core.codec import encode
-from metier.core.records import Candidate, Example, Origin
+from metier.core.records import Example
 from metier.core.step import Done
-from metier.data.mixture import Mixed, MixedRow, packing
+from metier.data.mixture import Mixed
+from metier.data.packing import packing
 from metier.engines.prompts import fitting_demonstrations
 from metier.evaluation.measure import metrics_of, score_texts
 from metier.evaluation.need import PromptTokens, weigh
@@ -23,10 +22,11 @@ from metier.report.facts import Judged as JudgedFacts
 from metier.report.facts import ModelFacts, PromptTemplate, RunFacts, StageCost
 from metier.report.html import write_report
 from metier.report.judged import judged_by
-from metier.report.made import Data, FunnelStep, RenderedExample, Training
+from metier.report.made import RenderedExample, Training
 from metier.report.scenario import write_scenario
 from metier.report.scenario_card import write_scenario_card
 from metier.report.scenario_facts import ScenarioFacts
+from metier.runs.data_facts import data_facts
 from metier.runs.machine import machine
 from metier.runs.mark import Mark, MarkedTask, write_mark
 from metier.steps.answer import Answered, answer, answers_of, material_of
@@ -41,8 +41,6 @@ from metier.systems.asker import answer_length
 from metier.systems.base import Tuned
 from metier.systems.registry import SPECIALIST, SYSTEMS
 from metier.tasks.scenario import Scenario
-
-_SHOWN = 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -109,7 +107,7 @@ def _facts(c: Context, mixed: Mixed, finished: FinishedTask) -> RunFacts:
         seed=task.seed,
         metier_version=metier.__version__,
         machine=machine(),
-        data=_data(mixed.of(task.name), finished),
+        data=data_facts(mixed.of(task.name), finished.pairs),
         training=Training(
             method=task.training.method,
             loss=trained.losses,
@@ -124,57 +122,6 @@ def _facts(c: Context, mixed: Mixed, finished: FinishedTask) -> RunFacts:
         settings=task.model_dump(mode="json"),
         warnings=_warnings(mixed, finished),
     )
-
-
-def _data(rows: Sequence[MixedRow], finished: FinishedTask) -> Data:
-    synthesis, labels = finished.pairs.synthesis, finished.pairs.rows.task.labels
-    candidates = synthesis.value.candidates if synthesis else ()
-    origins: Counter[Origin] = Counter(row.origin for row in rows)
-    return Data(
-        pairs_by_origin=dict(origins),
-        label_counts=dict(sorted(Counter(row.output for row in rows).items())) if labels else {},
-        synthesis_funnel=_funnel(synthesis),
-        selection_funnel=_selection_funnel(finished.pairs.selection),
-        candidates=_sample(candidates, finished.pairs.rows.task.seed),
-    )
-
-
-def _funnel(synthesis: Done[Synthesis] | None) -> tuple[FunnelStep, ...]:
-    """Return the way from what was written to what was kept, filter by filter, in the order in which they came."""
-    if synthesis is None or not synthesis.value.candidates:
-        return ()
-    dropped = Counter(c.dropped_by for c in synthesis.value.candidates if c.dropped_by)
-    left = len(synthesis.value.candidates)
-    steps = [FunnelStep("written", left)]
-    for name, several in sorted(dropped.items(), key=lambda item: _place(item[0])):
-        left -= several
-        steps.append(FunnelStep(name, left, {name: several}))
-    return tuple(steps)
-
-
-_ORDER = ("cut_off", "empty", "length", "noise", "duplicate", "no_answer", "disagreement", "no_label", "balance")
-
-
-def _place(name: str) -> int:
-    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
-
-
-def _selection_funnel(selection: Done[Selection] | None) -> tuple[FunnelStep, ...]:
-    if selection is None:
-        return ()
-    found = selection.value
-    steps = [FunnelStep("rows to choose from", found.pool_rows)]
-    if found.region_rows is not None:
-        steps.append(FunnelStep("the task's part", found.region_rows))
-    return (*steps, FunnelStep("chosen", len(found.places)))
-
-
-def _sample(candidates: Sequence[Candidate], seed: int) -> tuple[Candidate, ...]:
-    rng = random.Random(storage.seed_of(seed, "sample"))
-    kept = [c for c in candidates if c.kept]
-    dropped = [c for c in candidates if not c.kept]
-    half = _SHOWN // 2
-    return (*rng.sample(kept, min(half, len(kept))), *rng.sample(dropped, min(half, len(dropped))))
 
 
 def _on_held_out(c: Context, mixed: Mixed, finished: FinishedTask) -> tuple[int, Mapping[str, float]]:

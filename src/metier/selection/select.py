@@ -20,7 +20,7 @@ from metier.selection.strategies import (
     random,
     stratified,
 )
-from metier.tasks.task import SelectionSettings, StrategyName
+from metier.tasks.settings import SelectionSettings, StrategyName
 
 DEFAULT_SHARE = 0.005
 _RELATED = 2.0  # times the budget: how much of a pool counts as the task's part

@@ -14,7 +14,7 @@ from metier.models.locate import ModelFiles, resolve_model
 from metier.steps.slot import Running, Slot, running
 from metier.systems.base import Keep, Tools
 from metier.tasks.scenario import Scenario
-from metier.tasks.task import EngineSettings
+from metier.tasks.settings import EngineSettings
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from metier.core import storage
 from metier.core.errors import UserError
 from metier.core.records import Example
-from metier.data.mixture import split_by_source
 from metier.data.pairs import ExampleFile, NoRows, read_examples
+from metier.data.sizes import split_by_source
 from metier.tasks.scenario import Scenario
 from metier.tasks.task import Task
 

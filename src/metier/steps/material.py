@@ -28,7 +28,7 @@ from metier.selection.material import Material
 from metier.selection.pool import Pool
 from metier.selection.select import budget_of, related_share_of
 from metier.steps.context import Context, ModelInputs
-from metier.tasks.task import EngineSettings, SelectionSettings, TrainingSettings
+from metier.tasks.settings import EngineSettings, SelectionSettings, TrainingSettings
 from metier.training.examples import EncodedExample, encode_examples
 
 Gradients = npt.NDArray[np.float32]
@@ -47,6 +47,7 @@ class SelectionInputs:
         instruction: The task's, with which rows are asked.
         target: Texts that show where the task lies.
         examples: The task's examples.
+        encoder: Digest of what encodes the rows.
         training: How the student is trained, for a strategy that does.
     """
 
@@ -57,13 +58,14 @@ class SelectionInputs:
     instruction: str
     target: tuple[str, ...]
     examples: tuple[Example, ...]
+    encoder: str
     training: TrainingSettings | None
 
 
 def gather_material(c: Context, pool: Pool, inputs: SelectionInputs) -> Material:
     """Return what strategies choose by."""
     settings = inputs.settings
-    folder = cache() / f"encodings-{storage.digest([pool.sha256, settings.encoder, c.files.digest])[:20]}"
+    folder = cache() / f"encodings-{storage.digest([pool.sha256, inputs.encoder, c.how.engine.dtype])[:20]}"
 
     @cached
     def codes() -> tuple[kcenter.Codes, kcenter.Codes]:
@@ -111,6 +113,13 @@ def open_encoder(files: ModelFiles, engine: EngineSettings, name: str) -> Encode
     return SentenceEncoder(path, device=engine.device, dtype=engine.dtype)
 
 
+def encoder_digest(files: ModelFiles, name: str) -> str:
+    """Return what identifies the encoder of a name: the digest of its files, or the name of static embeddings."""
+    if name.startswith("static:"):
+        return name
+    return files.digest if name == "student" else resolve_model(name).digest
+
+
 def cache() -> Path:
     """Return the folder of what runs over one pool share."""
     return cache_folder().parent / "selection"
@@ -125,7 +134,7 @@ def _tokens(c: Context, pool: Pool, folder: Path) -> npt.NDArray[np.int64]:
             for rows in pool.pieces():
                 for begin in range(0, len(rows), 1024):
                     part = [f"{r.input}\n{r.output}" for r in rows[begin : begin + 1024]]
-                    counts += [len(ids) + 1 for ids in c.slot.tokenizer(part, add_special_tokens=False)["input_ids"]]
+                    counts += [tokens + 1 for tokens in c.slot.count_tokens(part)]
                     update(len(counts), 0)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial_path = path.with_suffix(".partial.npy")

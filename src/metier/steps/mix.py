@@ -95,11 +95,11 @@ def _kept_out(settings: MixtureFile, rows: Mapping[str, TaskRows]) -> Kept:
 
 
 def _mix(c: Context, inputs: MixInputs, work: Work) -> Mixed:
-    prompts, tokenizer = c.slot.prompts, c.slot.tokenizer
+    prompts = c.slot.prompts
 
     def count_tokens(pairs: Sequence[Example]) -> list[int]:
         texts = [prompts.task(p.instruction or "", (), p.input).text + prompts.answer(p.output) for p in pairs]
-        return [len(ids) + 1 for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
+        return [tokens + 1 for tokens in c.slot.count_tokens(texts)]  # and the end token
 
     return mix(inputs.parts, inputs.plan, inputs.kept_out, count_tokens, inputs.generic)
 

@@ -23,10 +23,11 @@ from metier.selection import kcenter
 from metier.selection.pool import Pool, open_pool, pool_of, state_of
 from metier.selection.select import select
 from metier.steps.context import Context
-from metier.steps.material import SelectionInputs, cache, gather_material
+from metier.steps.material import SelectionInputs, cache, encoder_digest, gather_material
 from metier.tasks.task import Task
 
 Control = Literal["random", "related", "pool"]
+_WITHOUT_ENCODER = ("random", "length")
 _BY_GRADIENTS = "less"  # the one strategy that trains
 
 
@@ -104,8 +105,9 @@ def choose(c: Context, task: Task, pool: Pool) -> Done[Selection]:
 def choose_control(c: Context, task: Task, pool: Pool, control: Control, like: Selection) -> Done[Selection]:
     """Choose a control's rows: as many at random, all that count as the task's, or all; the last two are capped."""
     seed = storage.seed_of(task.seed, "control", control) % 2**31
+    encoder = "" if control == "random" else encoder_digest(c.files, task.selection.encoder)
     inputs = ControlInputs(
-        dataclasses.replace(_inputs(c, task, pool), seed=seed),
+        dataclasses.replace(_inputs(c, task, pool), seed=seed, encoder=encoder),
         control,
         len(like.places),
         like.tokens if task.selection.tokens else None,
@@ -150,6 +152,7 @@ def _inputs(c: Context, task: Task, pool: Pool) -> SelectionInputs:
         pool=Artifact(pool.sha256, pool.path),
         # What it is compared with changes nothing about the choice; the file of inputs is there as what it holds.
         settings=settings.but(controls=(), inputs=None),
+        encoder="" if settings.strategy in _WITHOUT_ENCODER else encoder_digest(c.files, settings.encoder),
         seed=task.seed,
         instruction=task.instruction,
         # Rows of a pool say themselves what is wanted, and so must the texts that they are compared with.

@@ -13,7 +13,8 @@ from metier.core.errors import UserError
 from metier.engines.base import Engine
 from metier.engines.prompts import PromptFormat
 from metier.models.locate import ModelFiles
-from metier.tasks.task import EngineSettings, LaunchSettings, Shared
+from metier.tasks.settings import EngineSettings, LaunchSettings
+from metier.tasks.task import Shared
 
 _SLOT_CONTEXT = 4096  # tokens; llama.cpp sets the memory of each slot's whole context aside
 
@@ -84,7 +85,9 @@ class Slot:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens of each text, special tokens not added; the model need not be open."""
-        return [len(self.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
+        if not texts:
+            return []
+        return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
 
     @property
     def context_length(self) -> int:

@@ -15,7 +15,8 @@ from metier.data.mixture import MixedRow
 from metier.engines.prompts import fitting_demonstrations
 from metier.steps.context import Context, ModelInputs
 from metier.steps.gather import TaskRows
-from metier.tasks.task import Task, TrainingSettings
+from metier.tasks.settings import TrainingSettings
+from metier.tasks.task import Task
 
 T = TypeVar("T")
 EXAMPLE_EPOCHS = 10  # of the model tuned on the examples alone, which are few

@@ -21,7 +21,8 @@ from metier.steps.gather import gather
 from metier.steps.select import Control
 from metier.studies.study import Variant, measure_variant
 from metier.tasks.scenario import of_one
-from metier.tasks.task import StrategyName, Task
+from metier.tasks.settings import StrategyName
+from metier.tasks.task import Task
 
 RANDOM = "random"
 ONE_WORDING = "one wording"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metier.core.records import Example
-from metier.tasks.task import SynthesisSettings
+from metier.tasks.settings import SynthesisSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,12 @@ from metier.core.storage import seed_of
 from metier.engines.base import Engine, GenerationRequest, ScoringRequest
 from metier.engines.prompts import Prompt, PromptFormat, fitting_demonstrations
 from metier.engines.shards import Job, first_texts, in_shards, logprobs, unkept
-from metier.synthesis.votes import VoteRule, sample_until_decided
+from metier.synthesis.brief import Brief
+from metier.synthesis.outputs import vote_rule
+from metier.synthesis.votes import sample_until_decided
 from metier.systems.base import Asked, Keep, Material, Tools, Tuned, kept
 from metier.systems.renderings import RENDERINGS, Rendered, Rendering
-from metier.tasks.task import EngineSettings
+from metier.tasks.settings import EngineSettings
 
 WEIGHTS = "weights"
 """In a product's folder, the folder of a tuned model."""
@@ -76,7 +78,20 @@ class Sampling:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AskInputs:
-    """All that a model's answers depend on."""
+    """All that a model's answers depend on.
+
+    Attributes:
+        how: What is asked of it.
+        asked: The model, and how it is asked.
+        weights: What it was tuned to.
+        labels: The possible answers.
+        shown: The examples in the prompt.
+        rendering: How the prompt is laid out.
+        max_tokens: Longest answer.
+        texts: What is to be answered.
+        sampling: How answers are sampled.
+        vote: The job whose vote says when enough are sampled.
+    """
 
     how: Literal["write", "score", "sample"]
     asked: Asked
@@ -87,6 +102,7 @@ class AskInputs:
     max_tokens: int
     texts: tuple[str, ...]
     sampling: Sampling | None = None
+    vote: Brief | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -160,10 +176,10 @@ class Asker:
             raise ValueError("labels are scored, and the task has none")
         return kept(keep, self._inputs("score", texts), partial(_score, self, keep))
 
-    def sample(self, texts: Sequence[str], sampling: Sampling, rule: VoteRule, keep: Keep | None = None) -> Samples:
-        """Return as many samples of each answer as its vote needs."""
-        inputs = dataclasses.replace(self._inputs("sample", texts), sampling=sampling)
-        return kept(keep, inputs, partial(_sample, self, keep, rule))
+    def sample(self, texts: Sequence[str], sampling: Sampling, vote: Brief, keep: Keep | None = None) -> Samples:
+        """Return as many samples of each answer as its vote needs, under the filters of the job it is for."""
+        inputs = dataclasses.replace(self._inputs("sample", texts), sampling=sampling, vote=vote)
+        return kept(keep, inputs, partial(_sample, self, keep))
 
     def prompt(self, text: str) -> Prompt:
         """Return the prompt that asks for the answer to one input."""
@@ -298,10 +314,11 @@ def _score(asker: Asker, keep: Keep | None, inputs: AskInputs, work: Work | None
     return LabelScores(tuple(rows), tuple(made[0]["tokens"]) if made else tuple(sizes))
 
 
-def _sample(asker: Asker, keep: Keep | None, rule: VoteRule, inputs: AskInputs, work: Work | None) -> Samples:
+def _sample(asker: Asker, keep: Keep | None, inputs: AskInputs, work: Work | None) -> Samples:
     sampling = inputs.sampling
-    if sampling is None:
-        raise ValueError("sampling needs its settings")
+    if sampling is None or inputs.vote is None:
+        raise ValueError("sampling needs its settings, and what the vote is on")
+    rule = vote_rule(inputs.vote, asker.prompts)
     asked = [
         GenerationRequest(
             prompt=asker.prompt(text),

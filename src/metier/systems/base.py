@@ -18,7 +18,7 @@ from metier.core.step import Artifact, Work, once
 from metier.engines.base import Engine
 from metier.engines.prompts import PromptFormat
 from metier.models.encoder import SentenceEncoder
-from metier.tasks.task import EngineSettings, SynthesisSettings
+from metier.tasks.settings import EngineSettings, SynthesisSettings
 
 I = TypeVar("I")  # noqa: E741 - inputs
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from metier.core.step import Artifact
 from metier.evaluation.confidence import Confidence, Threshold, tempered
 from metier.systems.asker import WEIGHTS
 from metier.systems.base import Learned, Tools
-from metier.tasks.task import EngineSettings
+from metier.tasks.settings import EngineSettings
 
 FILE = "product.json"
 FORMAT = 1
@@ -180,12 +180,16 @@ def read_product(folder: Path) -> Product:
     try:
         data = storage.read_json(path)
         if isinstance(data, dict) and isinstance(data.get("format"), int) and data["format"] > FORMAT:
-            raise UserError(f"{path}: written by a newer version of Metier ({data.get('metier')})", hint="upgrade metier")
+            raise UserError(
+                f"{path}: written by a newer version of Metier ({data.get('metier')})", hint="upgrade metier"
+            )
         product = decode(Product, data)
     except (CodecError, MetierError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{path}: cannot be read ({error})", hint="copy the folder again, or run the task again") from error
+        raise UserError(
+            f"{path}: cannot be read ({error})", hint="copy the folder again, or run the task again"
+        ) from error
     return product
 
 

@@ -122,7 +122,9 @@ def _label_prior(asker: Asker, synthetic: Sequence[Example], keep: Keep) -> tupl
     labels = asker.labels or ()
     if not synthetic:
         found = asker.score(_CONTENT_FREE, keep)
-        return tuple(np.array([row for row in found.logprobs if row]).mean(axis=0).tolist())
+        there = [row for row in found.logprobs if row]
+        # Where not even these fit the context, no input does: there is nothing to take off.
+        return tuple(np.array(there).mean(axis=0).tolist()) if there else ()
     shown = synthetic[:_PRIOR_INPUTS]
     found = asker.score([pair.input for pair in shown], keep)
     by_label = [
@@ -131,6 +133,8 @@ def _label_prior(asker: Asker, synthetic: Sequence[Example], keep: Keep) -> tupl
     ]
     # Whatever label the model wrote most of, each counts alike.
     means = [rows.mean(axis=0) for rows in by_label if len(rows)]
+    if not means:
+        return _label_prior(asker, (), keep)
     return tuple(np.array(means).mean(axis=0).tolist())
 
 

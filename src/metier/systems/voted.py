@@ -14,7 +14,7 @@ from metier.core import storage
 from metier.core.codec import decode, encode
 from metier.core.records import Answers, Candidate
 from metier.synthesis.brief import Brief
-from metier.synthesis.outputs import vote, vote_rule
+from metier.synthesis.outputs import vote
 from metier.systems.asker import Asker, Sampling, load_asker, open_asker, save_asker
 from metier.systems.base import Keep, Learned, Material, Tools
 
@@ -58,7 +58,7 @@ class Voter:
         """Return an answer to each input, in order."""
         settings = self.brief.settings
         sampling = Sampling(_VOTES, settings.output_temperature, settings.output_top_k)
-        sampled = self.asker.sample(inputs, sampling, vote_rule(self.brief, self.asker.prompts), keep)
+        sampled = self.asker.sample(inputs, sampling, self.brief, keep)
         rows = [
             Candidate(str(i), text, answers=answers)
             for i, (text, answers) in enumerate(zip(inputs, sampled.texts, strict=True))

@@ -15,7 +15,8 @@ from pydantic import Field, model_validator
 
 from metier.core import storage
 from metier.core.errors import UserError
-from metier.tasks.task import Settings, Shared, Task, Where
+from metier.tasks.settings import Settings, Where
+from metier.tasks.task import Shared, Task
 
 Adapters = Literal["one", "each", "one_then_each"]
 # What changes neither the mixture nor what is made of it.
@@ -139,7 +140,9 @@ class Scenario:
 
 def of_one(task: Task) -> Scenario:
     """Return the scenario that a task file by itself is: all its pairs, and one model."""
-    writes = task.recipe != "low-data" and not (task.train_use == "instead" and task.train)
+    # Rows chosen from a pool are trained on alone.
+    chooses = task.recipe == "low-data" or task.pool is not None
+    writes = not chooses and not (task.train_use == "instead" and task.train)
     entry = ScenarioTask(synthetic=task.synthesis.inputs if writes else 0)
     shared = {key: getattr(task, key) for key in Shared.model_fields}
     return Scenario(MixtureFile(name=task.name, tasks={task.name: entry}, **shared), {task.name: task}, alone=True)
@@ -159,7 +162,8 @@ def check(scenario: Scenario) -> None:
                 f"task {name}: {key}: rows are chosen from a pool in a run of one task only",
                 hint=f"metier run the task's own file, or leave {key} out and name labelled rows with train:",
             )
-        if task.train_use == "instead" and (entry.synthetic or scenario.settings.synthetic):
+        written = scenario.settings.synthetic if entry.synthetic is None else entry.synthetic
+        if task.train_use == "instead" and written:
             raise UserError(
                 f"task {name}: train_use: instead, but synthetic pairs are asked for",
                 hint=f"set tasks.{name}.synthetic=0, or leave train_use out of the task's file",

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metier.models.load import load_causal, pick_device
-from metier.tasks.task import EngineSettings
+from metier.tasks.settings import EngineSettings
 from metier.training.examples import EncodedExample
 
 WIDTH = 4096

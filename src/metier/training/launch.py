@@ -23,7 +23,7 @@ from metier.core import storage
 from metier.core.errors import MetierError, UserError
 from metier.core.records import LossPoint
 from metier.models.load import pick_device
-from metier.tasks.task import LaunchSettings
+from metier.tasks.settings import LaunchSettings
 from metier.training.tune import JOB, Tuned, TuningJob
 from metier.training.worker import STEP, write_job
 

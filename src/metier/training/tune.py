@@ -20,7 +20,7 @@ from metier.core.errors import MetierError, UserError
 from metier.core.records import LossPoint
 from metier.models.load import load_causal, pick_device
 from metier.models.tokenizer import Tokenizer
-from metier.tasks.task import EngineSettings, TrainingSettings
+from metier.tasks.settings import EngineSettings, TrainingSettings
 from metier.training import checkpoints
 from metier.training.examples import EncodedExample
 from metier.training.trainer import LengthGrouped, answer_trainer_class

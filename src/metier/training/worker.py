@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from metier.core import storage
 from metier.core.errors import MetierError
-from metier.tasks.task import EngineSettings, TrainingSettings
+from metier.tasks.settings import EngineSettings, TrainingSettings
 from metier.training.examples import EncodedExample
 from metier.training.tune import TuningJob, tune
 

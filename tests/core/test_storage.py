@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import errno
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,6 @@ from hypothesis import strategies as st
 
 from metier.core import storage
 from metier.core.errors import MetierError, UserError
-from metier.core.run_folder import Run, open_run
 
 
 @given(st.lists(st.dictionaries(st.text(), st.text() | st.none() | st.floats(allow_nan=False), max_size=3), max_size=4))
@@ -57,41 +54,22 @@ def test_seeds_depend_on_every_part() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-def test_a_shard_is_made_once(tmp_path: Path) -> None:
-    calls = []
-
-    def make() -> list[int]:
-        calls.append(1)
-        return [1, 2]
-
-    run = Run(tmp_path)
-    assert run.stage("s", {"a": 1}).shard("part-0", make) == [1, 2]
-    assert run.stage("s", {"a": 1}).shard("part-0", make) == [1, 2]
-    assert len(calls) == 1
-    assert run.stage("s", {"a": 2}).shard("part-0", make) == [1, 2]
-    assert len(calls) == 2, "other inputs are another stage"
+def test_a_file_that_is_not_whole_says_which_and_what_to_do(tmp_path: Path) -> None:
+    for name, read in (("a.json", storage.read_json), ("a.jsonl", storage.read_lines)):
+        (tmp_path / name).write_text('{"a": ')
+        with pytest.raises(MetierError, match=f"{name}: not readable as JSON") as caught:
+            read(tmp_path / name)
+        assert "delete" in str(caught.value.hint)
 
 
-def test_a_finished_stage_is_found_again_and_the_manifest_holds_no_times(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    stage = run.stage("s", {"a": 1})
-    assert not stage.done
-    stage.shard("part-0", lambda: "x")
-    stage.finish({"count": 1})
-    again = run.stage("s", {"a": 1})
-    assert again.done
-    assert again.outcome == {"count": 1}
-    assert again.cost["seconds"] >= 0
-    assert "part" in again.cost["parts"]
-    assert "seconds" not in (again.path / "manifest.json").read_text()
+@given(st.dictionaries(st.text(), st.integers() | st.text(), max_size=5))
+def test_a_digest_does_not_depend_on_the_order_of_keys(value: dict[str, object]) -> None:
+    assert storage.digest(value) == storage.digest(dict(reversed(value.items())))
 
 
-def test_two_runs_on_one_folder(tmp_path: Path) -> None:
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom metier.core.run_folder import open_run\n"
-        "from metier.core.errors import UserError\n"
-        "try:\n    open_run(Path(sys.argv[1])).__enter__()\nexcept UserError as error:\n    print(error.message)\n"
-    )
-    with open_run(tmp_path):
-        told = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert "another metier run is working in this folder" in told.stdout
+def test_a_finished_folder_replaces_what_stood_there(tmp_path: Path) -> None:
+    for name in ("new.partial", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"in-{name}").touch()
+    storage.replace_folder(tmp_path / "new.partial", tmp_path / "new")
+    assert [p.relative_to(tmp_path).as_posix() for p in sorted(tmp_path.rglob("*"))] == ["new", "new/in-new.partial"]
