@@ -1,13 +1,13 @@
 """Chooses which System ships: the cheapest that is good enough.
 
-Good enough is a System that loses at most a tolerance to the best one, in points, and whose interval does not allow for a
-loss of more than five times that. Of those the cheapest ships: by the median time of one row, then by bytes. A test that
-is too small lets no System but the best one be good enough in that way: then the best ships, and the choice says so.
+Good enough is a System that loses at most a tolerance to the best one, in points, and whose interval does not allow for
+a loss of more than five times that. Of those the cheapest ships: by the median time of one row, then by bytes. A test
+that is too small lets no System but the best one be good enough in that way: then the best ships, and the choice says so.
 
-Choosing among many on one test flatters the one that is chosen. So every choice is made again on resamples of the rows,
-and what was chosen there is scored on the rows that the resample left out: their mean is what the choice is worth on rows
-that had no part in it (the out-of-bag estimate of Breiman 1996). The share of resamples that choose the same System says
-how stable the choice is.
+Choosing among many on one test flatters the one that is chosen. So every choice is made again on resamples of the
+rows, and what was chosen there is scored on the rows that the resample left out: their mean is what the choice is worth
+on rows that had no part in it (the out-of-bag estimate of Breiman 1996). The share of resamples that choose the same
+System says how stable the choice is.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _on_resamples(
     tolerance: float,
     seed: int,
 ) -> tuple[float, Interval | None]:
-    """Return the share of resamples that choose the same, and the score of what each chooses on the rows it left out."""
+    """Return the share of resamples that choose the same, and the score of their choices on the rows they left out."""
     rows = len(systems[0].score.stats)
     if rows < 2:
         return 1.0, None

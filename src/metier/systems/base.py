@@ -7,7 +7,7 @@ the material only the parts that its line names, and never the test's answers (t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -22,6 +22,8 @@ from metier.tasks.settings import EngineSettings, SynthesisSettings
 
 I = TypeVar("I")  # noqa: E741 - inputs
 T = TypeVar("T")
+
+ROWS = 256  # of a block of inputs that are answered together
 
 Tuned = Literal["task", "examples", "random", "related", "pool"]
 """What a model was tuned on: the run's own pairs, the examples alone, or what a selection is compared with."""
@@ -157,6 +159,16 @@ class Learned(Protocol):
     def save(self, folder: Path) -> None:
         """Write what it has learnt into a folder: JSON and safetensors, no pickle, no weights of a language model."""
         ...
+
+
+def in_blocks(learned: Learned, inputs: Sequence[str], keep: Keep | None = None) -> Iterator[Answers]:
+    """Yield the answers to all inputs, in blocks with fixed borders.
+
+    Evaluation and use go through here both: what is computed together depends on the blocks, and could otherwise differ
+    in the last digit.
+    """
+    for begin in range(0, len(inputs), ROWS):
+        yield learned.answer(inputs[begin : begin + ROWS], keep)
 
 
 def kept(keep: Keep | None, inputs: I, make: Callable[[I, Work | None], T]) -> T:

@@ -21,12 +21,12 @@ from metier.core.records import Interval, SystemKind, Verdict
 from metier.core.step import Artifact
 from metier.evaluation.confidence import Confidence, Threshold, tempered
 from metier.systems.asker import WEIGHTS
-from metier.systems.base import Learned, Tools
+from metier.systems.base import Learned, Tools, in_blocks
 from metier.tasks.settings import EngineSettings
 
 FILE = "product.json"
 FORMAT = 1
-ROWS = 256  # rows answered together: evaluation and use batch alike, or answers could differ in the last digit
+_AGAIN = "copy the folder again, or run the task again"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,8 +130,7 @@ class OpenProduct:
     def answer(self, inputs: Sequence[str]) -> list[Answer]:
         """Return an answer to each input, in order."""
         out: list[Answer] = []
-        for begin in range(0, len(inputs), ROWS):
-            found = self.learned.answer(inputs[begin : begin + ROWS])
+        for found in in_blocks(self.learned, inputs):
             every = found.probabilities or (None,) * len(found.texts)
             out += [self._answer(text, shares) for text, shares in zip(found.texts, every, strict=True)]
         return out
@@ -209,9 +208,7 @@ def open_product(folder: Path, product: Product, tools: Tools) -> OpenProduct:
     try:
         learned: Learned = module.load(folder, tools)
     except (OSError, CodecError, KeyError) as error:
-        raise UserError(
-            f"{folder}: the product is not whole ({error})", hint="copy the folder again, or run the task again"
-        ) from error
+        raise UserError(f"{folder}: the product is not whole ({error})", hint=_AGAIN) from error
     return OpenProduct(product, learned)
 
 

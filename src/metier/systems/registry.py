@@ -79,12 +79,12 @@ def _classic(family: str, title: str, module: str, more: frozenset[str] = frozen
             "classic",
             family,
             "labels",
-            frozenset({source}) | more,
+            (frozenset({"examples", "labelled", "synthetic"}) if source == "all" else frozenset({source})) | more,
             module,
             {"source": source},
-            needs=source,
+            needs="examples" if source == "all" else source,
         )
-        for source in ("examples", "labelled", "synthetic")
+        for source in ("examples", "labelled", "synthetic", "all")
     ]
 
 
@@ -93,8 +93,8 @@ _TUNED = _PROMPT | {"keeps_examples"}
 _AS_ASKED = _TUNED | {"answer_by", "label_prior", "synthetic"}
 
 _ENTRIES = (
-    Entry("majority", "majority class", "constant", None, "labels", frozenset({"test_answers"}), "constant"),
-    Entry("copied_input", "copied input", "constant", None, "free text", frozenset(), "copied"),
+    Entry("majority", "majority class", "constant", None, "labels", frozenset({"test_answers"}), "constant", ships=False),
+    Entry("copied_input", "copied input", "constant", None, "free text", frozenset(), "copied", ships=False),
     Entry(
         "zero_shot", "prompted, zero-shot", "prompted", "zero_shot", "any task", _PROMPT, "written",
         {"shows_examples": False},
@@ -136,12 +136,15 @@ _ENTRIES = (
     ),
     Entry(
         UNSEEN, "specialist, unseen wordings", "specialist", None, "unseen wordings",
-        _AS_ASKED | {"unseen_wordings"}, "unseen_wordings", tuned="task",
+        _AS_ASKED | {"unseen_wordings"}, "unseen_wordings", tuned="task", ships=False,
     ),
-    Entry("specialist_written", "specialist, writing", "specialist", None, "labels", _TUNED, "written", tuned="task"),
+    Entry(
+        "specialist_written", "specialist, writing", "specialist", None, "labels", _TUNED, "written", tuned="task",
+        ships=False,
+    ),
     Entry(
         "specialist_constrained", "specialist, writing only labels", "specialist", None, "labels", _TUNED, "scored",
-        {"reading": "total"}, tuned="task",
+        {"reading": "total"}, tuned="task", ships=False,
     ),
     Entry(SPECIALIST, "specialist", "specialist", None, "any task", _AS_ASKED, "tuned", tuned="task"),
 )  # fmt: skip

@@ -257,7 +257,7 @@ class ShipSettings(Settings):
         2.0,
         ge=0,
         le=100,
-        description="Points that the shipped System may lose to the best one; its interval may allow for five times that.",
+        description="Points that the shipped System may lose to the best; its interval may allow for five times that.",
     )
 
 
