@@ -2,7 +2,8 @@
 
 Good enough is a System that loses at most a tolerance to the best one, in points, and whose interval does not allow for
 a loss of more than five times that. Of those the cheapest ships: by the median time of one row, then by bytes. A test
-that is too small lets no System but the best one be good enough in that way: then the best ships, and the choice says so.
+that is too small lets no System but the best one be good enough in that way: then the best ships, and the choice says
+so.
 
 Choosing among many on one test flatters the one that is chosen. So every choice is made again on resamples of the
 rows, and what was chosen there is scored on the rows that the resample left out: their mean is what the choice is worth

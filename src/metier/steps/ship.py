@@ -175,8 +175,8 @@ def _why(task: Task, choice: Choice | None, entry: Entry, answered: dict[str, Do
     if choice.system == choice.best:
         if choice.rows_needed is not None:
             return (
-                f"it is the best of {len(answered)} Systems; {choice.rows} test rows are too few to tell whether a cheaper "
-                f"one is as good (about {choice.rows_needed:,} rows like these would do)"
+                f"it is the best of {len(answered)} Systems; {choice.rows} test rows are too few to tell whether a "
+                f"cheaper one is as good (about {choice.rows_needed:,} rows like these would do)"
             )
         if len(choice.good_enough) > 1:
             others = len(choice.good_enough) - 1

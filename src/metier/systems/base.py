@@ -88,6 +88,11 @@ class Material:
     encoder: Artifact | None = None
     encoder_name: str = ""
 
+    @property
+    def more_than_examples(self) -> bool:
+        """Whether there are labelled rows or synthetic pairs beside the examples."""
+        return bool(self.labelled or self.synthetic)
+
     def only(self, parts: frozenset[str], tuned: Tuned | None = None) -> Material:
         """Return the material with some parts alone, and one tuned model at most; the labels always stay."""
         kept = {part: getattr(self, part) for part in parts}

@@ -79,21 +79,25 @@ def _classic(family: str, title: str, module: str, more: frozenset[str] = frozen
             "classic",
             family,
             "labels",
-            (frozenset({"examples", "labelled", "synthetic"}) if source == "all" else frozenset({source})) | more,
+            frozenset({source}) | more,
             module,
             {"source": source},
-            needs="examples" if source == "all" else source,
+            needs=source,
         )
-        for source in ("examples", "labelled", "synthetic", "all")
+        for source in ("examples", "labelled", "synthetic")
     ]
 
 
+_ENCODER = frozenset({"encoder", "encoder_name"})
 _PROMPT = frozenset({"asked", "examples"})
 _TUNED = _PROMPT | {"keeps_examples"}
 _AS_ASKED = _TUNED | {"answer_by", "label_prior", "synthetic"}
 
 _ENTRIES = (
-    Entry("majority", "majority class", "constant", None, "labels", frozenset({"test_answers"}), "constant", ships=False),
+    Entry(
+        "majority", "majority class", "constant", None, "labels", frozenset({"test_answers"}), "constant",
+        ships=False,
+    ),
     Entry("copied_input", "copied input", "constant", None, "free text", frozenset(), "copied", ships=False),
     Entry(
         "zero_shot", "prompted, zero-shot", "prompted", "zero_shot", "any task", _PROMPT, "written",
@@ -128,7 +132,11 @@ _ENTRIES = (
     Entry("trained_related", "tuned on all related", "tuned", None, "any task", _AS_ASKED, "tuned", tuned="related"),
     Entry("trained_pool", "tuned on the whole pool", "tuned", None, "any task", _AS_ASKED, "tuned", tuned="pool"),
     *_classic("tfidf", "TF-IDF", "tfidf"),
-    *_classic("encoder", "encoder", "encoder", frozenset({"encoder", "encoder_name"})),
+    *_classic("encoder", "encoder", "encoder", _ENCODER),
+    Entry(
+        "encoder_all", "encoder on all pairs", "classic", "encoder", "labels",
+        _ENCODER | {"examples", "labelled", "synthetic"}, "encoder", {"source": "all"}, needs="more_than_examples",
+    ),
     Entry("harper", "Harper (rules)", "classic", "harper", "correction", frozenset(), "harper"),
     Entry(
         "replacements", "replacements learnt from train", "classic", "replacements", "rewriting",
