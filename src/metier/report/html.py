@@ -18,7 +18,15 @@ from metier.evaluation.records import ByLabel
 from metier.report import svg, words
 from metier.report.facts import BeforeAfter, Judged, RunFacts
 from metier.report.made import FunnelStep, Training
-from metier.report.sentences import advice, caveats, data_sentences, held_out_sentence, verdict_sentence
+from metier.report.sentences import (
+    advice,
+    caveats,
+    data_sentences,
+    held_out_sentence,
+    product_notes,
+    product_sentence,
+    verdict_sentence,
+)
 
 _LOSS_POINTS = 240  # drawn and listed; a longer curve is thinned
 _RIGHT_OR_WRONG = ("exact_match", "label_match")
@@ -47,6 +55,8 @@ def render(facts: RunFacts) -> str:
         facts=facts,
         judged=judged,
         specialist=SPECIALIST,
+        ships=product_sentence(facts),
+        ships_notes=product_notes(facts),
         verdict=verdict_sentence(facts),
         advice=advice(facts),
         caveats=caveats(facts),

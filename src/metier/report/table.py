@@ -55,6 +55,7 @@ def result_json(facts: RunFacts) -> dict[str, object]:
         "verdict": facts.verdict,
         "sentence": verdict_sentence(facts),
         "recommended": "specialist" if facts.better else "base",
+        "product": encode(facts.product),
         "metric": facts.metric,
         **_judged(facts),
         "held_out_scores": dict(facts.training.held_out_scores),
