@@ -1,4 +1,5 @@
-# make demo   set up, fetch a small real model, and turn it into a specialist (about ten minutes on two CPU cores)
+# make demo   set up, fetch a small real model, and turn it into a specialist (after setting up, about four minutes on two
+#             CPU cores)
 # make test   set up, check style and types, and run the tests
 # make lint   style and types alone
 # make bench  the benchmarks, if the data is there (BENCH_DATA=folder)

@@ -16,20 +16,24 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from metier.core.records import Candidate, Example
+from metier.core.step import Artifact
 from metier.data.pairs import read_examples
 from metier.engines.base import Engine, EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
+from metier.engines.prompts import PromptFormat, fitting_demonstrations
 from metier.engines.shards import unkept
-from metier.models.locate import resolve_model
-from metier.runs.summary import machine
-from metier.steps.slot import Bench
-from metier.synthesis import backward, inputs, outputs
-from metier.systems.predict import score_labels, write_answers
+from metier.models.locate import ModelFiles, resolve_model
+from metier.runs.machine import machine
+from metier.steps.slot import Slot, running
+from metier.synthesis import agreement, backward, inputs, outputs
+from metier.synthesis.brief import Brief
+from metier.systems.asker import Asker, answer_length
+from metier.systems.base import Asked
 from metier.tasks.read_task import load_task
 from metier.tasks.recipes import recipe_settings
-from metier.tasks.task import Task
+from metier.tasks.task import RecipeName, Task
 
 _BATCH = 16  # rows of a padded batch: what such scripts take
 
@@ -40,7 +44,8 @@ class PlainGenerate:
     def __init__(self, folder: Path) -> None:
         from metier.models.load import load_causal
 
-        self._model, self.tokenizer = load_causal(folder, dtype="auto", device="cpu")
+        self._model, tokenizer = load_causal(folder, dtype="auto", device="cpu")
+        self.tokenizer = cast(Any, tokenizer)  # padding is no part of what Metier asks of a tokenizer
         self.tokenizer.padding_side = "left"
         self.stats = EngineStats()
 
@@ -84,61 +89,59 @@ class PlainGenerate:
         raise NotImplementedError
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run every engine and print what each did."""
-    arguments = _arguments()
-    task = load_task(arguments.task)
-    guide = _task(task, "self-guide", arguments.inputs)
+    arguments = _arguments(argv)
+    task = load_task(arguments.task, arguments.set)
     files = resolve_model(task.model)
-    rows = list(read_examples(Path(str(task.test)), labels=task.labels).examples)[: arguments.rows]
+    rows = list(read_examples(str(task.test), labels=task.labels).examples)[: arguments.rows]
     done: dict[str, dict[str, float]] = {}
     for name in arguments.engines:
-        bench = Bench(guide.model_copy(update={"engine": _engine(guide, name)}), files)
-        engine: Engine = PlainGenerate(files.path) if name == "plain" else bench.base()
-        done[name] = _synthesis(guide, engine, bench, name)
+        own = task.but(engine=task.engine.but(kind="llamacpp" if name == "llamacpp" else "transformers", device="cpu"))
+        slot = Slot(running(own), files)
+        engine: Engine = PlainGenerate(files.path) if name == "plain" else slot.open()
+        done[name] = _synthesis(_brief(task, "self-guide", arguments.inputs), engine, slot.prompts, name)
         if name == "metier":
-            own = _task(task, "backward", arguments.inputs)
-            done["metier, backward"] = _synthesis(own, engine, bench, "metier, backward")
+            brief = _brief(task, "backward", arguments.inputs)
+            done["metier, backward"] = _synthesis(brief, engine, slot.prompts, "metier, backward")
         if task.labels and name != "llamacpp":
-            done[name] |= _labels(task, engine, bench, rows, scores=name == "metier")
-        bench.close()
+            asker = _asker(own, engine, slot.prompts, files)
+            done[name] |= _labels(asker, [row.input for row in rows], scores=name == "metier")
+        slot.close()
     ratios = _ratios(done)
     about = {"task": task.name, "model": files.name, "inputs": arguments.inputs, "rows": len(rows), "seed": task.seed}
     print(json.dumps({**about, "engines": done, "machine": dataclasses.asdict(machine()), **ratios}))
 
 
-def _synthesis(task: Task, engine: Engine, bench: Bench, name: str) -> dict[str, float]:
+def _synthesis(brief: Brief, engine: Engine, prompts: PromptFormat, name: str) -> dict[str, float]:
     """Return pairs a minute and tokens a second of one engine writing and judging its own data."""
     before, start = engine.stats.generated_tokens, time.perf_counter()
-    prompts = bench.prompts
     kept: list[Candidate]
-    if task.synthesis.method == "backward":
-        written = inputs.filter_inputs(task, backward.write_pairs(task, engine, prompts, unkept))
-        kept = [c for c in backward.agree(task, engine, prompts, written, unkept) if c.kept]
+    if brief.settings.method == "backward":
+        written = inputs.filter_inputs(brief, backward.write_pairs(brief, engine, prompts, unkept))
+        kept = [c for c in agreement.agree(brief, engine, prompts, written, unkept) if c.kept]
     else:
-        written = inputs.filter_inputs(task, inputs.write_inputs(task, engine, prompts, unkept))
-        answered = outputs.answer_inputs(task, engine, prompts, written, unkept)
-        kept = [c for c in outputs.vote(task, answered) if c.kept]
+        written = inputs.filter_inputs(brief, inputs.write_inputs(brief, engine, prompts, unkept))
+        answered = outputs.answer_inputs(brief, engine, prompts, written, unkept)
+        kept = [c for c in outputs.vote(brief, answered) if c.kept]
     seconds = time.perf_counter() - start
     tokens = engine.stats.generated_tokens - before
-    facts = {"seconds": round(seconds, 1), "pairs": float(len(kept))}
+    facts = {"seconds": round(seconds, 4), "pairs": float(len(kept))}
     facts["pairs_a_minute"] = round(60 * len(kept) / seconds, 2)
     facts |= {"answered": float(sum(c.kept for c in written)), "tokens_a_second": round(tokens / seconds, 1)}
     print(f"{name}: {facts}")
     return facts
 
 
-def _labels(task: Task, engine: Engine, bench: Bench, rows: Sequence[Example], *, scores: bool) -> dict[str, float]:
+def _labels(asker: Asker, texts: Sequence[str], *, scores: bool) -> dict[str, float]:
     """Return the rows a second at which labels are generated, and, if asked for, scored."""
-    texts = [row.input for row in rows]
-    shown = [Example(e.input, e.output) for e in task.examples]
     start = time.perf_counter()
-    write_answers(task, engine, bench.prompts, shown, texts, unkept, "few_shot")
-    facts = {"labels_generated_a_second": round(len(rows) / (time.perf_counter() - start), 2)}
+    asker.write(texts)
+    facts = {"labels_generated_a_second": round(len(texts) / (time.perf_counter() - start), 2)}
     if scores:
         start = time.perf_counter()
-        score_labels(task, engine, bench.prompts, shown, texts, unkept, "label_scoring")
-        facts["labels_scored_a_second"] = round(len(rows) / (time.perf_counter() - start), 2)
+        asker.score(texts)
+        facts["labels_scored_a_second"] = round(len(texts) / (time.perf_counter() - start), 2)
     return facts
 
 
@@ -163,24 +166,35 @@ def _ratios(done: dict[str, dict[str, float]]) -> dict[str, float]:
     return ratios
 
 
-def _task(task: Task, recipe: str, count: int) -> Task:
-    settings = recipe_settings(recipe, classification=task.labels is not None)  # type: ignore[arg-type]
-    synthesis = task.synthesis.model_copy(update={**settings["synthesis"], "inputs": count})
-    return task.model_copy(update={"synthesis": synthesis})
+def _brief(task: Task, recipe: RecipeName, count: int) -> Brief:
+    """Return what a recipe's synthesis is told for a task."""
+    settings = recipe_settings(recipe, classification=task.labels is not None)
+    changed = task.synthesis.but(**{**settings["synthesis"], "inputs": count})
+    return Brief(task.instruction, task.labels, _examples(task), changed, task.seed)
 
 
-def _engine(task: Task, name: str) -> Any:
-    kind = "llamacpp" if name == "llamacpp" else "transformers"
-    return task.engine.model_copy(update={"kind": kind, "device": "cpu"})
+def _asker(task: Task, engine: Engine, prompts: PromptFormat, files: ModelFiles) -> Asker:
+    """Return an engine's model under the few-shot prompt."""
+    examples = _examples(task)
+    model = Artifact(files.digest, files.path)
+    asked = Asked(model, task.prompt.style, task.engine, task.instruction, task.evaluation.max_tokens, task.seed)
+    shown = fitting_demonstrations(examples, engine.count_tokens, engine.context_length // 2)
+    longest = answer_length(task.labels, examples, task.evaluation.max_tokens, engine.count_tokens)
+    return Asker(engine, prompts, asked, None, task.labels, shown, longest)
 
 
-def _arguments() -> argparse.Namespace:
+def _examples(task: Task) -> tuple[Example, ...]:
+    return tuple(Example(e.input, e.output) for e in task.examples)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", type=Path, default=Path("examples/newspaper-sections/task.yaml"))
     parser.add_argument("--inputs", type=int, default=60, help="raw inputs to ask for")
     parser.add_argument("--rows", type=int, default=60, help="test rows to label")
     parser.add_argument("--engines", nargs="+", default=["plain", "metier", "llamacpp"])
-    return parser.parse_args()
+    parser.add_argument("--set", nargs="+", default=[], help="settings of the task: synthesis.output_samples=4")
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,16 @@ import numpy as np
 import numpy.typing as npt
 
 from metier.core.run_folder import peak_memory
-from metier.runs.summary import machine
+from metier.runs.machine import machine
 from metier.selection.kcenter import Budget, Codes, encode, k_center
 
 _TOPICS = 300
 _PIECE = 50_000
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run both, then the large pool from a file, and print what came out."""
-    arguments = _arguments()
+    arguments = _arguments(argv)
     codes = write_points(None, arguments.points, arguments.width, seed=0)
     starts = write_points(None, 10, arguments.width, seed=1)
     begin = time.perf_counter()
@@ -140,13 +141,13 @@ def write_points(path: Path | None, points: int, width: int, *, seed: int) -> Co
     return made
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=100_000)
     parser.add_argument("--width", type=int, default=384)
     parser.add_argument("--chosen", type=int, default=500)
     parser.add_argument("--large", type=int, default=1_000_000, help="points of the pool in a file; 0: none")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ test pair. What is done is kept in the folder: the same command goes on.
 
     python benchmarks/low_data.py --data FOLDER --strategies k_center random --shares 0.005 --seeds 3
 
-The last line is a JSON object: the mean accuracy over the five sets for every condition and seed, with intervals, and
-paired against as many rows at random. ``study.html`` in the folder draws it.
+The last line is a JSON object: for every variant the accuracy on each of the five sets by seed, and their mean with its
+interval, paired against as many rows at random; and the same (``calibrated``) after taking off what the model finds
+likely anyway. The base model, "no tuning", is shown the examples, as in every study. ``study.html`` in the folder draws
+it.
 """
 
 from __future__ import annotations
@@ -17,29 +19,28 @@ import argparse
 import dataclasses
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow
 import pyarrow.parquet
 from rich.console import Console
 from transformers import AutoTokenizer
 
 from metier.core import storage
+from metier.core.codec import encode
 from metier.core.progress import Reporter
-from metier.core.run_folder import Stage, open_run
-from metier.evaluation.scored import Scored, added_up, ratio
+from metier.core.run_folder import open_run
+from metier.evaluation.variants import Outcome, compare_variants
 from metier.models.locate import resolve_model
 from metier.report.study import study_sentences, study_table, write_study
-from metier.runs.summary import machine
-from metier.steps import select as selection
-from metier.steps.context import Context, open_context, tuned_folder
-from metier.studies.of_rows import StudyPlan, study_cells
-from metier.systems.predict import score_labels
+from metier.runs.machine import machine
+from metier.steps.gather import gather
+from metier.studies.of_rows import RowsPlan, variants_of
+from metier.studies.study import measure_variant
 from metier.tasks.recipes import recipe_settings
+from metier.tasks.scenario import Scenario, of_one
 from metier.tasks.task import Task
 
 _TARGETS = ("rte", "cb", "anli_r1", "anli_r2", "anli_r3")
@@ -69,84 +70,58 @@ class Target:
     labels: tuple[str, ...]
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the study, and write its table and page."""
-    arguments = _arguments()
+    arguments = _arguments(argv)
     targets = [_target(arguments.data, name, arguments.limit) for name in _TARGETS]
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     task = _task(arguments, _write_pool(arguments, targets))
-    plan = StudyPlan(tuple(arguments.strategies), tuple(arguments.shares), arguments.seeds)
-    by_set: list[dict[str, Any]] = []
-    with open_run(out) as run:
-        c = open_context(task, run, Reporter(quiet=False))
-        pool = selection.open_task_pool(c, [text for t in targets for text in t.inputs])
-        found = study_cells(c, pool, plan, lambda at, trained: _judge(at, trained, targets, by_set))
-        c.bench.close()
+    plan = RowsPlan(tuple(arguments.strategies), tuple(arguments.shares), arguments.seeds)
+    tests = {target.name: _test(arguments, task, target) for target in targets}
+    found = study(task, tests, plan, out, "none")
+    calibrated = study(task, tests, plan, out, "content_free")
     write_study(found, "nli", out / "study.html")
     Console().print(study_table(found))
     for sentence in study_sentences(found):
         print(sentence)
-    about = {"model": arguments.model, "limit": arguments.limit, "pool_rows": pool.rows, "seeds": arguments.seeds}
+    about = {"model": arguments.model, "limit": arguments.limit, "seeds": arguments.seeds, "machine": encode(machine())}
+    about |= {"pool_rows": pyarrow.parquet.read_metadata(str(task.pool)).num_rows}
     about |= {"row_tokens": arguments.row_tokens, "epochs": arguments.epochs}
-    about |= {"machine": dataclasses.asdict(machine()), "by_set": by_set}
-    print(json.dumps({**about, "conditions": [dataclasses.asdict(o) for o in found]}))
+    print(json.dumps({**about, "variants": encode(found), "calibrated": encode(calibrated)}))
 
 
-def _judge(c: Context, trained: Stage | None, targets: Sequence[Target], by_set: list[dict[str, Any]]) -> Scored:
-    """Score a model by the likeliest answer on every target; the score is the mean over the targets."""
-    key = {"model": c.files.digest, "tuned": trained.key if trained else ""}
-    stage = c.run.stage("nli", {**key, "rows": [[t.name, t.inputs] for t in targets]})
-    if not stage.done:
-        engine = c.bench.specialist(tuned_folder(trained)) if trained else c.bench.base()
-        for target in targets:
-            asked = {"labels": target.labels, "instruction": _THREE if len(target.labels) == 3 else _TWO}
-            with c.reporter.track(target.name, len(target.inputs)) as update:
-                given = score_labels(
-                    c.task.model_copy(update=asked),
-                    engine,
-                    c.bench.prompts,
-                    (),
-                    target.inputs,
-                    stage.shard,
-                    target.name,
-                    update,
-                )
-            found = {"likeliest": given.likeliest, "calibrated": given.calibrated}
-            storage.write_json(stage.path / f"{target.name}.json", found)
-        stage.finish({t.name: len(t.inputs) for t in targets})
-    answers = [storage.read_json(stage.path / f"{t.name}.json") for t in targets]
-    right, corrected = (
-        [np.array(a[kind]) == np.array(t.answers) for a, t in zip(answers, targets, strict=True)]
-        for kind in ("likeliest", "calibrated")
-    )
-    by_set.append(
-        {
-            "rows": trained.outcome["pairs"] if trained else 0,
-            "chosen by": c.task.selection.strategy if trained else "",
-            "seed": c.task.seed,
-            **{t.name: round(100 * float(r.mean()), 2) for t, r in zip(targets, right, strict=True)},
-            "calibrated mean": round(100 * float(np.mean([r.mean() for r in corrected])), 2),
-        }
-    )
-    return scored_over_sets(right)
+def study(
+    task: Task, tests: Mapping[str, Task], plan: RowsPlan, out: Path, prior: Literal["none", "content_free"]
+) -> tuple[Outcome, ...]:
+    """Return what every variant of a task's selection comes to on other tasks' test rows.
+
+    Args:
+        task: What is selected for and trained on.
+        tests: What is tested, by name.
+        plan: Strategies, budgets and seeds.
+        out: The study's folder; two studies in it share their models.
+        prior: What is taken off a label's likelihood.
+    """
+    scenario = _tested_on(of_one(task), tests, prior)
+    rows = gather(scenario)
+    with open_run(out) as run:
+        measured = [
+            measure_variant(
+                dataclasses.replace(variant, scenario=_tested_on(variant.scenario, tests, prior)),
+                rows,
+                run,
+                Reporter(),
+            )
+            for variant in variants_of(task, plan)
+        ]
+    return compare_variants(measured, seed=task.seed)
 
 
-def scored_over_sets(right: Sequence[npt.NDArray[np.bool_]]) -> Scored:
-    """Return which rows of several sets are right as one score: the mean of the sets' accuracies."""
-    rows = sum(len(one) for one in right)
-    stats = np.zeros((rows, 2 * len(right)))
-    begin = 0
-    for k, one in enumerate(right):
-        stats[begin : begin + len(one), 2 * k] = one
-        stats[begin : begin + len(one), 2 * k + 1] = 1
-        begin += len(one)
-
-    def combine(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        mean: npt.NDArray[np.float64] = 100 * ratio(sums[..., 0::2], sums[..., 1::2]).mean(axis=-1)
-        return mean
-
-    return added_up(stats, combine, rows=100 * np.concatenate(right).astype(float))
+def _tested_on(scenario: Scenario, tests: Mapping[str, Task], prior: Literal["none", "content_free"]) -> Scenario:
+    """Return the scenario of one task with tasks beside it that are tested and give nothing to the mixture."""
+    beside = dataclasses.replace(scenario, tasks={**scenario.tasks, **tests}, alone=False)
+    return beside.changed(evaluation=scenario.settings.evaluation.but(label_prior=prior))
 
 
 def _target(data: Path, name: str, limit: int | None) -> Target:
@@ -156,6 +131,21 @@ def _target(data: Path, name: str, limit: int | None) -> Target:
         rows = random.Random(0).sample(rows, limit)
     labels = ("yes", "no") if name == "rte" else ("yes", "maybe", "no")
     return Target(name, [_asked(r) for r in rows], [_WORDS[r["label"]] for r in rows], labels)
+
+
+def _test(arguments: argparse.Namespace, task: Task, target: Target) -> Task:
+    """Return one test set as a task, its rows written beside the study."""
+    path = arguments.out / f"{target.name}.jsonl"
+    rows = zip(target.inputs, target.answers, strict=True)
+    storage.write_lines(path, [{"input": text, "output": answer} for text, answer in rows])
+    return task.but(
+        name=target.name,
+        instruction=_THREE if len(target.labels) == 3 else _TWO,
+        labels=target.labels,
+        examples=tuple(e for e in task.examples if e.output in target.labels),
+        pool=None,
+        test=str(path.resolve()),
+    )
 
 
 def _asked(row: dict[str, Any]) -> str:
@@ -209,7 +199,7 @@ def _task(arguments: argparse.Namespace, pool: Path) -> Task:
         row = rng.choice([r for r in train if r["dataset"] == "rte" and r["label"] == label])
         examples.append({"input": _asked(row), "output": _WORDS[label]})
     inputs = arguments.out / "inputs.jsonl"
-    storage.write_lines(inputs, [{"input": _asked(r)} for r in rng.sample(train, 100)])
+    storage.write_lines(inputs, [{"input": _asked(r)} for r in rng.sample(train, min(100, len(train)))])
     settings = recipe_settings("low-data", classification=True)
     settings["training"] |= {"max_length": 1024, "epochs": arguments.epochs}
     return Task.model_validate(
@@ -220,9 +210,10 @@ def _task(arguments: argparse.Namespace, pool: Path) -> Task:
             "examples": examples,
             "model": arguments.model,
             "recipe": "low-data",
-            "pool": str(pool),
+            "pool": str(pool.resolve()),
             "selection": {
-                "inputs": str(inputs),
+                "inputs": str(inputs.resolve()),
+                "encoder": arguments.encoder,
                 "controls": arguments.controls,
                 "control_rows": arguments.control_rows,
             },
@@ -231,7 +222,7 @@ def _task(arguments: argparse.Namespace, pool: Path) -> Task:
     )
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with nli/, instruct/ and superni/")
     parser.add_argument("--out", type=Path, default=Path("runs/low-data"))
@@ -243,9 +234,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--control-rows", type=int, default=4000)
     parser.add_argument("--pool-rows", type=int, help="a random part of the pool; default: all of it")
     parser.add_argument("--row-tokens", type=int, help="leave out rows of more tokens; default: none")
+    parser.add_argument("--encoder", default="all-minilm-l6-v2", help="catalogue name, folder, or student")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--limit", type=int, default=300, help="test rows of each set, at most")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

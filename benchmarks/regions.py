@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,14 +76,14 @@ WAYS: dict[str, Find] = {
 }
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Encode the pool, try every way on every task, and print the means."""
-    arguments = _arguments()
+    arguments = _arguments(argv)
     table = pyarrow.parquet.read_table(arguments.data / "instruct" / "p3_sample.parquet").to_pylist()
     template_of = {r["prompt"]: r["template"] for r in table if len(r["prompt"]) <= arguments.characters}
     with tempfile.TemporaryDirectory() as folder:
         pool = pool_of([Example(text, "-") for text in template_of], Path(folder) / "pool", "")
-        encoder = SentenceEncoder(resolve_model("all-minilm-l6-v2").path)
+        encoder = SentenceEncoder(resolve_model(arguments.encoder).path)
         with Reporter(quiet=False).track("encoding", pool.rows, "rows") as update:
             codes = np.array(encoded(pool, encode_here(encoder), Path(folder) / "codes", update))
         templates = np.array([template_of[row.input] for rows in pool.pieces() for row in rows])
@@ -128,13 +128,14 @@ def data_set(template: str) -> str:
     return next((name for name in _DATA_SETS if template.startswith(name)), template)
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with instruct/p3_sample.parquet")
     parser.add_argument("--characters", type=int, default=500, help="longest prompt that is taken")
     parser.add_argument("--texts", type=int, default=5, help="prompts that show a task")
+    parser.add_argument("--encoder", default="all-minilm-l6-v2", help="catalogue name or folder")
     parser.add_argument("--budget", type=float, default=0.005, help="rows of a core set, as a share of the pool")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

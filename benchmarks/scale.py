@@ -9,7 +9,9 @@ arithmetic, at the share of it that is usually reached. Change the constants to 
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+from collections.abc import Sequence
 
 # One task of the default recipe (examples/newspaper-sections): 480 raw inputs, 245 pairs, 3 epochs, 150 test rows.
 WRITTEN = 480 * 22 + 150 * 8 * 6  # tokens: raw inputs, and the answers of the prompted systems
@@ -121,5 +123,12 @@ def _time(seconds: float) -> str:
     return f"{seconds:.2g} s"
 
 
-if __name__ == "__main__":
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args(argv)
     print("\n\n".join((tasks_table(), bytes_table(), pools_table())))
+
+
+if __name__ == "__main__":
+    main()

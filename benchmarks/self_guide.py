@@ -6,6 +6,9 @@ Runs the whole of Metier on Super-NaturalInstructions tasks with the prompts and
 and writes one JSON file with every score, interval and time. The same command resumes a run that was stopped. The data
 is not part of the project: FOLDER must hold superni/tasks.jsonl and superni/selfguide_test.parquet (docs/results.md).
 
+Of a classification task the tuned model's labels are read in every way beside each other (``label_priors.py``): under
+``priors``, the accuracy after taking off nothing, inputs that say nothing, its own synthetic inputs, and real inputs.
+
 The test files are sorted by label, so "the first 200 rows" of a classification task are all of one label, and a
 constant answer would score 100. Rows are therefore drawn at random, by the seed.
 """
@@ -16,18 +19,22 @@ import argparse
 import json
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
 
+from label_priors import measure_run
 from metier.core import storage
+from metier.core.codec import encode
 from metier.core.errors import MetierError
 from metier.core.progress import Reporter
 from metier.report.table import result_json
-from metier.runs.run import run_task
-from metier.runs.summary import machine
+from metier.runs.machine import machine
+from metier.runs.run import run
 from metier.tasks.recipes import recipe_settings
+from metier.tasks.scenario import of_one
 from metier.tasks.task import Task
 
 # Three classification and three generation tasks: held-out and tuning tasks of the paper, short enough for a CPU.
@@ -35,28 +42,39 @@ TASKS = ("task738", "task1529", "task1615", "task121", "task1195", "task1345")
 LABELS = {"task190": ("E", "C", "N"), "task329": ("A", "B", "Neither"), "task346": ("True", "False")}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run what is asked for and write the results."""
-    arguments = _arguments()
+    arguments = _arguments(argv)
     path = arguments.results
     results: dict[str, Any] = storage.read_json(path) if path.exists() else {"runs": {}}
-    results["machine"] = {**vars_of_machine(), "python": platform.python_version()}
+    results["machine"] = {**encode(machine()), "python": platform.python_version()}
+    path.parent.mkdir(parents=True, exist_ok=True)
     for model in arguments.models:
         for recipe in arguments.recipes:
             for name in arguments.tasks:
-                key = f"{model}/{recipe}/{name}"
+                key = f"{Path(model).name}/{recipe}/{name}"
                 if key in results["runs"]:
                     continue
                 print(f"== {key}", file=sys.stderr, flush=True)
                 task = superni_task(arguments.data, name, model, recipe, arguments)
-                folder = arguments.runs / model / recipe / name
+                folder = arguments.runs / key
                 try:
-                    facts = run_task(task, folder, Reporter())
-                    results["runs"][key] = {} if facts is None else {**result_json(facts), "run": key}
+                    results["runs"][key] = {**_run(task, folder), "run": key}
                 except MetierError as error:
                     results["runs"][key] = {"error": error.message.replace(str(folder), "RUN")}
                 storage.write_json(path, results)
     print(json.dumps({"results": str(path), "runs": len(results["runs"])}))
+
+
+def _run(task: Task, folder: Path) -> dict[str, Any]:
+    """Return what a run came to and, with labels, the accuracy of every way to read them."""
+    outcome = run(of_one(task), folder, Reporter())
+    if outcome is None:
+        raise MetierError("the run ended without a report")
+    told = result_json(outcome.only)
+    if task.labels is not None:
+        told["priors"] = measure_run(folder, skew=None, rows=None, reporter=Reporter()).told()["ways"]
+    return told
 
 
 def superni_task(data: Path, name: str, model: str, recipe: str, arguments: argparse.Namespace) -> Task:
@@ -91,19 +109,7 @@ def superni_task(data: Path, name: str, model: str, recipe: str, arguments: argp
     )
 
 
-def vars_of_machine() -> dict[str, Any]:
-    """Return what the machine is, ready for JSON."""
-    facts = machine()
-    return {
-        "cpu": facts.cpu,
-        "cores": facts.cores,
-        "memory_bytes": facts.memory_bytes,
-        "accelerator": facts.accelerator,
-        "versions": dict(facts.versions),
-    }
-
-
-def _arguments() -> argparse.Namespace:
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder with superni/")
     parser.add_argument("--models", nargs="+", default=["smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct"])
@@ -117,7 +123,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--runs", type=Path, default=Path("runs/self-guide"))
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results/self_guide.json"))
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -30,28 +30,27 @@ from metier.engines.base import ScoringRequest
 from metier.engines.prompts import PromptFormat
 from metier.engines.transformers import TransformersEngine
 from metier.models.locate import resolve_model
-from metier.runs.summary import machine
+from metier.runs.machine import machine
 from metier.tasks.read_task import load_task
 from metier.tasks.task import Task
 from metier.training.examples import EncodedExample, encode_examples
-from metier.training.tune import default_learning_rate, tune
+from metier.training.tune import TuningJob, default_learning_rate, tune
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Train twice and print what each did."""
-    arguments = _arguments()
+    arguments = _arguments(argv)
     task = load_task(arguments.task, arguments.set)
     model = resolve_model(task.model).path
-    prompts, tokenizer, rate = _parts(task, model)
-    rows = list(read_examples(Path(str(task.test)), labels=task.labels).examples)
+    prompts, rate = _parts(task, model)
+    rows = list(read_examples(str(task.test), labels=task.labels).examples)
     random.Random(task.seed).shuffle(rows)
     seen, unseen = rows[: arguments.rows], rows[arguments.rows : arguments.rows + 64]
     shown = [Example(e.input, e.output) for e in task.examples] if task.prompt.specialist_demonstrations else []
-    encoded, _ = encode_examples(seen, task.instruction, shown, prompts, tokenizer, task.training.max_length)
+    encoded, _ = encode_examples(seen, task.instruction, shown, prompts, max_length=task.training.max_length)
     # SFTTrainer warms up over no steps.
-    update = {"learning_rate": rate, "epochs": arguments.epochs, "warmup_share": 0.0}
-    settings = task.training.model_copy(update=update)
-    task = task.model_copy(update={"training": settings})
+    settings = task.training.but(learning_rate=rate, epochs=arguments.epochs, warmup_share=0.0)
+    task = task.but(training=settings)
     done: dict[str, dict[str, Any]] = {}
     for name, train in (("trl", _trl), ("metier", _metier)):
         with tempfile.TemporaryDirectory() as folder:
@@ -72,16 +71,8 @@ def _metier(
     task: Task, model: Path, encoded: Sequence[EncodedExample], folder: Path
 ) -> tuple[list[float], list[float], Path]:
     times: list[float] = []
-    tuned = tune(
-        model,
-        encoded,
-        (),
-        task.training,
-        task.engine,
-        folder=folder,
-        seed=task.seed,
-        progress=lambda done, tokens: times.append(time.perf_counter()),
-    )
+    job = TuningJob(model, encoded, (), task.training, task.engine, task.seed)
+    tuned = tune(job, folder, lambda done, tokens: times.append(time.perf_counter()))
     return times, [p.train for p in tuned.losses if p.train is not None], tuned.folder
 
 
@@ -160,16 +151,16 @@ def _loss(
     return -sum(s.logprobs[0] for s in scores) / sum(s.tokens[0] for s in scores)
 
 
-def _parts(task: Task, model: Path) -> tuple[PromptFormat, Any, float]:
+def _parts(task: Task, model: Path) -> tuple[PromptFormat, float]:
     from transformers import AutoConfig, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(model))
     config: Any = AutoConfig.from_pretrained(str(model))
     rate = default_learning_rate(task.training.method, config.get_text_config().hidden_size)
-    return PromptFormat(tokenizer, task.prompt.style), tokenizer, task.training.learning_rate or rate
+    return PromptFormat(tokenizer, task.prompt.style), task.training.learning_rate or rate
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", type=Path, default=Path("examples/newspaper-sections/task.yaml"))
     parser.add_argument("--rows", type=int, default=86, help="rows to train on; up to 64 others are scored")
@@ -177,7 +168,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--set", nargs="+", default=[], help="settings of the task: prompt.specialist_demonstrations=true"
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The tiny model's tensors are so small that threads wait for each other more than they compute; where the machine is
+# busy, many times more. Torch reads this when it is imported. `_threads` gives the real models all cores again.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -20,6 +24,20 @@ TEXTS = (
     "the app closes when I open the search page",
     "write a new input to which the right answer is billing or delivery",
 )
+
+
+@pytest.fixture(autouse=True)
+def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let a test that asks for a real model use all cores."""
+    if not {"smollm2", "smollm2_gguf"} & set(request.fixturenames):
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    yield
+    torch.set_num_threads(before)
 
 
 def make_tiny_model(folder: Path, *, chat: bool = True) -> Path:
@@ -73,6 +91,31 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the tiny model without a chat template."""
     return make_tiny_model(tmp_path_factory.mktemp("tiny-base"), chat=False)
+
+
+@pytest.fixture(scope="session")
+def task_run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small classification task (``task.yaml``) and its finished run with every baseline (``out``).
+
+    Copy it before anything is run in it.
+    """
+    from metier.cli import run_cli
+    from tests.runs.made import make_task
+
+    folder = tmp_path_factory.mktemp("task-run")
+    assert run_cli(["run", str(make_task(folder, tiny_model)), "--out", str(folder / "out"), "--quiet"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scenario_run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small scenario of two rewriting tasks and its finished run (``out``). Copy it before use."""
+    from metier.cli import run_cli
+    from tests.runs.made import make_scenario
+
+    folder = make_scenario(tmp_path_factory.mktemp("scenario-run"), tiny_model)
+    assert run_cli(["run", str(folder), "--out", str(folder / "out"), "--quiet"]) == 0
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,6 @@
-"""The benchmarks' arithmetic, and the pages' tables: each is what the scripts make of the result files."""
+"""The benchmarks: each runs on made-up data with a tiny model; their arithmetic; and the pages' tables, which are what
+the scripts make of the result files.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,38 @@ import importlib.util
 import json
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from metier.core.errors import UserError
+from metier.core.records import Example
+from metier.evaluation.measure import Measure, score_main
+from metier.systems.asker import LabelScores
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
+SCRIPTS = (
+    "generation",
+    "kcenter",
+    "label_priors",
+    "low_data",
+    "regions",
+    "scale",
+    "self_guide",
+    "tables",
+    "training",
+)
+# How long an example takes says how busy the machine is, and nothing about the code.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 TRANSCRIBED = ("ticket_routing", "speed", "regions", "low_data_transcribed")
 
 
@@ -25,6 +51,21 @@ def load(name: str) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return the JSON object that a benchmark ends with."""
+    return json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+
+
+def write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 @pytest.fixture
@@ -182,18 +223,7 @@ def test_the_page_on_scale_holds_what_its_arithmetic_gives() -> None:
         assert table in page
 
 
-def test_the_score_over_several_sets_is_the_mean_of_theirs() -> None:
-    import numpy as np
-
-    low_data = load("low_data")
-    found = low_data.scored_over_sets([np.array([True, False]), np.array([True] * 8)])
-    assert found.corpus == 75.0
-    assert list(found.rows) == [100, 0, *[100] * 8]
-
-
 def test_a_way_that_finds_a_tasks_rows_is_told_from_one_that_finds_its_topics() -> None:
-    import numpy as np
-
     from metier.selection import kcenter
     from metier.selection.cluster import cluster
 
@@ -209,3 +239,325 @@ def test_a_way_that_finds_a_tasks_rows_is_told_from_one_that_finds_its_topics() 
     assert all(len(values) == 6 for values in found.values())
     assert np.mean(found["most like all texts, twice the budget"], axis=0)[1:].tolist() == [1.0, 1.0]
     assert np.mean(found["most like all texts, ten times"], axis=0)[1] < 0.7
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_says_how_it_is_run(on_path: None, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        load(name).main(["--help"])
+    assert ended.value.code == 0
+    assert "usage:" in capsys.readouterr().out
+
+
+def test_what_the_tests_read_is_in_the_sdist() -> None:
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    assert {"src", "tests", "benchmarks", "examples", "docs", "README.md"} <= set(built["targets"]["sdist"]["include"])
+
+
+def test_every_script_is_among_those_tested() -> None:
+    there = {path.stem for path in BENCHMARKS.glob("*.py") if "argparse" in path.read_text(encoding="utf-8")}
+    assert there == set(SCRIPTS)
+
+
+@pytest.fixture
+def tiny_task(tiny_model: Path, tmp_path: Path) -> Path:
+    """A task file of the tiny model, with 16 test rows beside it."""
+    rows = [{"input": f"case {i} charged", "output": "billing" if i % 2 else "delivery"} for i in range(16)]
+    write_lines(tmp_path / "test.jsonl", rows)
+    path = tmp_path / "task.yaml"
+    path.write_text(
+        "name: tiny\ninstruction: Name the team.\nlabels: [billing, delivery]\n"
+        "examples:\n  - {input: I was charged twice, output: billing}\n"
+        "  - {input: the parcel is late, output: delivery}\n"
+        f"model: {tiny_model}\ntest: test.jsonl\nengine: {{dtype: float32, device: cpu}}\n"
+        "synthesis: {input_max_tokens: 12, output_max_tokens: 6, agreement: 0.01}\n"
+        "training: {batch_size: 2}\nevaluation: {max_tokens: 6}\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_engines_are_compared_on_the_same_task(tiny_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--inputs", "3", "--rows", "2", "--set", "synthesis.noise_filter=false"]
+    load("generation").main(["--task", str(tiny_task), *few, "--engines", "plain", "metier"])
+    told = last_line(capsys)
+    assert told["inputs"] == 3 and told["rows"] == 2
+    assert set(told["engines"]) == {"plain", "metier", "metier, backward"}
+    assert all(engine["seconds"] > 0 for engine in told["engines"].values())
+    assert told["engines"]["metier"]["labels_scored_a_second"] > 0
+    assert "labels_scored_a_second" not in told["engines"]["plain"]
+    assert told["same_procedure_faster"] > 0 and told["scoring_over_generating"] > 0
+
+
+def test_trainers_see_the_same_examples_equally_often(tiny_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    load("training").main(["--task", str(tiny_task), "--rows", "8", "--epochs", "2"])
+    told = last_line(capsys)
+    trl, metier = told["trainers"]["trl"], told["trainers"]["metier"]
+    assert told["rows"] == 8
+    assert trl["steps"] == metier["steps"] == 8
+    assert len(trl["curve"]) == 8 and metier["curve"]
+    assert told["unseen_loss_difference"] == pytest.approx(metier["unseen_loss"] - trl["unseen_loss"], abs=2e-4)
+
+
+def test_kcenter_chooses_the_points_of_the_plain_form(capsys: pytest.CaptureFixture[str]) -> None:
+    load("kcenter").main(["--points", "600", "--width", "16", "--chosen", "12", "--large", "0"])
+    told = last_line(capsys)
+    assert told["same_points"] is True
+    assert told["points"] == 600 and 0 < told["share_of_distances"] <= 1
+
+
+def test_the_tables_of_scale_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    scale = load("scale")
+    scale.main([])
+    assert scale.pools_table() in capsys.readouterr().out
+
+
+def test_ways_to_find_a_tasks_part_are_measured_on_templates(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"template": f"{name}_{k}", "prompt": f"{name}: text {k} of number {i}", "completion": "yes"}
+        for name in ("ag_news", "trec")
+        for k in ("a", "b")
+        for i in range(101)
+    ]
+    rows.append({"template": "trec_a", "prompt": "long " * 200, "completion": "no"})
+    write_parquet(tmp_path / "instruct" / "p3_sample.parquet", rows)
+    regions = load("regions")
+    regions.main(["--data", str(tmp_path), "--encoder", str(tiny_model), "--budget", "0.05"])
+    told = last_line(capsys)
+    assert told["pool_rows"] == 404, "a prompt that is too long is not taken"
+    assert told["tasks"] == 4
+    assert set(told["by"]) == set(regions.WAYS)
+    assert all(0 <= way["precision"] <= 1 and way["rows"] > 0 for way in told["by"].values())
+
+
+@pytest.fixture
+def inference_data(tmp_path: Path) -> Path:
+    """Made-up files with the columns that the study of inference reads."""
+    labels = {"rte": ("entailment", "not_entailment"), "cb": ("entailment", "neutral", "contradiction")}
+    labels |= {f"anli_r{k}": ("e", "n", "c") for k in (1, 2, 3)}
+    write_parquet(
+        tmp_path / "nli" / "nli.parquet",
+        [
+            {
+                "dataset": name,
+                "split": split,
+                "premise": f"it is day {i} of {name}",
+                "hypothesis": f"{split} {name} {i}",
+            }
+            | {"label": own[i % len(own)]}
+            for name, own in labels.items()
+            for split in (("train", "val") if name in ("rte", "cb") else ("dev",))
+            for i in range(4)
+        ],
+    )
+    pool = [{"template": "t", "prompt": f"Is {i} even?", "completion": "yes" if i % 2 else "no"} for i in range(40)]
+    pool.append({"template": "t", "prompt": "Premise: it is day 0\nval rte 0", "completion": "yes"})
+    pool = [{**row, "completion": f"{row['completion']}<|endoftext|>"} for row in pool]
+    write_parquet(tmp_path / "instruct" / "p3_sample.parquet", pool)
+    told = [
+        {"task": "task1", "definition": ["Say whether it follows."], "categories": ["Textual Entailment"]},
+        {"task": "task1385", "definition": ["Made from the targets."], "categories": ["Textual Entailment"]},
+        {"task": "task2", "definition": "Sum up.", "categories": ["Summarization"]},
+    ]
+    write_lines(tmp_path / "superni" / "definitions.jsonl", told)
+    write_parquet(
+        tmp_path / "superni" / "instances.parquet",
+        [{"task": d["task"], "id": str(i), "input": f"pair {i}", "outputs": ["yes"]} for d in told for i in range(4)],
+    )
+    tested = [{"task": "task1", "input": "pair 3", "output": "yes"}]
+    write_parquet(tmp_path / "superni" / "selfguide_test.parquet", tested)
+    return tmp_path
+
+
+def test_rows_selected_for_inference_are_judged_on_five_sets(
+    inference_data: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("METIER_CACHE", str(inference_data / "cache"))
+    out = inference_data / "out"
+    arguments = ["--data", str(inference_data), "--out", str(out), "--model", str(tiny_model), "--encoder", "student"]
+    small = ["--shares", "0.1", "--seeds", "1", "--epochs", "1", "--controls"]
+    load("low_data").main([*arguments, "--strategies", "k_center", *small])
+    told = last_line(capsys)
+    pool = pyarrow.parquet.read_table(out / "pool.parquet").to_pylist()
+    asked = [row["prompt"] for row in pool]
+    assert not any("val rte 0" in text for text in asked), "a row with a test's hypothesis is left out"
+    assert not any("Made from the targets" in text or "Sum up" in text for text in asked)
+    assert "Say whether it follows.\n\npair 0" in asked and "Say whether it follows.\n\npair 3" not in asked
+    assert not any("endoftext" in row["completion"] for row in pool)
+    assert told["pool_rows"] == len(pool) == 43
+    assert [v["name"] for v in told["variants"]] == ["no tuning", "random, 10%", "k_center, 10%"]
+    assert [v["name"] for v in told["calibrated"]] == [v["name"] for v in told["variants"]]
+    for variant in told["variants"]:
+        sets = {name: score["value"] for name, score in variant["by_task"].items()}
+        assert set(sets) == {"rte", "cb", "anli_r1", "anli_r2", "anli_r3"}
+        assert variant["mean"]["value"] == pytest.approx(np.mean(list(sets.values())))
+    assert set(told["variants"][2]["over"]) == {"random"}
+    assert (out / "study.html").exists()
+    assert len(list(out.glob("training-*"))) == 2, "both readings of the labels share the models"
+
+
+@pytest.fixture(scope="module")
+def labelled_run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A finished run of a made-up task by the SELF-GUIDE benchmark, and its line in the results."""
+    folder = tmp_path_factory.mktemp("self-guide")
+    examples = [{"input": "I was charged twice", "output": "billing"}, {"input": "it is late", "output": "delivery"}]
+    task = {"task": "task9", "instruction": "Name the team.", "examples": examples, "metric": "exact_match"}
+    write_lines(folder / "superni" / "tasks.jsonl", [{**task, "labels": ["billing", "delivery"]}])
+    rows = [{"task": "task9", "input": f"case {i}", "output": "billing" if i < 12 else "delivery"} for i in range(24)]
+    write_parquet(folder / "superni" / "selfguide_test.parquet", rows)
+    small = ['engine.dtype="float32"', 'engine.device="cpu"', "synthesis.inputs=24", "synthesis.min_pairs=1"]
+    small += ["synthesis.input_max_tokens=12", "synthesis.noise_filter=false", "synthesis.near_duplicates=null"]
+    small += ["training.epochs=1", "training.batch_size=4", 'evaluation.baselines=["zero_shot"]']
+    small += ["evaluation.resamples=200", "evaluation.max_tokens=6", "evaluation.timed_rows=0"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        files = ["--data", str(folder), "--runs", str(folder / "runs"), "--results", str(folder / "results.json")]
+        wanted = ["--models", str(tiny_model), "--tasks", "task9", "--rows", "20", "--set", *small]
+        load("self_guide").main([*files, *wanted])
+    ((key, told),) = json.loads((folder / "results.json").read_text(encoding="utf-8"))["runs"].items()
+    assert key == f"{tiny_model.name}/backward/task9"
+    return folder / "runs" / key, told
+
+
+def test_a_run_of_self_guide_tells_every_way_to_read_labels(labelled_run: tuple[Path, dict[str, Any]]) -> None:
+    _, told = labelled_run
+    assert told["counts"]["test_rows"] == 20
+    ways = told["priors"]
+    assert set(ways) == {"writing", "mean", "total", "content_free", "synthetic", "real"}
+    systems = {name: system["scores"]["exact_match"] for name, system in told["systems"].items()}
+    same = {"writing": "specialist_written", "total": "specialist_constrained", "content_free": "specialist"}
+    for way, system in same.items():
+        assert ways[way]["accuracy"] == pytest.approx(systems[system], abs=0.01), f"{way} is what {system} answers"
+    assert ways["writing"]["gain_over_writing"] is None
+    assert set(ways["real"]["gain_over_writing"]) == {"value", "low", "high"}
+
+
+def test_priors_are_measured_on_skewed_rows_beside_earlier_results(
+    labelled_run: tuple[Path, dict[str, Any]], tmp_path: Path, on_path: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, told = labelled_run
+    label_priors = load("label_priors")
+    out = tmp_path / "results" / "label_priors.json"
+    label_priors.main([str(folder), "--out", str(out), "--quiet"])
+    label_priors.main([str(folder), "--skew", "0.8", "--out", str(out), "--quiet"])
+    assert last_line(capsys)["test rows"] == "skew 0.8"
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert set(found) == {"as in the test file", "skew 0.8"}
+    (plain,), (drawn,) = found["as in the test file"]["runs"], found["skew 0.8"]["runs"]
+    assert plain["ways"] == told["priors"]
+    assert drawn["rows"] == 15 and drawn["share_of_commonest_label"] == 0.8
+    (mean,) = found["skew 0.8"]["mean"].values()
+    assert mean["real"]["accuracy"] == drawn["ways"]["real"]["accuracy"]
+    assert mean["real"]["gain_over_writing"] is None, "one task has no interval over tasks"
+
+
+def test_what_is_no_finished_run_with_labels_is_refused(
+    labelled_run: tuple[Path, dict[str, Any]], tmp_path: Path, on_path: None
+) -> None:
+    label_priors = load("label_priors")
+    with pytest.raises(UserError, match="no finished run"):
+        label_priors.main([str(tmp_path), "--quiet"])
+    run = tmp_path / "run"
+    shutil.copytree(labelled_run[0], run)
+    facts = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    task = facts["settings"]
+
+    def said(facts: dict[str, Any], task: dict[str, Any]) -> str:
+        (run / "result.json").write_text(json.dumps(facts), encoding="utf-8")
+        (run / "task.json").write_text(json.dumps(task), encoding="utf-8")
+        with pytest.raises(UserError) as refused:
+            label_priors.main([str(run), "--quiet"])
+        return refused.value.message
+
+    assert "made by Metier 0.0.1" in said(facts | {"metier_version": "0.0.1"}, task)
+    assert "other settings than the finished run" in said(facts, task | {"seed": 7})
+    for change, why in (({"labels": None}, "no labels"), ({"test": None}, "no test set")):
+        assert why in said(facts | {"settings": task | change}, task | change)
+    (trained,) = run.glob("training-*")
+    shutil.rmtree(trained)
+    assert "has been made again" in said(facts, task)
+
+
+@UNHURRIED
+@given(
+    common=st.integers(4, 60),
+    others=st.integers(3, 60),
+    share=st.floats(0.5, 0.9),
+    several=st.integers(4, 200),
+    seed=st.integers(0, 5),
+)
+def test_skewed_rows_have_the_share_and_come_in_order(
+    common: int, others: int, share: float, several: int, seed: int
+) -> None:
+    label_priors = _label_priors()
+    rows = [Example(f"a{i}", "a") for i in range(common)] + [
+        Example(f"b{i}", f"b{i % 3}") for i in range(min(others, common))
+    ]
+    try:
+        drawn = label_priors.skewed(rows, share, several, seed)
+    except UserError as error:
+        assert "too few" in error.message
+        return
+    assert len(drawn) <= several
+    assert abs(sum(row.output == "a" for row in drawn) - share * len(drawn)) <= 0.5
+    places = [rows.index(row) for row in drawn]
+    assert places == sorted(set(places))
+    assert label_priors.skewed(rows, share, several, seed) == drawn
+
+
+@UNHURRIED
+@given(
+    rows=st.lists(st.lists(st.integers(-40, 0), min_size=3, max_size=3), min_size=2, max_size=30),
+    bias=st.lists(st.integers(-64, 64), min_size=3, max_size=3),
+)
+def test_what_a_model_likes_of_each_label_anyway_changes_nothing_with_a_real_prior(
+    rows: list[list[int]], bias: list[int]
+) -> None:
+    """Half of the rows say how likely each label is anyway, so a constant added to a label is taken off again."""
+    label_priors = _label_priors()
+
+    def answers(shift: list[int]) -> list[str]:
+        # Sums of few small integers over a power of two are exact, so that ties stay ties.
+        moved = tuple(tuple(float(x + s) for x, s in zip(row, shift, strict=True)) for row in padded)
+        found: list[str] = label_priors.by_the_other_half(LabelScores(moved, (1, 1, 1)), ("a", "b", "c"), 0)
+        return found
+
+    size = 1 << (len(rows).bit_length() - 1)
+    padded = rows[:size]
+    assert answers(bias) == answers([0, 0, 0])
+
+
+def test_rows_that_were_not_asked_have_no_answer_and_no_part_in_the_prior() -> None:
+    given_scores = LabelScores(((-1.0, -2.0), (), (-1.0, -4.0)), (1, 1))
+    answers = _label_priors().by_the_other_half(given_scores, ("a", "b"), 0)
+    assert answers[1] == ""
+    assert sorted([answers[0], answers[2]]) == ["a", "b"], "of two rows each is judged by the other"
+
+
+def test_means_are_by_model_and_leave_out_what_a_task_does_not_have() -> None:
+    label_priors = _label_priors()
+    measure = Measure("exact_match", ("a", "b"), resamples=200)
+    rows = [Example(str(i), "a") for i in range(8)]
+
+    def measured(task: str, model: str, **right: int) -> Any:
+        scores = {way: score_main(measure, rows, ["a"] * n + ["b"] * (8 - n)) for way, n in right.items()}
+        return label_priors.Measured(task, model, 8, 1.0, scores, measure)
+
+    found = label_priors.means(
+        [
+            measured("one", "small", writing=4, total=6, synthetic=8),
+            measured("two", "small", writing=2, total=6),
+            measured("one", "large", writing=8, total=8),
+        ]
+    )
+    assert found["small"]["total"]["accuracy"] == 75.0 and found["small"]["writing"]["accuracy"] == 37.5
+    gain = found["small"]["total"]["gain_over_writing"]
+    assert gain["value"] == pytest.approx(37.5) and gain["low"] < 37.5 < gain["high"]
+    assert found["small"]["synthetic"]["tasks"] == 1 and found["small"]["synthetic"]["gain_over_writing"] is None
+    assert found["large"]["total"]["accuracy"] == 100.0
+
+
+def _label_priors() -> ModuleType:
+    return sys.modules.get("label_priors") or load("label_priors")

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,18 @@ from metier.commands.options import open_console, scenario_of
 
 
 def test_help_is_quick_and_brings_no_torch() -> None:
-    code = "import sys; from metier.cli import run_cli; run_cli(['--help']); print('torch' in sys.modules)"
+    """Half a second on an idle machine; what is counted is the processor's time, so that others' work is not."""
+    code = (
+        "import sys, time; from metier.cli import run_cli; run_cli(['--help']); "
+        "print('torch' in sys.modules, time.process_time())"
+    )
     best = 9.9
-    for _ in range(3):
-        start = time.monotonic()
+    for _ in range(2):
         told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        best = min(best, time.monotonic() - start)
-    assert told.strip().endswith("False")
-    assert "synthesize" in told
-    assert best < 1.5, "half a second on an idle machine"
+        *_, torch, seconds = told.split()
+        assert torch == "False" and "synthesize" in told
+        best = min(best, float(seconds))
+    assert best < 1.5
 
 
 def test_the_users_mistakes_end_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,7 +39,7 @@ def test_init_validate_and_schema(
     monkeypatch.chdir(tmp_path)
     assert run_cli(["init", "mine"]) == 0
     assert run_cli(["validate", "mine/task.yaml"]) == 0
-    assert "3 rows" in capsys.readouterr().out
+    assert "3 to test on" in capsys.readouterr().out
     assert run_cli(["schema"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "Task"
 
@@ -79,7 +81,7 @@ def test_ctrl_c_is_a_clean_stop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
     monkeypatch.setattr("metier.tasks.read_task.task_json_schema", stop)
     assert run_cli(["schema"]) == 130
-    assert "the same command continues" in capsys.readouterr().err
+    assert "the same command resumes" in capsys.readouterr().err
 
 
 def test_a_smoke_run_of_a_scenario_lets_the_model_write_little_and_nothing_where_it_writes_nothing() -> None:

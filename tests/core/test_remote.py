@@ -16,7 +16,7 @@ from metier.core.errors import MetierError, UserError
 from metier.core.remote import is_hub_id, is_url, local, run_folder
 from metier.data.pairs import read_examples
 from metier.models.locate import resolve_model
-from tests.runs.test_run import contents, make_task
+from tests.runs.made import FEW, contents, make_task
 
 
 @pytest.fixture
@@ -75,13 +75,13 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(memory: Any, monkeypatch
 def test_a_run_at_a_url_goes_on_from_another_machine(memory: Any, tiny_model: Path, tmp_path: Path) -> None:
     task = make_task(tmp_path / "task", tiny_model)
     here = tmp_path / "here"
-    assert run_cli(["run", str(task), "--out", str(here), "--quiet"]) == 0
-    assert run_cli(["train", str(task), "--out", "memory://bucket/runs/one", "--quiet"]) == 0
+    assert run_cli(["run", str(task), *FEW, "--out", str(here), "--quiet"]) == 0
+    assert run_cli(["train", str(task), *FEW, "--out", "memory://bucket/runs/one", "--quiet"]) == 0
     assert memory.exists("/bucket/runs/one") and not memory.exists("/bucket/runs/one/result.json")
     shutil.rmtree(tmp_path / "remote")  # as on another machine
-    cost = next(p for p in memory.find("/bucket") if "training-" in p and p.endswith("cost.json"))
+    cost = next(p for p in memory.find("/bucket") if "/training-" in p and p.endswith("cost.json"))
     trained = memory.cat_file(cost)
-    assert run_cli(["run", str(task), "--out", "memory://bucket/runs/one", "--quiet"]) == 0
+    assert run_cli(["run", str(task), *FEW, "--out", "memory://bucket/runs/one", "--quiet"]) == 0
     assert memory.cat_file(cost) == trained  # it was not trained again
     with run_folder("memory://bucket/runs/one") as folder:
         assert contents(folder) == contents(here)

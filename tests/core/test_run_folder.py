@@ -37,7 +37,7 @@ def test_a_folder_that_cannot_be_made_is_the_users_mistake(tmp_path: Path, monke
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(UserError, match="may not be written") as caught, open_run(tmp_path / "new"):
+    with pytest.raises(UserError, match="cannot be written") as caught, open_run(tmp_path / "new"):
         pass
     assert "--out" in str(caught.value.hint)
 

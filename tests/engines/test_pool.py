@@ -11,6 +11,7 @@ import pytest
 
 from metier.core.errors import UserError
 from metier.core.run_folder import open_run
+from metier.core.step import Work
 from metier.engines.base import Engine, GenerationRequest, ScoringRequest
 from metier.engines.pool import WorkerPool
 from metier.engines.prompts import Prompt
@@ -67,15 +68,15 @@ def test_records_are_the_same_once_each_when_a_worker_is_killed_and_what_is_on_f
     one = _open(tiny_model)
     wanted = [first_texts(asked(n), one) for n in range(6)]
     with open_run(tmp_path / "run") as run:
-        stage = run.stage("answers", {})
-        stage.shard("answers-00001", lambda: wanted[1])
+        work = Work(run.folder)
+        work.shard("answers-00001", lambda: wanted[1])
         jobs: list[Any] = [(f"answers-{n:05d}", partial(first_texts, asked(n))) for n in range(6)]
         jobs[1] = ("answers-00001", partial(_never_again))
         jobs[3] = ("answers-00003", partial(_dies_the_first_time, tmp_path / "died", asked(3)))
-        got = list(in_shards(pool, stage.shard, jobs))
+        got = list(in_shards(pool, work.shard, jobs))
         assert (tmp_path / "died").exists()
         assert got == wanted
-        assert sorted(p.name for p in stage.path.glob("answers-*.json")) == [f"answers-0000{n}.json" for n in range(6)]
+        assert sorted(p.name for p in work.path.glob("answers-*.json")) == [f"answers-0000{n}.json" for n in range(6)]
 
 
 def _never_again(engine: Engine) -> list[str]:

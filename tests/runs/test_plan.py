@@ -1,29 +1,41 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
+from metier.cli import run_cli
 from metier.core.errors import UserError
 from metier.runs.calibrate import UnitCosts
-from metier.runs.plan import estimate, estimate_scenario, fit_to_budget, parse_time
+from metier.runs.plan import estimate, fit_to_budget, parse_time
+from metier.steps.train import EXAMPLE_EPOCHS
+from metier.systems.registry import SYSTEMS
 from metier.tasks.read_scenario import load_scenario, ready_scenarios
 from metier.tasks.read_task import load_task
-from tests.runs.test_run import LOW_DATA, make_pool, make_task
+from metier.tasks.scenario import Scenario, of_one
+from tests.runs.made import LOW_DATA, facts_of, make_labelled, make_pool, make_scenario, make_task, write_rows
 
+ASKING = [entry.key for entry in SYSTEMS.values() if entry.kind in ("prompted", "tuned", "specialist")]
 COSTS = UnitCosts(
     load=1.0,
     raw_input=0.2,
     survive=0.5,
-    answer={"zero_shot": 0.01, "few_shot": 0.02, "bare": 0.01, "bare_scoring": 0.01, "label_scoring": 0.01},
-    alone={"few_shot": 0.1, "bare": 0.05},
+    answer=dict.fromkeys(ASKING, 0.01),
+    alone=dict.fromkeys(ASKING, 0.1),
     example=0.05,
     tuning=4.0,
     pool_row=0.0,
-    tokens={"input": 20, "answer": 3, "example": 60},
+    input_tokens=20,
+    answer_tokens=3,
+    example_tokens=60,
     memory_bytes=10**9,
 )
+
+
+def of_task(path: Path, *overrides: str) -> Scenario:
+    return of_one(load_task(path, overrides))
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400)])
@@ -39,46 +51,106 @@ def test_what_is_no_time(text: str) -> None:
 
 def test_more_inputs_take_longer(tiny_model: Path, tmp_path: Path) -> None:
     path = make_task(tmp_path, tiny_model)
-    small = estimate(load_task(path, ["synthesis.inputs=100"]), COSTS)
-    large = estimate(load_task(path, ["synthesis.inputs=200"]), COSTS)
+    small = estimate(of_task(path, "synthesis.inputs=100"), COSTS)
+    large = estimate(of_task(path, "synthesis.inputs=200"), COSTS)
     assert large.stages["synthesis"] - small.stages["synthesis"] == pytest.approx(100 * COSTS.raw_input)
-    assert large.stages["baselines"] == small.stages["baselines"]
+    assert large.stages["answers"] == small.stages["answers"]
     assert large.seconds > small.seconds > 0
 
 
-def test_the_real_measurement_runs(tiny_model: Path, tmp_path: Path) -> None:
-    plan = estimate(load_task(make_task(tmp_path, tiny_model)))
-    assert plan.costs.raw_input > 0 and plan.costs.example > 0 and 0 <= plan.costs.survive <= 1
-    assert set(plan.costs.answer) >= {"few_shot", "bare", "label_scoring", "bare_scoring"}
-    assert all(seconds > 0 for name, seconds in plan.stages.items() if name != "selection")
-    assert plan.to_dict()["seconds"] == plan.seconds
-
-
 def test_a_scenario_is_the_sum_of_its_tasks() -> None:
-    writing = load_scenario(ready_scenarios()["writing"])
-    plan = estimate_scenario(writing, COSTS)
+    one = "evaluation.baselines=[few_shot]"
+    plan = estimate(load_scenario(ready_scenarios()["writing"], [one]), COSTS)
     assert plan.counts == {"inputs": 7 * 200, "pairs": 7 * 100, "test_rows": 7 * 14}
     assert plan.stages["synthesis"] == pytest.approx(COSTS.load + 1400 * COSTS.raw_input)
-    assert plan.stages["training"] == pytest.approx(2 * 700 * COSTS.example + COSTS.tuning)
-    few = estimate_scenario(load_scenario(ready_scenarios()["writing"], ["rows=70", "adapters=one_then_each"]), COSTS)
+    # A held-out pair (64 at most) costs about a third of a trained one.
+    assert plan.stages["training"] == pytest.approx(2 * (700 - 64 * 0.65) * COSTS.example + COSTS.tuning)
+    few = estimate(load_scenario(ready_scenarios()["writing"], [one, "rows=70", "adapters=one_then_each"]), COSTS)
     assert few.counts["pairs"] == 70
-    assert few.stages["training"] == pytest.approx(2 * 2 * 70 * COSTS.example + 8 * COSTS.tuning)
+    assert few.stages["training"] == pytest.approx(2 * 2 * (70 - 7 * 0.65) * COSTS.example + 8 * COSTS.tuning)
 
 
 def test_a_scenarios_plan_counts_labelled_rows_and_those_held_out(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "mend.yaml").write_text(
         "name: mend\ninstruction: Mend it.\nexamples: [{input: a b, output: a c}]\ntrain: mend.jsonl\n"
     )
-    rows = [json.dumps({"input": f"row {i} is", "output": f"row {i} was"}) for i in range(50)]
-    (tmp_path / "mend.jsonl").write_text("\n".join(rows))
+    write_rows(tmp_path / "mend.jsonl", ({"input": f"row {i} is", "output": f"row {i} was"} for i in range(50)))
     (tmp_path / "mixture.yaml").write_text(f"name: mine\nmodel: {tiny_model}\ntasks: {{mend: }}\n")
-    plan = estimate_scenario(load_scenario(tmp_path / "mixture.yaml"), COSTS)
+    plan = estimate(load_scenario(tmp_path / "mixture.yaml"), COSTS)
     assert plan.counts == {"inputs": 0, "pairs": 40, "test_rows": 10} and plan.stages["synthesis"] == 0
+
+
+def test_what_is_trained_beside_the_specialist_is_planned_for(tiny_model: Path, tmp_path: Path) -> None:
+    path = make_task(tmp_path, tiny_model)
+    alone = estimate(of_task(path, "evaluation.baselines=[few_shot]"), COSTS)
+    beside = estimate(of_task(path, "evaluation.baselines=[few_shot, tuned_on_examples]"), COSTS)
+    more = beside.stages["training"] - alone.stages["training"]
+    assert more == pytest.approx(EXAMPLE_EPOCHS * 2 * COSTS.example + COSTS.tuning)
+    seeds = estimate(of_task(path, "evaluation.baselines=[few_shot]", "seeds=3"), COSTS)
+    assert seeds.stages["training"] == pytest.approx(3 * alone.stages["training"])
+    assert seeds.stages["answers"] > alone.stages["answers"], "every seed's model answers"
+
+
+@pytest.mark.parametrize("dear", ["few_shot", "self_icl", "label_scoring", "tuned_on_examples", "specialist_written"])
+def test_every_system_that_answers_is_in_the_estimate(tiny_model: Path, tmp_path: Path, dear: str) -> None:
+    """One System at a time is made dear: the plan's answers become dearer by its rows."""
+    scenario = of_task(make_task(tmp_path, tiny_model), "evaluation.timed_rows=0")
+    costs = dataclasses.replace(COSTS, answer={**COSTS.answer, dear: COSTS.answer[dear] + 7.0})
+    more = estimate(scenario, costs).stages["answers"] - estimate(scenario, COSTS).stages["answers"]
+    assert more == pytest.approx(10 * 7.0)
+
+
+def test_no_system_is_planned_for_that_will_not_answer(tiny_model: Path, tmp_path: Path) -> None:
+    """Synthetic pairs are in no prompt where the model writes none, and labels are scored where there are labels."""
+    make_labelled(tmp_path)
+    labelled = of_task(make_task(tmp_path, tiny_model, "train: train.jsonl\ntrain_use: instead\n"))
+    rewriting = load_scenario(make_scenario(tmp_path / "s", tiny_model) / "mixture.yaml")
+    for scenario, absent in ((labelled, ["self_icl", "specialist_unseen"]), (rewriting, ["label_scoring", "self_icl"])):
+        costs = dataclasses.replace(COSTS, answer={**COSTS.answer, **dict.fromkeys(absent, 1e6)})
+        assert estimate(scenario, costs).stages["answers"] < 1e4
+
+
+def test_the_real_measurement_covers_every_system_of_the_run(task_run: Path) -> None:
+    plan = estimate(of_task(task_run / "task.yaml"))
+    judged = facts_of(task_run / "out").judged
+    assert judged is not None
+    answered = {s.system for s in judged.systems if s.scores and s.kind not in ("constant", "classic")}
+    assert "self_icl" in answered and answered == set(plan.costs.answer) == set(plan.costs.alone)
+    assert plan.costs.raw_input > 0 and plan.costs.example > 0 and 0 <= plan.costs.survive <= 1
+    assert all(seconds > 0 for name, seconds in plan.stages.items() if name != "selection")
+    assert plan.seconds == pytest.approx(sum(plan.stages.values()))
+
+
+def test_a_scenario_of_unlike_tasks_is_measured_for_each_kind(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Labels are scored for one task, and another has unseen wordings: neither is measured with the other alone."""
+    folder = make_scenario(tmp_path, tiny_model)
+    (folder / "sort.yaml").write_text(
+        "name: sort\ninstruction: Name the team.\nlabels: [billing, delivery]\n"
+        "examples: [{input: I was charged twice, output: billing}, {input: it is late, output: delivery}]\n"
+        "train: train.jsonl\n"
+    )
+    make_labelled(folder, 20)
+    overrides = ["tasks.sort.rows=12", "evaluation.baselines=[few_shot, label_scoring]", "evaluation.limit=4"]
+    assert run_cli(["plan", str(folder), *overrides, "--json"]) == 0
+    made = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(made["costs"]["answer"]) == {
+        "few_shot",
+        "label_scoring",
+        "label_scoring_calibrated",
+        "specialist_unseen",
+        "specialist_written",
+        "specialist_constrained",
+        "specialist",
+    }
+    assert made["counts"]["test_rows"] == 3 * 4
+    assert made["seconds"] == pytest.approx(sum(made["stages"].values()))
 
 
 def test_a_budget_is_kept_for_the_next_time(tiny_model: Path, tmp_path: Path) -> None:
     task = load_task(make_task(tmp_path, tiny_model), ["synthesis.inputs=100000"])
-    budget = 0.6 * estimate(task, COSTS).seconds
+    budget = 0.6 * estimate(of_one(task), COSTS).seconds
     fitted = fit_to_budget(task, budget, tmp_path, COSTS)
     assert 10_000 <= fitted.synthesis.inputs < 100_000
     assert fit_to_budget(task, budget, tmp_path) == fitted, "from the run folder, not measured again"
@@ -89,7 +161,19 @@ def test_a_budget_is_kept_for_the_next_time(tiny_model: Path, tmp_path: Path) ->
 def test_a_pool_is_planned_for(tiny_model: Path, tmp_path: Path) -> None:
     path = make_task(tmp_path, tiny_model, LOW_DATA)
     make_pool(tmp_path)
-    plan = estimate(load_task(path))
+    baselines = "evaluation.baselines=[few_shot]"
+    plan = estimate(of_task(path, baselines))
     assert plan.costs.pool_row > 0 and plan.costs.raw_input == 0
     assert plan.stages["synthesis"] == 0 and plan.stages["selection"] == pytest.approx(61 * plan.costs.pool_row)
     assert plan.counts["pairs"] == 6 and plan.stages["training"] > 0
+    one = estimate(of_task(path, baselines, "selection.controls=[random]"), plan.costs)
+    assert one.stages["answers"] < plan.stages["answers"], "a control is one more model that answers"
+
+
+def test_the_plan_is_printed(
+    task_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("metier.runs.calibrate.measure", lambda *args, **more: COSTS)
+    assert run_cli(["plan", str(task_run / "task.yaml")]) == 0
+    told = capsys.readouterr().out
+    assert "48 inputs, about 24 training pairs, 10 test rows" in told and "answers" in told and "together" in told

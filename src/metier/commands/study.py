@@ -131,9 +131,9 @@ def _study_tasks(
 
 
 def _print(found: Sequence[Outcome]) -> None:
-    from metier.report.study import study_note, study_sentences, study_table
+    from metier.report.study import study_sentences, study_table
 
     console = open_console()
     console.print(study_table(found))
-    for sentence in (study_note(found), *study_sentences(found)):
+    for sentence in study_sentences(found):
         console.print(sentence, soft_wrap=True, markup=False)

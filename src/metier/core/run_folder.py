@@ -45,6 +45,9 @@ def open_run(folder: Path) -> Iterator[Run]:
                 hint="wait for it, stop it, or give this run a folder of its own with --out",
             ) from error
     try:
+        # What a run that was killed while it wrote a file has left; no one else writes here now.
+        for stray in folder.rglob(storage.UNFINISHED):
+            stray.unlink(missing_ok=True)
         yield Run(folder)
     finally:
         lock.release()

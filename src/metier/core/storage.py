@@ -15,6 +15,9 @@ from typing import Any
 
 from metier.core.errors import MetierError, UserError
 
+UNFINISHED = ".*.partial"
+"""Names of files that are being written."""
+
 
 def canonical_json(value: object) -> str:
     """Return the one JSON text of a value: sorted keys, no spaces."""

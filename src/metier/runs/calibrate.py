@@ -35,7 +35,7 @@ from metier.synthesis.brief import Brief
 from metier.synthesis.write import synthesize
 from metier.systems.asker import answer_length
 from metier.systems.base import Material
-from metier.systems.registry import SYSTEMS, Entry
+from metier.systems.registry import SYSTEMS, Entry, shows_written
 from metier.tasks.settings import LaunchSettings
 from metier.tasks.task import Task
 
@@ -80,12 +80,14 @@ class UnitCosts:
     memory_bytes: int
 
 
-def measure(rows: TaskRows, files: ModelFiles) -> UnitCosts:
+def measure(rows: TaskRows, files: ModelFiles, others: Sequence[TaskRows] = ()) -> UnitCosts:
     """Measure on this machine, in this process.
 
     Args:
         rows: The task, and its test rows; the examples' inputs stand in where there are none.
         files: Its model.
+        others: Further tasks of the same run. What answers one of them and not the task (labels are scored for some
+            tasks alone) is measured with the first that it answers.
     """
     task = rows.task.but(launch=LaunchSettings())
     how = running(task)
@@ -94,7 +96,12 @@ def measure(rows: TaskRows, files: ModelFiles) -> UnitCosts:
         c = Context(Run(Path(folder)), files, how, slot, Reporter(quiet=True), alone=True)
         _, load = _timed(slot.open)
         written = _Written(0.0, 0.0, (), 0.0) if task.pool else _synthesis(c, task)
-        answer, alone = _answers(c, dataclasses.replace(rows, task=task), written.pairs)
+        answer, alone = dict[str, float](), dict[str, float]()
+        for one in (rows, *others):
+            own = dataclasses.replace(one, task=one.task.but(launch=LaunchSettings()))
+            for entry in _asking(own.task, written.pairs):
+                if entry.key not in answer:
+                    answer[entry.key], alone[entry.key] = _answering(c, own, entry, written.pairs)
         answers = slot.count_tokens([e.output for e in rows.examples])
         pool_row, pairs = 0.0, written.pairs
         if task.pool is not None:
@@ -144,27 +151,27 @@ def _silently(name: str, total: int, unit: str) -> Iterator[Progress]:
     yield lambda done, tokens: None
 
 
-def _answers(c: Context, rows: TaskRows, pairs: Sequence[Example]) -> tuple[dict[str, float], dict[str, float]]:
-    """Return seconds a row, and seconds of a row by itself, of every System that asks the model.
+def _asking(task: Task, pairs: Sequence[Example]) -> list[Entry]:
+    """Return the Systems that ask the model for a task's answers; what a selection is compared with asks as it does."""
+    wanted = [e for e in SYSTEMS.values() if e.kind not in ("constant", "classic") and is_wanted(e, task)]
+    wanted = [e for e in wanted if e.family is not None or e.kind == "specialist"]
+    return [e for e in wanted if pairs or not shows_written(e)]
+
+
+def _answering(c: Context, rows: TaskRows, entry: Entry, pairs: Sequence[Example]) -> tuple[float, float]:
+    """Return a System's seconds a row, and of a row by itself.
 
     A tuned model is stood in for by the base model, asked as the tuned one will be.
     """
     texts = [row.input for row in rows.tested] or [e.input for e in rows.examples] * _ROWS
     texts = texts[:_ROWS]
     plain = dataclasses.replace(material_of(c, rows, (), {}), synthetic=tuple(pairs))
-    answer, alone = {}, {}
-    for entry in SYSTEMS.values():
-        if entry.kind in ("constant", "classic") or not is_wanted(entry, rows.task):
-            continue
-        if entry.key == "self_icl" and not pairs:
-            continue
-        tools = c.tools(c.run)
-        learned, learning = _timed(partial(entry.learn, _as_trained(c, plain, entry), tools))
-        _, seconds = _timed(partial(learned.answer, texts, tools.keep))
-        answer[entry.key] = (learning + seconds) / len(texts)
-        few = texts[:_ALONE]
-        alone[entry.key] = sum(_timed(partial(learned.answer, [text]))[1] for text in few) / len(few)
-    return answer, alone
+    tools = c.tools(c.run)
+    learned, learning = _timed(partial(entry.learn, _as_trained(c, plain, entry), tools))
+    _, seconds = _timed(partial(learned.answer, texts, tools.keep))
+    few = texts[:_ALONE]
+    alone = sum(_timed(partial(learned.answer, [text]))[1] for text in few) / len(few)
+    return (learning + seconds) / len(texts), alone
 
 
 def _as_trained(c: Context, material: Material, entry: Entry) -> Material:

@@ -20,7 +20,7 @@ from metier.selection.select import budget_of, related_share_of
 from metier.steps.answer import is_wanted
 from metier.steps.gather import TaskRows, gather
 from metier.steps.train import EXAMPLE_EPOCHS
-from metier.systems.registry import SYSTEMS
+from metier.systems.registry import SYSTEMS, shows_written
 from metier.tasks.scenario import Scenario, of_one
 from metier.tasks.task import Task
 
@@ -62,8 +62,8 @@ def estimate(scenario: Scenario, costs: UnitCosts | None = None) -> Plan:
 
     Args:
         scenario: What would run.
-        costs: What was measured before, with any of its tasks; None: measure now, with the task of middling length
-            (about half a minute for the smallest model).
+        costs: What was measured before; None: measure now, with the task of middling length, and with others what
+            does not answer it (about half a minute for the smallest model).
     """
     from metier.models.locate import resolve_model
     from metier.runs.calibrate import measure
@@ -72,7 +72,8 @@ def estimate(scenario: Scenario, costs: UnitCosts | None = None) -> Plan:
     if costs is None:
         by_length = sorted(rows.values(), key=lambda r: sum(len(e.input) for e in r.examples))
         files = resolve_model(settings.model, trust_remote_code=settings.engine.trust_remote_code)
-        costs = measure(by_length[len(by_length) // 2], files)
+        middling = by_length.pop(len(by_length) // 2)
+        costs = measure(middling, files, by_length)
     parts = {name: _part(scenario, r, costs) for name, r in rows.items()}
     inputs = sum(p.inputs for p in parts.values())
     pairs = sum(p.pairs for p in parts.values()) / (1 - (settings.generic.share if settings.generic else 0.0))
@@ -86,7 +87,7 @@ def estimate(scenario: Scenario, costs: UnitCosts | None = None) -> Plan:
             "synthesis": costs.load + inputs * costs.raw_input if inputs else 0.0,
             "selection": sum(p.pool_rows for p in parts.values()) * costs.pool_row,
             "training": training,
-            "answers": sum(_answers(r.task, costs, parts[name].tested) for name, r in rows.items()),
+            "answers": sum(_answers(r.task, costs, parts[name]) for name, r in rows.items()),
         },
         counts={"inputs": inputs, "pairs": round(pairs), "test_rows": tested},
         tokens={
@@ -147,11 +148,12 @@ def _beside(task: Task, costs: UnitCosts, part: _Part) -> float:
     return seconds
 
 
-def _answers(task: Task, costs: UnitCosts, rows: int) -> float:
-    """Return seconds of every System's answers to so many test rows."""
+def _answers(task: Task, costs: UnitCosts, part: _Part) -> float:
+    """Return seconds of every System's answers to a task's test rows."""
+    rows = part.tested
     if not rows:
         return 0.0
-    wanted = [entry for entry in SYSTEMS.values() if is_wanted(entry, task)]
+    wanted = [e for e in SYSTEMS.values() if is_wanted(e, task) and (part.inputs or not shows_written(e))]
     # A control is one more tuned model, asked like the specialist.
     asked = [e for e in wanted if e.key in costs.answer and (e.family is not None or e.kind == "specialist")]
     again = [costs.answer["specialist"]] * (task.seeds - 1 + (len(task.selection.controls) if task.pool else 0))

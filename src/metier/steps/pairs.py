@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from metier.core.records import Example
 from metier.core.step import Done
+from metier.data.likeness import folded
 from metier.data.mixture import Part
 from metier.selection.pool import Pool
 from metier.steps import select
@@ -81,7 +82,7 @@ def choose_pairs(
     written: Sequence[Example] = synthesis.value.pairs if synthesis else ()
     written, of_written = _share(c, rows, written, entry.select_synthetic)
     if task.selection.budgeted:
-        kept, selection = select.select_pairs(c, task, [*labelled, *written], control)
+        kept, selection = select.select_pairs(c, task, _untested(rows, [*labelled, *written]), control)
         inside = set(kept)
         labelled = tuple(pair for pair in labelled if pair in inside)
         written = tuple(pair for pair in written if pair in inside)
@@ -94,4 +95,12 @@ def _share(
     """Return the share of a task's pairs that its selection chooses; all of them without one."""
     if share is None or not pairs:
         return pairs, None
-    return select.select_pairs(c, rows.task.but(selection=rows.task.selection.but(share=share)), pairs)
+    return select.select_pairs(c, rows.task.but(selection=rows.task.selection.but(share=share)), _untested(rows, pairs))
+
+
+def _untested(rows: TaskRows, pairs: Sequence[Example]) -> Sequence[Example]:
+    """Return what may be chosen: no budget is spent on test inputs, which the mixture leaves out."""
+    if rows.task.evaluation.leakage == "report":
+        return pairs
+    tested = {folded(row.input) for row in rows.test}
+    return [pair for pair in pairs if folded(pair.input) not in tested]

@@ -157,3 +157,8 @@ _ENTRIES = (
     Entry(SPECIALIST, "specialist", "specialist", None, "any task", _AS_ASKED, "tuned", tuned="task"),
 )  # fmt: skip
 SYSTEMS: Mapping[str, Entry] = MappingProxyType({entry.key: entry for entry in _ENTRIES})
+
+
+def shows_written(entry: Entry) -> bool:
+    """Whether a prompt shows the pairs that the model wrote: there is no such System where it writes none."""
+    return entry.kind == "prompted" and "synthetic" in entry.uses

@@ -33,13 +33,20 @@ def is_adapter(folder: Path) -> bool:
 
 
 def keeper(folder: Path, progress: Callable[[int, int], None] | None) -> Any:
-    """Return a trainer callback that marks complete checkpoints, keeps every epoch's weights, and reports progress."""
+    """Return a trainer callback that marks complete checkpoints, keeps every epoch's weights, and reports progress.
+
+    A checkpoint at an epoch's last step is saved only after the epoch's weights are kept and its held-out loss is
+    known: a run that resumes from it begins with the next epoch, and could not get them any more.
+    """
     from transformers import TrainerCallback
 
     class Keeper(TrainerCallback):  # type: ignore[misc]
         trainer: Any = None
+        due = False
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if float(state.epoch).is_integer():
+                self.due, control.should_save = control.should_save, False
             if progress:
                 progress(state.global_step, 0)
 
@@ -49,6 +56,8 @@ def keeper(folder: Path, progress: Callable[[int, int], None] | None) -> Any:
                 storage.write_text(checkpoints_of(folder) / f"checkpoint-{state.global_step}" / _COMPLETE, "")
 
         def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+            # Saving comes after evaluation, which has the loss.
+            self.due, control.should_save = False, self.due
             # All processes gather sharded weights together; the first writes them.
             sharded = self.trainer.is_fsdp_enabled
             weights = self.trainer.accelerator.get_state_dict(self.trainer.model_wrapped) if sharded else None
