@@ -71,24 +71,25 @@ def product_notes(facts: RunFacts) -> tuple[str, ...]:
     measured = product.measured
     if measured is not None and measured.unseen_score is not None:
         unseen = measured.unseen_score
+        interval = f"[{number(unseen.low)}, {number(unseen.high)}]"
         notes.append(
-            f"Chosen in this way, a System scores {number(unseen.value)} "
-            f"[{number(unseen.low)}, {number(unseen.high)}] on rows that had no part in the choice; {100 * measured.stability:.0f}% of resamples choose the same one."
+            f"Chosen in this way, a System scores {number(unseen.value)} {interval} on rows that had no part in the choice; "
+            f"{100 * measured.stability:.0f}% of resamples of the test rows choose the same one."
         )
     if product.confidence is not None:
         confidence = product.confidence
         notes.append(
-            f"Its probabilities are divided by a temperature of {confidence.temperature:.2f}, fitted on the test rows; "
-            f"cross-fitted they are off by {100 * confidence.calibration_error:.1f} points on average "
+            f"Its probabilities are read with a temperature of {confidence.temperature:.2f}, fitted on the test rows; "
+            f"cross-fitted, they are off by {100 * confidence.calibration_error:.1f} points on average "
             f"(Brier score {confidence.brier:.3f})."
         )
     if product.threshold is not None:
         threshold = product.threshold
         if threshold.answered:
             notes.append(
-                f"It answers from a probability of {threshold.threshold:.2f} on, which is "
-                f"{100 * threshold.answered:.0f}% of the rows; {100 * threshold.right:.1f}% of those are right, and with 95% confidence at least "
-                f"{100 * threshold.lower:.1f}% ({threshold.state})."
+                f"It answers from a probability of {threshold.threshold:.2f} on: {100 * threshold.answered:.0f}% of the "
+                f"rows, {100 * threshold.right:.1f}% of them right, at least {100 * threshold.lower:.1f}% with 95% "
+                f"confidence ({threshold.state})."
             )
         else:
             notes.append(
