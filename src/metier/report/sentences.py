@@ -73,8 +73,8 @@ def product_notes(facts: RunFacts) -> tuple[str, ...]:
         unseen = measured.unseen_score
         interval = f"[{number(unseen.low)}, {number(unseen.high)}]"
         notes.append(
-            f"Chosen in this way, a System scores {number(unseen.value)} {interval} on rows that had no part in the choice; "
-            f"{100 * measured.stability:.0f}% of resamples of the test rows choose the same one."
+            f"Chosen in this way, a System scores {number(unseen.value)} {interval} on rows that had no part in the "
+            f"choice; {100 * measured.stability:.0f}% of resamples of the test rows choose the same one."
         )
     if product.confidence is not None:
         confidence = product.confidence
@@ -87,8 +87,8 @@ def product_notes(facts: RunFacts) -> tuple[str, ...]:
         threshold = product.threshold
         if threshold.answered:
             notes.append(
-                f"It answers from a probability of {threshold.threshold:.2f} on: {100 * threshold.answered:.0f}% of the "
-                f"rows, {100 * threshold.right:.1f}% of them right, at least {100 * threshold.lower:.1f}% with 95% "
+                f"It answers from a probability of {threshold.threshold:.2f} on: {100 * threshold.answered:.0f}% of "
+                f"the rows, {100 * threshold.right:.1f}% of them right, at least {100 * threshold.lower:.1f}% with 95% "
                 f"confidence ({threshold.state})."
             )
         else:
