@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from metier import __version__
-from metier.commands import plan, results, rewrite, stages, study
+from metier.commands import plan, predict, results, rewrite, stages, study
 from metier.commands.options import (
     Overrides,
     Quiet,
@@ -52,6 +52,7 @@ app.command("compare")(results.compare)
 app.command("score")(results.score)
 app.command("study")(study.study)
 app.command("plan")(plan.plan)
+app.command("predict")(predict.predict)
 app.command("rewrite")(rewrite.rewrite)
 
 

@@ -149,11 +149,13 @@ def _within(scenario: Scenario, budget: str, folder: Path) -> Scenario:
 
 
 def _print_facts(facts: RunFacts, as_json: bool) -> None:
-    from metier.report.sentences import trial_notes, verdict_sentence
+    from metier.report.sentences import product_sentence, trial_notes, verdict_sentence
     from metier.report.table import result_json, result_table
 
     console = open_console(stderr=as_json)
     console.print(result_table(facts))
+    if ships := product_sentence(facts):
+        console.print(ships, soft_wrap=True, markup=False, style="bold")
     console.print(verdict_sentence(facts), soft_wrap=True, markup=False)
     for note in trial_notes(facts):
         console.print(note, soft_wrap=True, markup=False)

@@ -61,6 +61,34 @@ def read_rows(path: Path, split: str) -> Iterator[Row]:
         raise UserError(f"{path}: unknown format", hint=f"use one of: {_FORMATS}")
 
 
+def read_rows_or_problems(path: Path) -> Iterator[Row | tuple[str, str]]:
+    """Yield a data file's rows, and what is wrong with a line that holds none, in order.
+
+    A JSON Lines file's lines are read one by one, so a broken one does not end the others; in any other format a broken
+    row ends the file, as in `read_rows`.
+
+    Args:
+        path: A file.
+
+    Yields:
+        A row with its place, or the place and the problem.
+
+    Raises:
+        UserError: As `read_rows`.
+    """
+    if not path.name.endswith((".jsonl", ".jsonl.gz")) or not path.exists():
+        yield from read_rows(path, "test")
+        return
+    for number, line in _lines(path):
+        where = f"{path}:{number}"
+        if not line.strip():
+            continue
+        try:
+            yield where, _object(_json(line, where), where)
+        except UserError as error:
+            yield where, error.message
+
+
 def read_lines(path: Path) -> list[str]:
     """Return a text file's lines, empty ones too, without line ends.
 

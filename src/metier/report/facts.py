@@ -15,6 +15,7 @@ from metier.core.records import Interval, SystemScore, Verdict
 from metier.evaluation.better import SPECIALIST, judge
 from metier.evaluation.records import ByLabel, Need, SeedScore, Split
 from metier.report.made import Data, Training
+from metier.systems.product import Product
 
 WRITTEN = "specialist_written"
 """The key of the specialist's weights writing, on a task with labels."""
@@ -216,6 +217,7 @@ class RunFacts:
         judged: What the test said; None without a test, and then there is no verdict.
         stages: What each stage took.
         prompt: How the specialist must be asked.
+        product: The System that ships, and why.
         settings: The task's settings as they were used, nested.
         warnings: What the run warned of.
 
@@ -238,6 +240,7 @@ class RunFacts:
     judged: Judged | None = None
     stages: tuple[StageCost, ...] = ()
     prompt: PromptTemplate | None = None
+    product: Product | None = None
     settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 

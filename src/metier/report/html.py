@@ -25,6 +25,8 @@ from metier.report.sentences import (
     caveats,
     data_sentences,
     held_out_sentence,
+    product_notes,
+    product_sentence,
     split_sentences,
     verdict_sentence,
 )
@@ -65,6 +67,8 @@ def render(facts: RunFacts) -> str:
         facts=facts,
         judged=judged,
         specialist=SPECIALIST,
+        ships=product_sentence(facts),
+        ships_notes=product_notes(facts),
         verdict=verdict_sentence(facts),
         advice=advice(facts),
         answering=answering_sentence(facts),

@@ -14,6 +14,7 @@ from metier.evaluation.records import Split
 from metier.report.facts import Judged, RunFacts
 from metier.report.made import Data
 from metier.report.words import (
+    brief,
     count,
     interval_text,
     listed,
@@ -21,6 +22,7 @@ from metier.report.words import (
     number,
     p_value,
     points,
+    size,
     span,
 )
 
@@ -47,6 +49,55 @@ def verdict_sentence(facts: RunFacts) -> str:
     if judged.claims > 1:
         numbers += f", p-values corrected for {judged.claims} tasks"
     return f"{judged.verdict.capitalize()}: {numbers}."
+
+
+def product_sentence(facts: RunFacts) -> str | None:
+    """Return what the run ends with and why, in one sentence; None where it ended with nothing."""
+    product = facts.product
+    if product is None:
+        return None
+    took = f"{size(product.nbytes)}"
+    if product.measured is not None and product.measured.milliseconds is not None:
+        took = f"{brief(product.measured.milliseconds / 1000)} a row, {took}"
+    score = f"{number(product.measured.score)} {metric_title(product.measured.metric)}, " if product.measured else ""
+    return f"Ships: {product.title} ({score}{took}), because {product.why}."
+
+
+def product_notes(facts: RunFacts) -> tuple[str, ...]:
+    """Return what a user of the product must know: its score without the flattery of the choice, its confidence."""
+    product = facts.product
+    if product is None:
+        return ()
+    notes = []
+    measured = product.measured
+    if measured is not None and measured.unseen_score is not None:
+        unseen = measured.unseen_score
+        interval = f"[{number(unseen.low)}, {number(unseen.high)}]"
+        notes.append(
+            f"Chosen in this way, a System scores {number(unseen.value)} {interval} on rows that had no part in the "
+            f"choice; {100 * measured.stability:.0f}% of resamples of the test rows choose the same one."
+        )
+    if product.confidence is not None:
+        confidence = product.confidence
+        notes.append(
+            f"Its probabilities are read with a temperature of {confidence.temperature:.2f}, fitted on the test rows; "
+            f"cross-fitted, they are off by {100 * confidence.calibration_error:.1f} points on average "
+            f"(Brier score {confidence.brier:.3f})."
+        )
+    if product.threshold is not None:
+        threshold = product.threshold
+        if threshold.answered:
+            notes.append(
+                f"It answers from a probability of {threshold.threshold:.2f} on: {100 * threshold.answered:.0f}% of "
+                f"the rows, {100 * threshold.right:.1f}% of them right, at least {100 * threshold.lower:.1f}% with 95% "
+                f"confidence ({threshold.state})."
+            )
+        else:
+            notes.append(
+                f"No probability was shown to be enough for {100 * threshold.accuracy:g}% right answers: "
+                "it always abstains."
+            )
+    return tuple(notes)
 
 
 def advice(facts: RunFacts) -> str:

@@ -64,6 +64,7 @@ def result_json(facts: RunFacts) -> dict[str, object]:
         "notes": list(caveats(facts)),
         "recommended": advised.system if advised else "base",
         "advice": advice(facts),
+        "product": encode(facts.product),
         "metric": facts.metric,
         **_judged(facts),
         "held_out_scores": dict(facts.training.held_out_scores),

@@ -31,6 +31,7 @@ from metier.steps.judge import judge
 from metier.steps.measures import measure_of
 from metier.steps.mix import mix_pairs, part_of
 from metier.steps.pairs import TaskPairs, choose_pairs, write_pairs
+from metier.steps.ship import ship
 from metier.steps.train import Trained, train, train_on_examples, weights_of
 from metier.systems.base import Tuned
 from metier.systems.registry import SPECIALIST, SYSTEMS
@@ -149,14 +150,20 @@ def _steps(c: Context, scenario: Scenario, rows: Mapping[str, TaskRows], until: 
         seeds: dict[int, Sequence[str]] = {}
         judged = None
         specialist = models.specialists[r.task.seed][name]
+        weights: dict[Tuned, Artifact] = {tuned: weights_of(m) for tuned, m in models.others.get(name, {}).items()}
+        weights["task"] = weights_of(specialist)
         if name in tested:
-            weights: dict[Tuned, Artifact] = {tuned: weights_of(m) for tuned, m in models.others.get(name, {}).items()}
-            weights["task"] = weights_of(specialist)
             late = _answers(c, r, mixture.value, weights, answer.LAST)
             done, missing = [*done, *late[0]], [*missing, *late[1]]
             seeds = _more_seeds(c, r, mixture.value, models)
             judged = judge(c, r, [answers_of(d) for d in _in_order(done)], missing, seeds, mixture.value.rows)
-        found[name] = FinishedTask(pairs[name], specialist, models.others.get(name, {}), tuple(_in_order(done)), judged)
+        shipped = None
+        if until == "report":
+            material = material_of(c, r, mixture.value.of(name), weights)
+            shipped = ship(c, r, material, _in_order(done), judged.value.comparison.verdict if judged else None)
+        found[name] = FinishedTask(
+            pairs[name], specialist, models.others.get(name, {}), tuple(_in_order(done)), judged, shipped
+        )
     finished = Finished(mixture, found)
     return None if until == "evaluate" else finished
 

@@ -36,6 +36,7 @@ from metier.steps.judge import Judged
 from metier.steps.measures import measure_of
 from metier.steps.pairs import TaskPairs
 from metier.steps.select import Selection
+from metier.steps.ship import Shipped
 from metier.steps.synthesize import Synthesis
 from metier.steps.train import Trained, split_holdout, weights_of
 from metier.systems.asker import answer_length
@@ -54,6 +55,7 @@ class FinishedTask:
         others: The models it is compared with, by what they were tuned on.
         answered: What every System answered, in the order of tables; empty without test rows.
         judged: The comparison; None without test rows.
+        shipped: The product.
     """
 
     pairs: TaskPairs
@@ -61,6 +63,7 @@ class FinishedTask:
     others: Mapping[Tuned, Done[Trained]]
     answered: tuple[Done[Answered], ...]
     judged: Done[Judged] | None
+    shipped: Shipped | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ def _facts(c: Context, mixed: Mixed, finished: FinishedTask) -> RunFacts:
         judged=_judged(c, finished),
         stages=_stages(finished),
         prompt=_prompt(c, finished),
+        product=finished.shipped.product if finished.shipped else None,
         settings=task.model_dump(mode="json"),
         warnings=_warnings(mixed, finished),
     )

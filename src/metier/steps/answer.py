@@ -17,7 +17,7 @@ from metier.models.locate import resolve_model
 from metier.steps.context import Context
 from metier.steps.gather import TaskRows
 from metier.steps.measures import measure_of
-from metier.systems.base import Asked, Material, Tools, Tuned
+from metier.systems.base import Asked, Material, Tools, Tuned, in_blocks
 from metier.systems.registry import SYSTEMS, Entry
 from metier.tasks.task import Task
 
@@ -117,15 +117,26 @@ def answer(c: Context, rows: TaskRows, material: Material, entry: Entry) -> Done
     Raises:
         MetierError: It cannot be had, or there is too little to learn from.
     """
-    if "encoder" in entry.uses:
-        files = resolve_model(rows.task.evaluation.encoder)
-        material = dataclasses.replace(material, encoder=Artifact(files.digest, files.path))
+    material = with_encoder(material, entry, rows.task)
     texts = tuple(row.input for row in rows.tested)
     inputs = SystemInputs(entry.key, entry.seen(material), texts)
     run = c.of(rows.task.name)
     timed = texts[: rows.task.evaluation.timed_rows]
     make = partial(_answer, entry, c.tools(run), timed)
     return once(run, f"answers-{entry.key}", inputs, make)
+
+
+def with_encoder(material: Material, entry: Entry, task: Task) -> Material:
+    """Return the material with the sentence encoder, for a System that uses one.
+
+    Raises:
+        MetierError: It cannot be had here.
+    """
+    if "encoder" not in entry.uses:
+        return material
+    name = task.evaluation.encoder
+    files = resolve_model(name)
+    return dataclasses.replace(material, encoder=Artifact(files.digest, files.path), encoder_name=name)
 
 
 def answers_of(done: Done[Answered], learning_seconds: float = 0.0) -> SystemAnswers:
@@ -155,10 +166,19 @@ def _answer(entry: Entry, tools: Tools, timed: Sequence[str], inputs: SystemInpu
     tools.keep.reporter.say(f"{entry.title}: {rows} test row{'' if rows == 1 else 's'}")
     learned, seconds = _spent(tools, lambda: entry.learn(inputs.material, tools))
     work.add_cost(seconds=seconds, part=_LEARNING)
-    answers, seconds = _spent(tools, lambda: learned.answer(inputs.rows, tools.keep))
+    answers, seconds = _spent(tools, lambda: _joined(list(in_blocks(learned, inputs.rows, tools.keep))))
     work.add_cost(seconds=seconds, part=_ANSWERING)
     work.measure_latency(lambda text: learned.answer([text]), timed)
     return Answered(answers, learned.nbytes)
+
+
+def _joined(blocks: Sequence[Answers]) -> Answers:
+    shares = [row for block in blocks for row in block.probabilities or ()]
+    return Answers(
+        tuple(text for block in blocks for text in block.texts),
+        tuple(shares) if shares else None,
+        sum(block.unasked for block in blocks),
+    )
 
 
 def _spent(tools: Tools, make: Callable[[], T]) -> tuple[T, float]:

@@ -49,6 +49,7 @@ class Context:
     def tools(self, run: Run) -> Tools:
         """Return what Systems learn with; what they ask is kept in ``run``."""
         return Tools(
+            model=self.model.model,
             open_model=self._open_model,
             prompts=lambda: self.slot.prompts,
             open_encoder=self._open_encoder,

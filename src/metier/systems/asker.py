@@ -12,8 +12,12 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
+from metier.core import storage
+from metier.core.codec import decode, encode
+from metier.core.errors import MetierError
 from metier.core.records import Example
 from metier.core.step import Artifact, Work
 from metier.core.storage import seed_of
@@ -25,7 +29,11 @@ from metier.synthesis.outputs import vote_rule
 from metier.synthesis.votes import sample_until_decided
 from metier.systems.base import Asked, Keep, Material, Tools, Tuned, kept
 from metier.systems.renderings import RENDERINGS, Rendered, Rendering
+from metier.tasks.settings import EngineSettings
 
+WEIGHTS = "weights"
+"""In a product's folder, the folder of a tuned model."""
+_FILE = "asker.json"
 Shows = Literal["examples", "nothing", "as trained"]
 _ANSWERS = 128  # rows answered between two writes to disk
 _SAMPLED = 32
@@ -95,6 +103,30 @@ class AskInputs:
     texts: tuple[str, ...]
     sampling: Sampling | None = None
     vote: Brief | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SavedAsked:
+    """`Asked` as it is on file: the model by its digest."""
+
+    model: str
+    style: Literal["auto", "chat", "plain"]
+    engine: EngineSettings
+    instruction: str
+    max_tokens: int | None
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SavedAsker:
+    """An asker as it is on file: models by their digests."""
+
+    asked: SavedAsked
+    weights: str | None
+    labels: tuple[str, ...] | None
+    shown: tuple[Example, ...]
+    max_tokens: int
+    rendering: Rendering
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -199,6 +231,44 @@ def open_asker(
     return Asker(engine, prompts, material.asked, weights, material.labels, shown, longest)
 
 
+def save_asker(asker: Asker, folder: Path) -> None:
+    """Write how a model is asked into a folder; its weights are named by their digests, not copied."""
+    storage.write_json(
+        folder / _FILE,
+        {
+            "asked": encode(asker.asked),
+            "weights": encode(asker.weights),
+            "labels": encode(asker.labels),
+            "shown": encode(asker.shown),
+            "max_tokens": asker.max_tokens,
+            "rendering": asker.rendering,
+        },
+    )
+
+
+def load_asker(folder: Path, tools: Tools) -> Asker:
+    """Return what `save_asker` wrote, with the model opened.
+
+    Args:
+        folder: Where it was written; tuned weights are in its folder `WEIGHTS`.
+        tools: Opens the model.
+
+    Raises:
+        MetierError: The base model is not the one that was asked.
+    """
+    saved = decode(SavedAsker, storage.read_json(folder / _FILE))
+    if saved.asked.model != tools.model.key:
+        raise MetierError(
+            f"{folder}: the base model here is not the one that this was made with",
+            hint="fetch the same version of it, or run the task again",
+        )
+    told = saved.asked
+    asked = Asked(tools.model, told.style, told.engine, told.instruction, told.max_tokens, told.seed)
+    weights = Artifact(saved.weights, folder / WEIGHTS) if saved.weights is not None else None
+    engine = tools.open_model(weights)
+    return Asker(engine, tools.prompts(), asked, weights, saved.labels, saved.shown, saved.max_tokens, saved.rendering)
+
+
 def answer_length(
     labels: Sequence[str] | None,
     examples: Sequence[Example],
@@ -284,5 +354,9 @@ def _walk(asker: Asker, keep: Keep | None, work: Work | None, name: str, jobs: S
         work.add_cost(tokens=asker.engine.stats.generated_tokens - before)
 
 
-def _parts(rows: Sequence[int], size: int) -> list[Sequence[int]]:
-    return [rows[begin : begin + size] for begin in range(0, len(rows), size)]
+def _parts(rows: Sequence[int], size: int) -> list[list[int]]:
+    """Return rows in blocks with fixed borders, so that rows answered block by block are batched in the same way."""
+    blocks: dict[int, list[int]] = {}
+    for row in rows:
+        blocks.setdefault(row // size, []).append(row)
+    return list(blocks.values())

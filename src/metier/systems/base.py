@@ -7,7 +7,8 @@ the material only the parts that its line names, and never the test's answers (t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 from metier.core.progress import Reporter
@@ -21,6 +22,8 @@ from metier.tasks.settings import EngineSettings, SynthesisSettings
 
 I = TypeVar("I")  # noqa: E741 - inputs
 T = TypeVar("T")
+
+ROWS = 256  # of a block of inputs that are answered together
 
 Tuned = Literal["task", "examples", "random", "related", "pool"]
 """What a model was tuned on: the run's own pairs, the examples alone, or what a selection is compared with."""
@@ -66,6 +69,7 @@ class Material:
         sampling: How answers are sampled for a vote.
         demonstration_tokens: Longest prompt of synthetic pairs.
         encoder: The sentence encoder.
+        encoder_name: The name it is found by.
     """
 
     labels: tuple[str, ...] | None
@@ -82,6 +86,12 @@ class Material:
     sampling: SynthesisSettings | None = None
     demonstration_tokens: int = 0
     encoder: Artifact | None = None
+    encoder_name: str = ""
+
+    @property
+    def more_than_examples(self) -> bool:
+        """Whether there are labelled rows or synthetic pairs beside the examples."""
+        return bool(self.labelled or self.synthetic)
 
     def only(self, parts: frozenset[str], tuned: Tuned | None = None) -> Material:
         """Return the material with some parts alone, and one tuned model at most; the labels always stay."""
@@ -115,12 +125,14 @@ class Tools:
     """What a System learns with.
 
     Attributes:
+        model: The base model.
         open_model: Opens the base model (None) or one of its tuned forms; only one is held at a time.
         prompts: How prompts are written for the model.
         open_encoder: Opens a sentence encoder.
         keep: Keeps what is asked while learning.
     """
 
+    model: Artifact
     open_model: Callable[[Artifact | None], Engine]
     prompts: Callable[[], PromptFormat]
     open_encoder: Callable[[Artifact], SentenceEncoder]
@@ -129,6 +141,11 @@ class Tools:
 
 class Learned(Protocol):
     """A System that has learnt a task."""
+
+    @property
+    def form(self) -> str:
+        """The file in this folder whose ``load`` reads back what `save` wrote."""
+        ...
 
     @property
     def nbytes(self) -> int:
@@ -144,17 +161,19 @@ class Learned(Protocol):
         """
         ...
 
+    def save(self, folder: Path) -> None:
+        """Write what it has learnt into a folder: JSON and safetensors, no pickle, no weights of a language model."""
+        ...
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ByText:
-    """A learnt System that answers each text by itself, by a function of it."""
 
-    function: Callable[[str], str]
-    nbytes: int
+def in_blocks(learned: Learned, inputs: Sequence[str], keep: Keep | None = None) -> Iterator[Answers]:
+    """Yield the answers to all inputs, in blocks with fixed borders.
 
-    def answer(self, inputs: Sequence[str], keep: Keep | None = None) -> Answers:
-        """Return an answer to each input, in order."""
-        return Answers(tuple(map(self.function, inputs)))
+    Evaluation and use go through here both: what is computed together depends on the blocks, and could otherwise differ
+    in the last digit.
+    """
+    for begin in range(0, len(inputs), ROWS):
+        yield learned.answer(inputs[begin : begin + ROWS], keep)
 
 
 def kept(keep: Keep | None, inputs: I, make: Callable[[I, Work | None], T]) -> T:

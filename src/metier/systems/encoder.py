@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from metier.systems.base import Learned, Material, Tools
-from metier.systems.regression import Source, fit, pairs_of
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from metier.core import storage
+from metier.core.codec import decode, encode
+from metier.core.errors import MetierError
+from metier.core.records import Answers
+from metier.core.step import Artifact
+from metier.models.encoder import SentenceEncoder
+from metier.models.locate import resolve_model
+from metier.systems.base import Keep, Learned, Material, Tools
+from metier.systems.regression import Head, Source, fit, load_head, pairs_of
 
 _WEIGHT_BYTES = 4  # encoders are held in float32
+_FILE = "encoder.json"
 
 
 def learn(material: Material, tools: Tools, *, source: Source) -> Learned:
@@ -24,5 +36,58 @@ def learn(material: Material, tools: Tools, *, source: Source) -> Learned:
     pairs = pairs_of(material, source)
     encoder = tools.open_encoder(material.encoder)
     vectors = encoder.encode([pair.input for pair in pairs])
-    answers = [pair.output for pair in pairs]
-    return fit(encoder.encode, vectors, answers, material.labels or (), _WEIGHT_BYTES * encoder.parameters)
+    head = fit(vectors, [pair.output for pair in pairs], material.labels or ())
+    return Encoded(EncoderUsed(material.encoder_name, material.encoder.key), encoder, head)
+
+
+def load(folder: Path, tools: Tools) -> Learned:
+    """Return what `Encoded.save` wrote; the encoder itself is found by its name.
+
+    Raises:
+        UserError: There is no such encoder.
+        MetierError: It is not the one that was used, or cannot be opened.
+    """
+    used = decode(EncoderUsed, storage.read_json(folder / _FILE))
+    files = resolve_model(used.name)
+    if files.digest != used.digest:
+        raise MetierError(
+            f"{folder}: the encoder {used.name} is not the one that this was learnt with",
+            hint="fetch the same version of it, or run the task again",
+        )
+    return Encoded(used, tools.open_encoder(Artifact(files.digest, files.path)), load_head(folder))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EncoderUsed:
+    """Which encoder makes the vectors: its name, and the digest of its files."""
+
+    name: str
+    digest: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Encoded:
+    """Answers with the likeliest label by the input's vector."""
+
+    used: EncoderUsed
+    encoder: SentenceEncoder
+    head: Head
+
+    @property
+    def form(self) -> str:
+        """Which file loads it."""
+        return "encoder"
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the encoder's weights and the head."""
+        return _WEIGHT_BYTES * self.encoder.parameters + self.head.nbytes
+
+    def answer(self, inputs: Sequence[str], keep: Keep | None = None) -> Answers:
+        """Return an answer to each input, with how likely each label is, in order."""
+        return self.head.answers(self.encoder.encode(inputs))
+
+    def save(self, folder: Path) -> None:
+        """Write the head, and which encoder it is for, into a folder."""
+        self.head.save(folder)
+        storage.write_json(folder / _FILE, encode(self.used))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
 from metier.core.errors import MetierError
-from metier.systems.base import ByText, Learned, Material, Tools
+from metier.core.records import Answers
+from metier.systems.base import Keep, Learned, Material, Tools
 
 
 def learn(material: Material, tools: Tools) -> Learned:
@@ -12,6 +17,43 @@ def learn(material: Material, tools: Tools) -> Learned:
     Raises:
         MetierError: The extra is not installed.
     """
+    return Checker(_corrector())
+
+
+def load(folder: Path, tools: Tools) -> Learned:
+    """Return the checker: it has nothing to read back.
+
+    Raises:
+        MetierError: The extra is not installed.
+    """
+    return Checker(_corrector())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Checker:
+    """Answers with the corrected input."""
+
+    correct: Callable[[str], str]
+
+    @property
+    def form(self) -> str:
+        """Which file loads it."""
+        return "harper"
+
+    @property
+    def nbytes(self) -> int:
+        """The rules are part of the package: nothing is held for a task."""
+        return 0
+
+    def answer(self, inputs: Sequence[str], keep: Keep | None = None) -> Answers:
+        """Return an answer to each input, in order."""
+        return Answers(tuple(map(self.correct, inputs)))
+
+    def save(self, folder: Path) -> None:
+        """Write nothing: there is nothing to keep."""
+
+
+def _corrector() -> Callable[[str], str]:
     try:
         import harper
     except ImportError as error:
@@ -30,4 +72,4 @@ def learn(material: Material, tools: Tools) -> Learned:
                 text, border = corrected, lint.span.start
         return text
 
-    return ByText(correct, 0)
+    return correct

@@ -33,6 +33,7 @@ class Entry:
         options: What else its ``learn`` is given.
         tuned: Which tuned model it sees.
         needs: A part of the material without which there is no point in it.
+        ships: Whether a run may end with it without being told to.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Entry:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     tuned: Tuned | None = None
     needs: str | None = None
+    ships: bool = True
 
     def seen(self, material: Material) -> Material:
         """Return the part of the material that the System sees."""
@@ -86,13 +88,17 @@ def _classic(family: str, title: str, module: str, more: frozenset[str] = frozen
     ]
 
 
+_ENCODER = frozenset({"encoder", "encoder_name"})
 _PROMPT = frozenset({"asked", "examples"})
 _TUNED = _PROMPT | {"keeps_examples"}
 _AS_ASKED = _TUNED | {"answer_by", "label_prior", "synthetic"}
 
 _ENTRIES = (
-    Entry("majority", "majority class", "constant", None, "labels", frozenset({"test_answers"}), "constant"),
-    Entry("copied_input", "copied input", "constant", None, "free text", frozenset(), "copied"),
+    Entry(
+        "majority", "majority class", "constant", None, "labels", frozenset({"test_answers"}), "constant",
+        ships=False,
+    ),
+    Entry("copied_input", "copied input", "constant", None, "free text", frozenset(), "copied", ships=False),
     Entry(
         "zero_shot", "prompted, zero-shot", "prompted", "zero_shot", "any task", _PROMPT, "written",
         {"shows_examples": False},
@@ -126,7 +132,11 @@ _ENTRIES = (
     Entry("trained_related", "tuned on all related", "tuned", None, "any task", _AS_ASKED, "tuned", tuned="related"),
     Entry("trained_pool", "tuned on the whole pool", "tuned", None, "any task", _AS_ASKED, "tuned", tuned="pool"),
     *_classic("tfidf", "TF-IDF", "tfidf"),
-    *_classic("encoder", "encoder", "encoder", frozenset({"encoder"})),
+    *_classic("encoder", "encoder", "encoder", _ENCODER),
+    Entry(
+        "encoder_all", "encoder on all pairs", "classic", "encoder", "labels",
+        _ENCODER | {"examples", "labelled", "synthetic"}, "encoder", {"source": "all"}, needs="more_than_examples",
+    ),
     Entry("harper", "Harper (rules)", "classic", "harper", "correction", frozenset(), "harper"),
     Entry(
         "replacements", "replacements learnt from train", "classic", "replacements", "rewriting",
@@ -134,12 +144,15 @@ _ENTRIES = (
     ),
     Entry(
         UNSEEN, "specialist, unseen wordings", "specialist", None, "unseen wordings",
-        _AS_ASKED | {"unseen_wordings"}, "unseen_wordings", tuned="task",
+        _AS_ASKED | {"unseen_wordings"}, "unseen_wordings", tuned="task", ships=False,
     ),
-    Entry("specialist_written", "specialist, writing", "specialist", None, "labels", _TUNED, "written", tuned="task"),
+    Entry(
+        "specialist_written", "specialist, writing", "specialist", None, "labels", _TUNED, "written", tuned="task",
+        ships=False,
+    ),
     Entry(
         "specialist_constrained", "specialist, writing only labels", "specialist", None, "labels", _TUNED, "scored",
-        {"reading": "total"}, tuned="task",
+        {"reading": "total"}, tuned="task", ships=False,
     ),
     Entry(SPECIALIST, "specialist", "specialist", None, "any task", _AS_ASKED, "tuned", tuned="task"),
 )  # fmt: skip

@@ -10,11 +10,14 @@ from __future__ import annotations
 import difflib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
+from metier.core import storage
 from metier.core.errors import MetierError
 from metier.core.records import Answers, Example
 from metier.systems.base import Keep, Learned, Material, Tools
 
+_FILE = "replacements.json"
 _LONGEST = 3  # words
 _LEAST_SEEN = 2
 _LEAST_SHARE = 0.5
@@ -33,6 +36,12 @@ def learn(material: Material, tools: Tools) -> Learned:
     return learn_replacements(material.labelled)
 
 
+def load(folder: Path, tools: Tools) -> Learned:
+    """Return what `Replacements.save` wrote."""
+    rows = storage.read_json(folder / _FILE)
+    return Replacements({tuple(before.split()): tuple(after.split()) for before, after in rows})
+
+
 class Replacements:
     """A table of phrases and what to put in their place.
 
@@ -48,6 +57,16 @@ class Replacements:
     def answer(self, inputs: Sequence[str], keep: Keep | None = None) -> Answers:
         """Return the texts with every known phrase replaced, the longest first; other words and spaces stay."""
         return Answers(tuple(self._replaced(text) for text in inputs))
+
+    @property
+    def form(self) -> str:
+        """Which file loads it."""
+        return "replacements"
+
+    def save(self, folder: Path) -> None:
+        """Write the table into a folder."""
+        rows = [[" ".join(before), " ".join(after)] for before, after in self.table.items()]
+        storage.write_json(folder / _FILE, rows)
 
     def _replaced(self, text: str) -> str:
         words, out, i = text.split(), list[str](), 0

@@ -17,17 +17,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from metier.core import storage
+from metier.core.codec import decode, encode
 from metier.core.records import Answers, Example
-from metier.systems.asker import Asker, open_asker
+from metier.systems.asker import Asker, load_asker, open_asker, save_asker
 from metier.systems.base import Keep, Learned, Material, Tools, Tuned
 
 Reading = Literal["mean", "total", "prior"]
 Floats = npt.NDArray[np.float64]
+_FILE = "reading.json"
 _CONTENT_FREE = ("N/A", "", "[MASK]")
 _PRIOR_INPUTS = 200  # synthetic inputs that a prior is taken from, at most
 
@@ -49,6 +53,12 @@ def learn(material: Material, tools: Tools, *, tuned: Tuned | None = None, readi
     return Scorer(asker, reading, prior)
 
 
+def load(folder: Path, tools: Tools) -> Learned:
+    """Return what `Scorer.save` wrote."""
+    saved = decode(_Saved, storage.read_json(folder / _FILE))
+    return Scorer(load_asker(folder, tools), saved.reading, saved.prior)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scorer:
     """Answers with a label.
@@ -62,6 +72,11 @@ class Scorer:
     asker: Asker
     reading: Reading
     prior: tuple[float, ...]
+
+    @property
+    def form(self) -> str:
+        """Which file loads it."""
+        return "scored"
 
     @property
     def nbytes(self) -> int:
@@ -89,6 +104,17 @@ class Scorer:
             None if self.reading == "mean" else tuple(shares),
             unasked=len(inputs) - len(there),
         )
+
+    def save(self, folder: Path) -> None:
+        """Write how the model is asked, and how its scores are read, into a folder."""
+        save_asker(self.asker, folder)
+        storage.write_json(folder / _FILE, encode(_Saved(self.reading, self.prior)))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Saved:
+    reading: Reading
+    prior: tuple[float, ...]
 
 
 def _label_prior(asker: Asker, synthetic: Sequence[Example], keep: Keep) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 from metier.core.records import Answers
 from metier.systems import tuned as as_asked
@@ -25,6 +26,11 @@ class InTurns:
     forms: tuple[Learned, ...]
 
     @property
+    def form(self) -> str:
+        """Which file loads it."""
+        return "unseen_wordings"
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the model."""
         return self.forms[0].nbytes
@@ -38,3 +44,6 @@ class InTurns:
                 texts[k :: len(self.forms)] = found.texts
                 unasked += found.unasked
         return Answers(tuple(texts), unasked=unasked)
+
+    def save(self, folder: Path) -> None:
+        """Write nothing: it is a way to test a tuned model, not to use one."""

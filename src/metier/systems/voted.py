@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
+from metier.core import storage
+from metier.core.codec import decode, encode
 from metier.core.records import Answers, Candidate
 from metier.synthesis.brief import Brief
 from metier.synthesis.outputs import vote
-from metier.systems.asker import Asker, Sampling, open_asker
+from metier.systems.asker import Asker, Sampling, load_asker, open_asker, save_asker
 from metier.systems.base import Keep, Learned, Material, Tools
 
+_FILE = "brief.json"
 _VOTES = 10
 
 
@@ -28,12 +32,22 @@ def learn(material: Material, tools: Tools) -> Learned:
     return Voter(asker, brief)
 
 
+def load(folder: Path, tools: Tools) -> Learned:
+    """Return what `Voter.save` wrote."""
+    return Voter(load_asker(folder, tools), decode(Brief, storage.read_json(folder / _FILE)))
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Voter:
     """Answers with the commonest of the sampled answers; empty where none passes."""
 
     asker: Asker
     brief: Brief
+
+    @property
+    def form(self) -> str:
+        """Which file loads it."""
+        return "voted"
 
     @property
     def nbytes(self) -> int:
@@ -53,3 +67,8 @@ class Voter:
             tuple(row.output if row.kept else "" for row in vote(self.brief, rows)),
             unasked=sum(not answers for answers in sampled.texts),
         )
+
+    def save(self, folder: Path) -> None:
+        """Write how the model is asked and its answers are sampled into a folder."""
+        save_asker(self.asker, folder)
+        storage.write_json(folder / _FILE, encode(self.brief))

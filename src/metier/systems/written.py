@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 from metier.core.records import Answers
-from metier.systems.asker import Asker, Shows, open_asker
+from metier.systems.asker import Asker, Shows, load_asker, open_asker, save_asker
 from metier.systems.base import Keep, Learned, Material, Tools, Tuned
 
 
@@ -24,11 +25,21 @@ def learn(material: Material, tools: Tools, *, tuned: Tuned | None = None, shows
     return Writer(open_asker(material, tools, tuned=tuned, shows=shows))
 
 
+def load(folder: Path, tools: Tools) -> Learned:
+    """Return what `Writer.save` wrote."""
+    return Writer(load_asker(folder, tools))
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Writer:
     """Answers with what a model writes."""
 
     asker: Asker
+
+    @property
+    def form(self) -> str:
+        """Which file loads it."""
+        return "written"
 
     @property
     def nbytes(self) -> int:
@@ -39,3 +50,7 @@ class Writer:
         """Return an answer to each input, in order."""
         written = self.asker.write(inputs, keep)
         return Answers(written.texts, unasked=written.unasked)
+
+    def save(self, folder: Path) -> None:
+        """Write how the model is asked into a folder."""
+        save_asker(self.asker, folder)

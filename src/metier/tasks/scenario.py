@@ -20,7 +20,7 @@ from metier.tasks.task import Shared, Task
 
 Adapters = Literal["one", "each", "one_then_each"]
 # What changes neither the mixture nor what is made of it.
-_NOT_NAMED = {"engine", "launch", "prices", "evaluation", "seeds"}
+_NOT_NAMED = {"engine", "launch", "prices", "evaluation", "seeds", "ship", "abstain"}
 
 
 class ScenarioTask(Settings):

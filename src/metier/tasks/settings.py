@@ -246,6 +246,29 @@ class EvaluationSettings(Settings):
     )
 
 
+class ShipSettings(Settings):
+    """Which System the run ends with."""
+
+    system: str | None = Field(
+        None,
+        description="Key of the System to ship, whatever the test says. Default: the cheapest that is good enough.",
+    )
+    tolerance: float = Field(
+        2.0,
+        ge=0,
+        le=100,
+        description="Points that the shipped System may lose to the best; its interval may allow for five times that.",
+    )
+
+
+class AbstainSettings(Settings):
+    """When the product says that it does not know."""
+
+    accuracy: float = Field(
+        ge=0.5, lt=1, description="How often an answer that it does give must be right, with 95% confidence."
+    )
+
+
 class PriceSettings(Settings):
     """What things cost where you are; only what is given here is reckoned with."""
 

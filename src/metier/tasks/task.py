@@ -6,11 +6,12 @@ named sets of settings that a file may start from.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from metier.tasks.settings import (
+    AbstainSettings,
     Demonstration,
     EngineSettings,
     EvaluationSettings,
@@ -19,6 +20,7 @@ from metier.tasks.settings import (
     PromptSettings,
     SelectionSettings,
     Settings,
+    ShipSettings,
     SynthesisSettings,
     TrainingSettings,
     Where,
@@ -47,6 +49,11 @@ RecipeName = Literal["backward", "self-guide", "low-data"]
 _FOR_LABELS = ("label_match", "macro_f1")
 
 
+def _named(value: object) -> object:
+    """Let a System's key stand by itself: ship: encoder_synthetic."""
+    return {"system": value} if isinstance(value, str) else value
+
+
 class Shared(Settings):
     """What a task file and a scenario's ``mixture.yaml`` both say; the scenario's holds for all its tasks."""
 
@@ -64,6 +71,7 @@ class Shared(Settings):
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     prices: PriceSettings = PriceSettings()
+    ship: Annotated[ShipSettings, BeforeValidator(_named)] = ShipSettings()
 
 
 class Task(Shared):
@@ -93,6 +101,10 @@ class Task(Shared):
     )
     synthesis: SynthesisSettings = SynthesisSettings()
     selection: SelectionSettings = SelectionSettings()
+    abstain: AbstainSettings | None = Field(
+        None,
+        description="With labels: answers below a probability are withheld, so that the others are right this often.",
+    )
 
     @model_validator(mode="after")
     def _recipe_fits(self) -> Task:
@@ -114,6 +126,8 @@ class Task(Shared):
     def _labels_fit(self) -> Task:
         labels = self.labels
         if labels is None:
+            if self.abstain is not None:
+                raise ValueError("abstain: needs labels")
             if self.metric in _FOR_LABELS:
                 raise ValueError(f"metric: {self.metric} needs labels")
             return self

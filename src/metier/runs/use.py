@@ -1,0 +1,88 @@
+"""Opens a finished run's product, to be used: from a run's folder, a task's inside it, or the product's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from metier.core.errors import MetierError, UserError
+from metier.core.progress import Reporter
+from metier.core.run_folder import Run
+from metier.core.step import Artifact
+from metier.engines.base import Engine
+from metier.engines.prompts import PromptFormat
+from metier.models.encoder import SentenceEncoder
+from metier.models.locate import resolve_model
+from metier.steps.slot import Running, Slot
+from metier.systems.base import Keep, Tools
+from metier.systems.product import FILE, OpenProduct, Product, open_product, read_product
+from metier.tasks.settings import LaunchSettings
+
+_NO_MODEL = Artifact("", Path())
+
+
+def product_folder(path: Path, task: str | None = None) -> Path:
+    """Return the folder of a product.
+
+    Args:
+        path: A run's folder, or the product's own.
+        task: Of a run of several tasks, which.
+
+    Raises:
+        UserError: There is none, or the run has several and none is named.
+    """
+    if (path / FILE).exists():
+        return path
+    if task is None and (path / "product" / FILE).exists():
+        return path / "product"
+    there = sorted(folder.parent.parent.name for folder in path.glob(f"tasks/*/product/{FILE}"))
+    if task is not None and task in there:
+        return path / "tasks" / task / "product"
+    if there:
+        raise UserError(f"{path}: this run has several products", hint=f"name one with --task: {', '.join(there)}")
+    if not path.exists():
+        raise UserError(f"{path}: no such folder", hint="name the folder of a finished run, such as runs/NAME")
+    raise UserError(f"{path}: there is no product in it", hint="metier run TASK.yaml ends with one")
+
+
+def open_at(folder: Path) -> OpenProduct:
+    """Return the product in a folder, ready to answer.
+
+    Raises:
+        UserError: It is not whole, or a newer version of Metier wrote it.
+        MetierError: Its base model or encoder is not there or is another one, or an extra is not installed.
+    """
+    product = read_product(folder)
+    return open_product(folder, product, _tools(product))
+
+
+def _tools(product: Product) -> Tools:
+    keep = Keep(Run(Path()), Reporter(quiet=True))  # nothing is asked while a product is opened
+    if product.model is None:
+        return Tools(_NO_MODEL, _no_model, _no_prompts, _open_encoder, keep)
+    used = product.model
+    files = resolve_model(used.name, trust_remote_code=used.engine.trust_remote_code)
+    if files.digest != used.digest:
+        raise MetierError(
+            f"the base model {used.name} is not the one that this product was made with",
+            hint="fetch the same version of it, or run the task again",
+        )
+    slot = Slot(Running(used.name, used.engine, LaunchSettings(), used.style), files)
+    return Tools(
+        Artifact(files.digest, files.path),
+        lambda weights: slot.open(weights.path if weights else None),
+        lambda: slot.prompts,
+        _open_encoder,
+        keep,
+    )
+
+
+def _open_encoder(encoder: Artifact) -> SentenceEncoder:
+    return SentenceEncoder(encoder.path)
+
+
+def _no_model(weights: Artifact | None) -> Engine:
+    raise MetierError("this product asks no language model")
+
+
+def _no_prompts() -> PromptFormat:
+    raise MetierError("this product asks no language model")

@@ -1,0 +1,220 @@
+"""A product: the System that a run ships, saved whole in one folder, and opened again to answer as it was measured.
+
+In the folder are ``product.json`` (this file's `Product`), what the System has learnt, and its tuned weights, if it has
+some, in ``weights/``. The base model is not copied: it is found by its name, and refused if it is not the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from metier.core import storage
+from metier.core.codec import CodecError, decode, encode
+from metier.core.errors import MetierError, UserError
+from metier.core.records import Interval, SystemKind, Verdict
+from metier.core.step import Artifact
+from metier.evaluation.confidence import Confidence, Threshold, tempered
+from metier.systems.asker import WEIGHTS
+from metier.systems.base import Learned, Tools, in_blocks
+from metier.tasks.settings import EngineSettings
+
+FILE = "product.json"
+FORMAT = 1
+_AGAIN = "copy the folder again, or run the task again"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ModelUsed:
+    """The base model of a product: its name, the digest of its files, and how it is run and prompted."""
+
+    name: str
+    digest: str
+    style: Literal["auto", "chat", "plain"]
+    engine: EngineSettings
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measured:
+    """What the test said of the System that ships.
+
+    Attributes:
+        metric: What the scores are by.
+        rows: Test rows.
+        score: On all of them.
+        unseen_score: What Systems chosen in this way score on rows that had no part in the choice.
+        stability: Share of resamples of the rows that choose the same System.
+        verdict: On the specialist; None where nothing could be shown.
+        scores: By System, its score.
+        milliseconds: Median of one row; None if it was not measured.
+    """
+
+    metric: str
+    rows: int
+    score: float
+    unseen_score: Interval | None
+    stability: float
+    verdict: Verdict | None
+    scores: Mapping[str, float]
+    milliseconds: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Product:
+    """What ships.
+
+    Attributes:
+        format: Of this file.
+        metier: Version of Metier that made it.
+        task: The task's name.
+        instruction: What it does.
+        labels: The possible answers; None: any text.
+        system: Key of the System.
+        title: Its name for people.
+        kind: What kind of System it is.
+        form: The file in systems/ that loads it.
+        model: The base model; None for a System that asks none.
+        measured: What the test said; None without a test.
+        confidence: How its probabilities are read; None where it has none.
+        threshold: From which probability on it answers; None: always.
+        why: Why it ships, in a sentence.
+        nbytes: What it takes.
+    """
+
+    format: int
+    metier: str
+    task: str
+    instruction: str
+    labels: tuple[str, ...] | None
+    system: str
+    title: str
+    kind: SystemKind
+    form: str
+    model: ModelUsed | None
+    measured: Measured | None
+    confidence: Confidence | None
+    threshold: Threshold | None
+    why: str
+    nbytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """A product's answer to one input.
+
+    Attributes:
+        text: The answer; empty if the input did not fit the model's context.
+        probability: Of the answer, tempered; None where the System has none.
+        abstained: Whether the probability is below the product's threshold, or the input was not asked.
+        probabilities: By label, where the System has them.
+    """
+
+    text: str
+    probability: float | None
+    abstained: bool
+    probabilities: Mapping[str, float] | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OpenProduct:
+    """A product that can answer."""
+
+    product: Product
+    learned: Learned
+
+    def answer(self, inputs: Sequence[str]) -> list[Answer]:
+        """Return an answer to each input, in order."""
+        out: list[Answer] = []
+        for found in in_blocks(self.learned, inputs):
+            every = found.probabilities or (None,) * len(found.texts)
+            out += [self._answer(text, shares) for text, shares in zip(found.texts, every, strict=True)]
+        return out
+
+    def _answer(self, text: str, shares: Sequence[float] | None) -> Answer:
+        product = self.product
+        if shares is None or product.labels is None:
+            return Answer(text, None, product.labels is not None and not text, None)
+        if product.confidence is not None:
+            shares = tempered(shares, product.confidence.temperature)
+        by_label = dict(zip(product.labels, shares, strict=True))
+        probability = by_label.get(text, 0.0)
+        least = product.threshold.threshold if product.threshold is not None else 0.0
+        return Answer(text, probability, not text or probability < least, by_label)
+
+
+def save_product(product: Product, learned: Learned, weights: Artifact | None, folder: Path) -> None:
+    """Write a product into a folder, whole or not at all.
+
+    Args:
+        product: What is said of it.
+        learned: The System.
+        weights: Its tuned weights; None: it has none.
+        folder: Where to; what is there is replaced.
+    """
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    with storage.explained(partial):
+        partial.mkdir(parents=True)
+        if weights is not None:
+            shutil.copytree(weights.path, partial / WEIGHTS, copy_function=_link_or_copy)
+    learned.save(partial)
+    storage.write_json(partial / FILE, encode(product))
+    storage.replace_folder(partial, folder)
+
+
+def read_product(folder: Path) -> Product:
+    """Return what is said of a product.
+
+    Raises:
+        UserError: There is none in the folder, it is half copied, or a newer version of Metier wrote it.
+    """
+    path = folder / FILE
+    if not path.exists():
+        raise UserError(f"{folder}: there is no product in it (no {FILE})", hint="metier run ends with one")
+    try:
+        data = storage.read_json(path)
+        if isinstance(data, dict) and isinstance(data.get("format"), int) and data["format"] > FORMAT:
+            raise UserError(
+                f"{path}: written by a newer version of Metier ({data.get('metier')})", hint="upgrade metier"
+            )
+        product = decode(Product, data)
+    except (CodecError, MetierError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"{path}: cannot be read ({error})", hint="copy the folder again, or run the task again"
+        ) from error
+    return product
+
+
+def open_product(folder: Path, product: Product, tools: Tools) -> OpenProduct:
+    """Return a product that can answer.
+
+    Args:
+        folder: Where it is.
+        product: What `read_product` returned.
+        tools: Open its base model and encoder.
+
+    Raises:
+        UserError: A file of it is missing or not whole.
+        MetierError: The base model or encoder is another one, or an extra is not installed.
+    """
+    module = importlib.import_module(f"metier.systems.{product.form}")
+    try:
+        learned: Learned = module.load(folder, tools)
+    except (OSError, CodecError, KeyError) as error:
+        raise UserError(f"{folder}: the product is not whole ({error})", hint=_AGAIN) from error
+    return OpenProduct(product, learned)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """Link a file, which takes no space, or copy it where the file system cannot link."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
