@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,10 +20,8 @@ from metier.evaluation.confidence import (
     tempered,
 )
 
-Floats = npt.NDArray[np.float64]
 
-
-def simulated(rows: int, seed: int, temperature: float = 1.0, spread: float = 2.0) -> tuple[Floats, list[int]]:
+def simulated(rows: int, seed: int, temperature: float = 1.0, spread: float = 2.0) -> tuple[Any, list[int]]:
     """Return a classifier's probabilities over three labels, and the right ones.
 
     The right ones are drawn from the true probabilities; what is returned are these as they would be stated by a

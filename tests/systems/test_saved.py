@@ -53,7 +53,7 @@ SHIPPING = (
 )
 ASKS = {key for key in SHIPPING if "asked" in SYSTEMS[key].uses}
 TEXTS = st.lists(
-    st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
     | st.sampled_from(["the invoice, again", "they utilize the parcel", "my bill and where", "x" * 5000]),
     min_size=1,
     max_size=6,
@@ -114,7 +114,7 @@ def saved(key: str, folder: Path) -> tuple[Learned, Path]:
 def load(learned: Learned, product: Path, **tools: Any) -> Learned:
     """Return what was saved, by tools that have never seen it."""
     module = importlib.import_module(f"metier.systems.{learned.form}")
-    given = {"engine": engine(), "encoder": Lengths()} | tools
+    given: dict[str, Any] = {"engine": engine(), "encoder": Lengths()} | tools
     again: Learned = module.load(product, make_tools(product.parent / "fresh", **given))
     return again
 
