@@ -127,6 +127,13 @@ def test_a_name_that_did_not_answer_is_the_users_mistake(named: str, tmp_path: P
     assert caught.value.hint == "one of tfidf_train, few_shot, specialist"
 
 
+def test_a_test_of_the_tuned_model_cannot_be_shipped(tmp_path: Path) -> None:
+    wrong = GOOD | {"specialist_unseen": 9}
+    with pytest.raises(UserError, match="'specialist_unseen' is a way to test the tuned model") as caught:
+        shipped(tmp_path, wrong, task(ship="specialist_unseen"))
+    assert caught.value.hint == "name specialist"
+
+
 def test_the_majority_ships_only_where_it_is_named(tmp_path: Path) -> None:
     perfect = {"majority": 0, "specialist": 150}
     assert shipped(tmp_path / "one", perfect).product.system == "specialist"
