@@ -67,6 +67,7 @@ def test_a_run_leaves_what_it_promises(task_run: Path) -> None:
         "tfidf_synthetic",
         "encoder_examples",
         "encoder_synthetic",
+        "encoder_all",
         "specialist_written",
         "specialist_constrained",
         "specialist",
@@ -351,7 +352,7 @@ def test_a_baseline_that_cannot_be_had_says_why(copy: Path) -> None:
     facts = facts_of(copy / "out")
     assert facts.judged is not None
     missing = [s for s in facts.judged.systems if s.system.startswith("encoder")]
-    assert [s.system for s in missing] == ["encoder_examples", "encoder_synthetic"]
+    assert [s.system for s in missing] == ["encoder_examples", "encoder_synthetic", "encoder_all"]
     page = (copy / "out" / "report.html").read_text().replace("&#39;", "'")
     for row in missing:
         assert row.scores == {} and row.note is not None and "config.json" in row.note and row.note in page

@@ -83,17 +83,22 @@ class Opened(list[str | None]):
 
 
 def make_tools(
-    folder: Path, engine: Scripted | None = None, encoder: object = None, opened: Opened | None = None
+    folder: Path,
+    engine: Scripted | None = None,
+    encoder: object = None,
+    opened: Opened | None = None,
+    model: str = "base",
 ) -> Tools:
-    """Return tools that open the scripted engine, whatever the weights."""
-    model = engine or Scripted()
+    """Return tools that open the scripted engine, whatever the weights; ``model`` is the base model's digest."""
+    scripted = engine or Scripted()
 
     def open_model(weights: Artifact | None) -> Scripted:
         if opened is not None:
             opened.append(weights.key if weights else None)
-        return model
+        return scripted
 
     return Tools(
+        model=Artifact(model, folder),
         open_model=open_model,
         prompts=lambda: PromptFormat(ByteTokenizer(chat=False)),
         open_encoder=lambda artifact: cast(SentenceEncoder, encoder),

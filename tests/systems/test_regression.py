@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 
 from metier.core.errors import MetierError
 from metier.core.records import Example
@@ -57,7 +58,7 @@ def test_the_encoder_is_opened_through_the_tools(tmp_path: Path) -> None:
     material = Material(LABELS, labelled=PAIRS, encoder=Artifact("directions", tmp_path))
     learned = encoder.learn(material, make_tools(tmp_path, encoder=Directions()), source="labelled")
     assert learned.answer(["The bill is too high.", "Where is it?"]).texts == ("billing", "delivery")
-    assert learned.nbytes == 4 * 10 + 8 * 2, "the encoder's weights and the head's"
+    assert learned.nbytes == 4 * 10 + 8 * (2 + 1), "the encoder's weights, and the head's with its bias"
 
 
 def test_the_encoder_must_be_there_and_two_labels_too(tmp_path: Path) -> None:
@@ -71,8 +72,8 @@ def test_the_encoder_must_be_there_and_two_labels_too(tmp_path: Path) -> None:
 @given(order=st.permutations(["billing", "delivery", "technical", "other"]))
 def test_a_label_that_was_never_learnt_has_probability_0_in_any_order(order: list[str]) -> None:
     stub = Directions()
-    learned = fit(stub.encode, stub.encode([p.input for p in PAIRS]), [p.output for p in PAIRS], order, 0)
-    found = learned.answer(["an invoice", "a parcel"])
+    head = fit(stub.encode([p.input for p in PAIRS]), [p.output for p in PAIRS], order)
+    found = head.answers(stub.encode(["an invoice", "a parcel"]))
     assert found.probabilities is not None and found.texts == ("billing", "delivery")
     for text, share in zip(found.texts, found.probabilities, strict=True):
         by_label = dict(zip(order, share, strict=True))
@@ -84,3 +85,21 @@ def test_a_label_that_was_never_learnt_has_probability_0_in_any_order(order: lis
 def test_pairs_are_those_of_the_source() -> None:
     material = Material(LABELS, examples=PAIRS[:2], synthetic=PAIRS[2:4])
     assert pairs_of(material, "examples") == PAIRS[:2] and pairs_of(material, "synthetic") == PAIRS[2:4]
+
+
+@settings(max_examples=20, deadline=None)
+@given(several=st.integers(2, 4), seed=st.integers(0, 99))
+def test_a_head_answers_as_scikit_learn_does(several: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    names = [f"label {i}" for i in range(several)]
+    answers = [names[i % several] for i in range(40)]
+    vectors, fresh = rng.normal(size=(40, 5)), rng.normal(size=(9, 5))
+    model = LogisticRegression(max_iter=1000).fit(vectors, answers)
+    found = fit(vectors, answers, names).answers(fresh)
+    assert found.texts == tuple(model.predict(fresh))
+    assert np.array(found.probabilities) == pytest.approx(model.predict_proba(fresh), abs=1e-6)
+
+
+def test_all_pairs_are_the_three_sources_together() -> None:
+    material = Material(LABELS, examples=PAIRS[:1], labelled=PAIRS[1:2], synthetic=PAIRS[2:3])
+    assert pairs_of(material, "all") == PAIRS[:3]

@@ -23,7 +23,8 @@ ROWS_LEAST, ROWS_FIRM = 50, 200
 _FOLDS = 5
 _LEAST_SHARE = 1e-6  # what a probability of zero is taken for: it was rounded
 _CONFIDENCE = 0.95
-_LEAST_ANSWERED = 20  # a threshold is first tested where so many rows are answered: fewer can hardly pass
+_LEAST_ANSWERED = 20  # the strictest threshold that is tested answers at least so many rows
+_MISTAKES = 2  # that the strictest threshold tested may let through, where there are rows enough
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def find_threshold(
     order = np.argsort(-sure, kind="stable")
     state: Literal["firm", "provisional"] = "firm" if rows >= ROWS_FIRM else "provisional"
     best = Threshold(accuracy, 1.000001, 0.0, 0.0, 0.0, state)
-    for n in range(min(_LEAST_ANSWERED, rows), rows + 1):
+    for n in range(_first_tested(accuracy, rows), rows + 1):
         if n < rows and sure[order[n]] == sure[order[n - 1]]:
             continue  # rows that are as sure are answered together
         right_ones = int(hit[order[:n]].sum())
@@ -138,6 +139,21 @@ def find_threshold(
             break
         best = Threshold(accuracy, float(sure[order[n - 1]]), n / rows, right_ones / n, lower, state)
     return best
+
+
+def _first_tested(accuracy: float, rows: int) -> int:
+    """Return how many rows the strictest threshold that is tested answers.
+
+    The first test that fails ends all, so it must be one that can pass: 20 right answers of 20 do not show 90%. It
+    depends on what is asked for and the number of rows alone, never on the answers, or the promise would not hold.
+    """
+    for mistakes in range(_MISTAKES, -1, -1):
+        n = _LEAST_ANSWERED
+        while n <= rows and lower_bound(n - mistakes, n) < accuracy:
+            n += 1
+        if n <= rows // 2:
+            return n
+    return min(n, rows)
 
 
 def lower_bound(right: int, rows: int) -> float:

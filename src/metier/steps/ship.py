@@ -23,7 +23,7 @@ from metier.steps.gather import TaskRows
 from metier.steps.measures import measure_of
 from metier.systems.base import Material
 from metier.systems.product import FORMAT, Measured, ModelUsed, Product, read_product, save_product
-from metier.systems.registry import SPECIALIST, SYSTEMS, Entry
+from metier.systems.registry import SPECIALIST, SYSTEMS, UNSEEN, Entry
 from metier.tasks.task import Task
 
 _ROWS_LEAST = 10  # of a test that a temperature is fitted on
@@ -108,6 +108,10 @@ def _entry(task: Task, answered: dict[str, Done[Answered]], choice: Choice | Non
         if named not in SYSTEMS or (answered and named not in answered):
             there = [key for key in answered if SYSTEMS[key].ships] or [SPECIALIST]
             raise UserError(f"ship: {named!r} is not a System that answered", hint=f"one of {', '.join(there)}")
+        if named == UNSEEN:
+            raise UserError(
+                f"ship: {named!r} is a way to test the tuned model, not to use it", hint=f"name {SPECIALIST}"
+            )
         return SYSTEMS[named]
     return SYSTEMS[choice.system if choice is not None else SPECIALIST]
 

@@ -262,6 +262,8 @@ def load_asker(folder: Path, tools: Tools) -> Asker:
             f"{folder}: the base model here is not the one that this was made with",
             hint="fetch the same version of it, or run the task again",
         )
+    if saved.weights is not None and not (folder / WEIGHTS).is_dir():
+        raise FileNotFoundError(f"{folder / WEIGHTS}: the tuned weights are missing")
     told = saved.asked
     asked = Asked(tools.model, told.style, told.engine, told.instruction, told.max_tokens, told.seed)
     weights = Artifact(saved.weights, folder / WEIGHTS) if saved.weights is not None else None

@@ -204,10 +204,12 @@ def open_product(folder: Path, product: Product, tools: Tools) -> OpenProduct:
         UserError: A file of it is missing or not whole.
         MetierError: The base model or encoder is another one, or an extra is not installed.
     """
+    from safetensors import SafetensorError
+
     module = importlib.import_module(f"metier.systems.{product.form}")
     try:
         learned: Learned = module.load(folder, tools)
-    except (OSError, CodecError, KeyError) as error:
+    except (OSError, CodecError, KeyError, SafetensorError) as error:
         raise UserError(f"{folder}: the product is not whole ({error})", hint=_AGAIN) from error
     return OpenProduct(product, learned)
 
