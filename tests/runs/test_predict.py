@@ -1,4 +1,4 @@
-"""`metier predict` and `metier.load` on a finished run: answers as evaluation had them, in order, resumed to the byte."""
+"""`metier predict` and `metier.load` on a finished run: answers as evaluation had them, resumed to the byte."""
 
 from __future__ import annotations
 

@@ -47,6 +47,7 @@ def weigh(
     *,
     prices: PriceSettings,
     few_shot: PromptTokens | None = None,
+    ships: str | None = None,
 ) -> Need:
     """Return what every system gives and takes, and what follows from that.
 
@@ -56,17 +57,21 @@ def weigh(
         metric: The task's first metric.
         prices: The user's.
         few_shot: What a few-shot prompt comes to; None: nothing is said about an API.
+        ships: Key of the system that the run ends with, where that was chosen as the cheapest that is good enough: it is
+            then said elsewhere which to use, and why. None: that is found and said here.
     """
     took = {a.system: a for a in answers}
     every = [Weighed(_row(s, took[s.system], metric, prices), s.kind) for s in scores if metric in s.scores]
     rows = tuple(one.row for one in every)
     # The tuned model asked in another way is a row to look at, but not a system that the run offers.
     table = [one for one in every if one.kind != "specialist" or one.row.system == SPECIALIST]
-    chosen = cheapest(table)
+    chosen = next((one for one in table if one.row.system == ships), None) or cheapest(table)
     if chosen is None:
         return Need(rows)
     ours = next((one.row for one in table if one.row.system == SPECIALIST), None)
-    words = [] if ours is None else [_choice(table, chosen.row, ours), *_pays_off(table, ours)]
+    words = [] if ours is None else _pays_off(table, ours)
+    if ours is not None and ships is None:
+        words = [_choice(table, chosen.row, ours), *words]
     if ours is not None and few_shot is not None:
         words += _against_api(ours, few_shot, prices)
     return Need(rows, tuple(words), chosen.row.system)

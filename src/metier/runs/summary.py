@@ -163,7 +163,10 @@ def _judged(c: Context, finished: FinishedTask) -> JudgedFacts | None:
     timed = tuple(dataclasses.replace(s, seconds=seconds.get(s.system)) for s in comparison.systems)
     prices = task.prices
     asked = prices.api_input_million is not None and prices.api_output_million is not None
-    need = weigh(timed, systems, measure.metric, prices=prices, few_shot=_tokens(c, finished) if asked else None)
+    few_shot = _tokens(c, finished) if asked else None
+    chosen = finished.shipped.choice if finished.shipped is not None and task.ship.system is None else None
+    ships = chosen.system if chosen is not None else None
+    need = weigh(timed, systems, measure.metric, prices=prices, few_shot=few_shot, ships=ships)
     return judged_by(
         dataclasses.replace(comparison, systems=timed),
         measure,
