@@ -15,21 +15,13 @@ from hypothesis import strategies as st
 from metier.core.errors import MetierError, UserError
 from metier.core.records import Answers, Example, Interval
 from metier.core.step import Artifact
-from metier.evaluation.confidence import Confidence, Threshold, tempered
+from metier.evaluation.confidence import tempered
+from metier.evaluation.records import Confidence, Threshold
 from metier.systems import scored, tfidf
 from metier.systems.asker import WEIGHTS
 from metier.systems.base import Keep, Learned, Material
-from metier.systems.product import (
-    FILE,
-    FORMAT,
-    Measured,
-    ModelUsed,
-    OpenProduct,
-    Product,
-    open_product,
-    read_product,
-    save_product,
-)
+from metier.systems.product import FILE, OpenProduct, open_product, read_product, save_product
+from metier.systems.product_record import FORMAT, Measured, ModelUsed, Product
 from metier.tasks.settings import EngineSettings
 from tests.systems.scripted import LABELS, Scripted, make_material, make_tools
 

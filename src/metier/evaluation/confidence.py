@@ -9,7 +9,6 @@ with 95% confidence however many thresholds are tried.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metier.core.errors import UserError
+from metier.evaluation.records import Confidence, Threshold
 
 Floats = npt.NDArray[np.float64]
 ROWS_LEAST, ROWS_FIRM = 50, 200
@@ -25,44 +25,6 @@ _LEAST_SHARE = 1e-6  # what a probability of zero is taken for: it was rounded
 _CONFIDENCE = 0.95
 _LEAST_ANSWERED = 20  # the strictest threshold that is tested answers at least so many rows
 _MISTAKES = 2  # that the strictest threshold tested may let through, where there are rows enough
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Confidence:
-    """How a classifier's probabilities are read.
-
-    Attributes:
-        temperature: What log-probabilities are divided by.
-        brier: Mean squared error of the probabilities, cross-fitted, 0 to 2.
-        calibration_error: Expected calibration error, cross-fitted, 0 to 1.
-        rows: How many rows it was fitted on.
-    """
-
-    temperature: float
-    brier: float
-    calibration_error: float
-    rows: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Threshold:
-    """From which probability on a classifier answers.
-
-    Attributes:
-        accuracy: What was asked for, 0 to 1.
-        threshold: Below it the classifier abstains; above 1 where no threshold was shown to be enough.
-        answered: Share of the rows that are answered, cross-fitted.
-        right: Share of those that are right.
-        lower: Its lower bound, with 95% confidence.
-        state: ``firm``, or ``provisional`` where there were few rows.
-    """
-
-    accuracy: float
-    threshold: float
-    answered: float
-    right: float
-    lower: float
-    state: Literal["firm", "provisional"]
 
 
 def fit_confidence(probabilities: Sequence[Sequence[float]], right: Sequence[int], seed: int) -> Confidence:

@@ -57,8 +57,8 @@ def weigh(
         metric: The task's first metric.
         prices: The user's.
         few_shot: What a few-shot prompt comes to; None: nothing is said about an API.
-        ships: Key of the system that the run ends with, where that was chosen as the cheapest that is good enough: it is
-            then said elsewhere which to use, and why. None: that is found and said here.
+        ships: Key of the system that the run ends with, if it was chosen as the cheapest that is good enough: which to
+            use, and why, is then said elsewhere. None: that is found and said here.
     """
     took = {a.system: a for a in answers}
     every = [Weighed(_row(s, took[s.system], metric, prices), s.kind) for s in scores if metric in s.scores]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 from metier.core.records import Interval, LabelFacts, NeedRow, ReliabilityBin
 
@@ -64,3 +65,41 @@ class Need:
     rows: tuple[NeedRow, ...] = ()
     words: tuple[str, ...] = ()
     cheapest: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Confidence:
+    """How a classifier's probabilities are read.
+
+    Attributes:
+        temperature: What log-probabilities are divided by.
+        brier: Mean squared error of the probabilities, cross-fitted, 0 to 2.
+        calibration_error: Expected calibration error, cross-fitted, 0 to 1.
+        rows: How many rows it was fitted on.
+    """
+
+    temperature: float
+    brier: float
+    calibration_error: float
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Threshold:
+    """From which probability on a classifier answers.
+
+    Attributes:
+        accuracy: What was asked for, 0 to 1.
+        threshold: Below it the classifier abstains; above 1 where no threshold was shown to be enough.
+        answered: Share of the rows that are answered, cross-fitted.
+        right: Share of those that are right.
+        lower: Its lower bound, with 95% confidence.
+        state: ``firm``, or ``provisional`` where there were few rows.
+    """
+
+    accuracy: float
+    threshold: float
+    answered: float
+    right: float
+    lower: float
+    state: Literal["firm", "provisional"]

@@ -15,7 +15,7 @@ from metier.core.records import Interval, SystemScore, Verdict
 from metier.evaluation.better import SPECIALIST, judge
 from metier.evaluation.records import ByLabel, Need, SeedScore, Split
 from metier.report.made import Data, Training
-from metier.systems.product import Product
+from metier.systems.product_record import Product
 
 WRITTEN = "specialist_written"
 """The key of the specialist's weights writing, on a task with labels."""

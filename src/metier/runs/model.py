@@ -9,7 +9,8 @@ from typing import overload
 from metier.core.errors import UserError
 from metier.rewriting.pieces import pieces
 from metier.runs.use import open_at, product_folder
-from metier.systems.product import Answer, OpenProduct, Product
+from metier.systems.product import Answer, OpenProduct
+from metier.systems.product_record import Product
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from metier.models.encoder import SentenceEncoder
 from metier.models.locate import resolve_model
 from metier.steps.slot import Running, Slot
 from metier.systems.base import Keep, Tools
-from metier.systems.product import FILE, OpenProduct, Product, open_product, read_product
+from metier.systems.product import FILE, OpenProduct, open_product, read_product
+from metier.systems.product_record import Product
 from metier.tasks.settings import LaunchSettings
 
 _NO_MODEL = Artifact("", Path())

@@ -15,14 +15,16 @@ from metier.core.errors import UserError
 from metier.core.records import Example, Verdict
 from metier.core.step import Done
 from metier.evaluation.choice import Choice, Choosable, choose
-from metier.evaluation.confidence import Confidence, Threshold, find_threshold, fit_confidence
+from metier.evaluation.confidence import find_threshold, fit_confidence
 from metier.evaluation.measure import score_main
+from metier.evaluation.records import Confidence, Threshold
 from metier.steps.answer import Answered, with_encoder
 from metier.steps.context import Context
 from metier.steps.gather import TaskRows
 from metier.steps.measures import measure_of
 from metier.systems.base import Material
-from metier.systems.product import FORMAT, Measured, ModelUsed, Product, read_product, save_product
+from metier.systems.product import read_product, save_product
+from metier.systems.product_record import FORMAT, Measured, ModelUsed, Product
 from metier.systems.registry import SPECIALIST, SYSTEMS, UNSEEN, Entry
 from metier.tasks.task import Task
 

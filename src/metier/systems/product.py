@@ -12,95 +12,18 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from metier.core import storage
 from metier.core.codec import CodecError, decode, encode
 from metier.core.errors import MetierError, UserError
-from metier.core.records import Interval, SystemKind, Verdict
 from metier.core.step import Artifact
-from metier.evaluation.confidence import Confidence, Threshold, tempered
+from metier.evaluation.confidence import tempered
 from metier.systems.asker import WEIGHTS
 from metier.systems.base import Learned, Tools, in_blocks
-from metier.tasks.settings import EngineSettings
+from metier.systems.product_record import FORMAT, Product
 
 FILE = "product.json"
-FORMAT = 1
 _AGAIN = "copy the folder again, or run the task again"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ModelUsed:
-    """The base model of a product: its name, the digest of its files, and how it is run and prompted."""
-
-    name: str
-    digest: str
-    style: Literal["auto", "chat", "plain"]
-    engine: EngineSettings
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Measured:
-    """What the test said of the System that ships.
-
-    Attributes:
-        metric: What the scores are by.
-        rows: Test rows.
-        score: On all of them.
-        unseen_score: What Systems chosen in this way score on rows that had no part in the choice.
-        stability: Share of resamples of the rows that choose the same System.
-        verdict: On the specialist; None where nothing could be shown.
-        scores: By System, its score.
-        milliseconds: Median of one row; None if it was not measured.
-    """
-
-    metric: str
-    rows: int
-    score: float
-    unseen_score: Interval | None
-    stability: float
-    verdict: Verdict | None
-    scores: Mapping[str, float]
-    milliseconds: float | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Product:
-    """What ships.
-
-    Attributes:
-        format: Of this file.
-        metier: Version of Metier that made it.
-        task: The task's name.
-        instruction: What it does.
-        labels: The possible answers; None: any text.
-        system: Key of the System.
-        title: Its name for people.
-        kind: What kind of System it is.
-        form: The file in systems/ that loads it.
-        model: The base model; None for a System that asks none.
-        measured: What the test said; None without a test.
-        confidence: How its probabilities are read; None where it has none.
-        threshold: From which probability on it answers; None: always.
-        why: Why it ships, in a sentence.
-        nbytes: What it takes.
-    """
-
-    format: int
-    metier: str
-    task: str
-    instruction: str
-    labels: tuple[str, ...] | None
-    system: str
-    title: str
-    kind: SystemKind
-    form: str
-    model: ModelUsed | None
-    measured: Measured | None
-    confidence: Confidence | None
-    threshold: Threshold | None
-    why: str
-    nbytes: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
