@@ -1,4 +1,4 @@
-# make demo   set up, fetch a small real model, and turn it into a specialist (after setting up, about four minutes on two
+# make demo   set up, fetch a small real model, and turn it into a specialist (after setting up, about five minutes on two
 #             CPU cores)
 # make test   set up, check style and types, and run the tests
 # make lint   style and types alone

@@ -25,6 +25,7 @@ _TITLES: Mapping[str, str] = {
     "tfidf_synthetic": "TF-IDF on the synthetic pairs",
     "encoder_examples": "small encoder on the examples",
     "encoder_synthetic": "small encoder on the synthetic pairs",
+    "encoder_all": "small encoder on all pairs",
 }
 _DEMO = ("few_shot", "label_scoring_calibrated", "encoder_synthetic", SPECIALIST)
 _EXAMPLES = ("demo", "ticket_routing")
@@ -67,7 +68,7 @@ def demo_verdict() -> str:
     named = f"{_TITLES.get(best, best)} ({_score(run, best):.1f})"
     said = f"The best other system is *{named}*; the specialist's gain over it is {_gain_over(run, best)} points"
     judged = [s for s in rivals.values() if s["specialist_gain"]]
-    if all(significant(s["specialist_gain"], s["p_value"]) for s in judged):
+    if all(significant(s["specialist_gain"], s.get("p_value_uncorrected", s.get("p_value"))) for s in judged):
         return f"{said}: it is significantly better than every other system."
     said += ": **not shown to be better**."
     theirs, ours = (run["systems"][system]["seconds"] or 0.0 for system in (best, SPECIALIST))

@@ -31,8 +31,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (  # from the ground up; rooms of one level
     ("__main__",),
 )
 LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
-# Imports that still go upwards. The list may only shrink: fixing one means removing it here.
-# The package itself is a door too: `metier.load` imports what it opens when it is called.
+# The one import that goes upwards: the package is a door too, and `metier.load` imports what it opens when called.
 KNOWN: set[tuple[str, str]] = {("metier", "metier.runs.model")}
 Imports = dict[str, set[str]]
 
@@ -99,7 +98,10 @@ def test_nobody_imports_from_a_room_above() -> None:
 
 
 def test_no_files_import_one_another_in_a_circle() -> None:
-    assert circle(read_imports(SOURCE)) == []
+    imports = read_imports(SOURCE)
+    for module, imported_by_the_door in KNOWN:
+        imports[module].discard(imported_by_the_door)
+    assert circle(imports) == []
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
