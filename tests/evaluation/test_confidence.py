@@ -114,26 +114,26 @@ def test_the_lower_bound_is_scipys_exact_one(rows: int, share: float) -> None:
 
 @pytest.mark.parametrize(("rows", "state"), [(50, "provisional"), (199, "provisional"), (200, "firm")])
 def test_few_rows_make_a_threshold_provisional(rows: int, state: str) -> None:
-    assert find_threshold(*simulated(rows, 7), 0.8, 0).state == state
+    assert find_threshold(*simulated(rows, 7), 0.8).state == state
 
 
 def test_too_few_rows_promise_nothing() -> None:
     with pytest.raises(UserError, match="49 test rows are too few") as caught:
-        find_threshold(*simulated(49, 7), 0.8, 0)
+        find_threshold(*simulated(49, 7), 0.8)
     assert caught.value.hint == "use at least 50"
 
 
 def test_where_nothing_is_enough_the_threshold_is_above_every_probability() -> None:
     rng = np.random.default_rng(8)
     probabilities = rng.dirichlet([1, 1, 1], 300)
-    found = find_threshold(probabilities.tolist(), rng.integers(0, 3, 300).tolist(), 0.9, 0)
+    found = find_threshold(probabilities.tolist(), rng.integers(0, 3, 300).tolist(), 0.9)
     assert found.threshold > 1 and (found.answered, found.right, found.lower) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("accuracy", [0.5, 0.8, 0.9, 0.95, 0.99])
 def test_a_classifier_that_is_always_right_answers_everything(accuracy: float) -> None:
     probabilities, _ = simulated(1000, 9)
-    found = find_threshold(probabilities, probabilities.argmax(axis=1).tolist(), accuracy, 0)
+    found = find_threshold(probabilities, probabilities.argmax(axis=1).tolist(), accuracy)
     assert (found.answered, found.right) == (1, 1), "no accuracy is too high for one that makes no mistake"
     assert found.lower >= accuracy and found.threshold <= 1
 
@@ -141,13 +141,13 @@ def test_a_classifier_that_is_always_right_answers_everything(accuracy: float) -
 def test_fifty_rows_without_a_mistake_promise_90_percent_and_cannot_promise_99() -> None:
     probabilities, _ = simulated(50, 10)
     right = probabilities.argmax(axis=1).tolist()
-    assert find_threshold(probabilities, right, 0.9, 0).answered == 1
-    assert find_threshold(probabilities, right, 0.99, 0).threshold > 1, "that takes 299 rows"
+    assert find_threshold(probabilities, right, 0.9).answered == 1
+    assert find_threshold(probabilities, right, 0.99).threshold > 1, "that takes 299 rows"
 
 
 def test_a_higher_accuracy_is_answered_more_rarely() -> None:
     probabilities, right = simulated(2000, 11, temperature=2.0)
-    found = [find_threshold(probabilities, right, accuracy, 0) for accuracy in (0.75, 0.85, 0.95)]
+    found = [find_threshold(probabilities, right, accuracy) for accuracy in (0.75, 0.85, 0.95)]
     assert 1 > found[0].answered > found[1].answered > found[2].answered > 0.1
     assert found[0].threshold < found[1].threshold < found[2].threshold < 1
     for one in found:
@@ -159,7 +159,7 @@ def test_rows_that_are_as_sure_are_answered_together() -> None:
     probabilities = [[0.9, 0.1]] * 100 + [[0.6, 0.4]] * 100
     right = [0] * 100 + [1] * 80 + [0] * 20
     fitted = cross_fitted(probabilities, right, 0)
-    found = find_threshold(probabilities, right, 0.8, 0)
+    found = find_threshold(probabilities, right, 0.8)
     assert found.answered <= 0.5 and found.right == 1
     assert found.threshold >= fitted[100:].max(), "none of the less sure ones is let through"
 
@@ -170,7 +170,7 @@ def test_the_promised_accuracy_holds_on_fresh_rows(accuracy: float, spread: floa
     kept_promise, promised = 0, 0
     for seed in range(100):
         probabilities, right = simulated(250, 1000 + seed, 2.0, spread)
-        found = find_threshold(probabilities, right, accuracy, seed)
+        found = find_threshold(probabilities, right, accuracy)
         scale = fit_confidence(probabilities, right, seed).temperature
         logs = np.log(np.maximum(fresh, 1e-6)) / scale
         sure = 1 / np.exp(logs - logs.max(axis=1, keepdims=True)).sum(axis=1)

@@ -21,6 +21,7 @@ from metier.evaluation.records import Confidence, Threshold
 Floats = npt.NDArray[np.float64]
 ROWS_LEAST, ROWS_FIRM = 50, 200
 _FOLDS = 5
+_DIGITS = 6  # of a probability as it is given
 _LEAST_SHARE = 1e-6  # what a probability of zero is taken for: it was rounded
 _CONFIDENCE = 0.95
 _LEAST_ANSWERED = 20  # the strictest threshold that is tested answers at least so many rows
@@ -65,19 +66,19 @@ def tempered(probabilities: Sequence[float], temperature: float) -> tuple[float,
     if not any(probabilities):
         return tuple(probabilities)
     shares = _softmax(_logs([probabilities]) / temperature)[0]
-    return tuple(round(float(share), 6) for share in shares)
+    return tuple(round(float(share), _DIGITS) for share in shares)
 
 
-def find_threshold(
-    probabilities: Sequence[Sequence[float]], right: Sequence[int], accuracy: float, seed: int
-) -> Threshold:
+def find_threshold(probabilities: Sequence[Sequence[float]], right: Sequence[int], accuracy: float) -> Threshold:
     """Return the lowest threshold above which answers are right often enough, with 95% confidence.
+
+    Probabilities are read with the temperature that is fitted on all rows, as they are in use: of one number that is
+    fitted on them the rows' order depends little.
 
     Args:
         probabilities: ``[rows, labels]``, before any temperature.
         right: For each row, the place of the right label.
         accuracy: How often an answer must be right, 0 to 1.
-        seed: Seeds the folds of the temperature.
 
     Raises:
         UserError: There are fewer than `ROWS_LEAST` rows.
@@ -87,8 +88,9 @@ def find_threshold(
         raise UserError(
             f"abstain: {rows} test rows are too few to promise an accuracy", hint=f"use at least {ROWS_LEAST}"
         )
-    fitted = cross_fitted(probabilities, right, seed)
-    sure, hit = fitted.max(axis=1), fitted.argmax(axis=1) == np.asarray(right)
+    logs, places = _logs(probabilities), np.asarray(right)
+    fitted = np.round(_softmax(logs / _fit(logs, places)), _DIGITS)
+    sure, hit = fitted.max(axis=1), fitted.argmax(axis=1) == places
     order = np.argsort(-sure, kind="stable")
     state: Literal["firm", "provisional"] = "firm" if rows >= ROWS_FIRM else "provisional"
     best = Threshold(accuracy, 1.000001, 0.0, 0.0, 0.0, state)

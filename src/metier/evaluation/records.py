@@ -91,7 +91,7 @@ class Threshold:
     Attributes:
         accuracy: What was asked for, 0 to 1.
         threshold: Below it the classifier abstains; above 1 where no threshold was shown to be enough.
-        answered: Share of the rows that are answered, cross-fitted.
+        answered: Share of the rows that are answered.
         right: Share of those that are right.
         lower: Its lower bound, with 95% confidence.
         state: ``firm``, or ``provisional`` where there were few rows.

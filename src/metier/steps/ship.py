@@ -136,7 +136,7 @@ def _confidence(
         return None, None
     threshold = None
     if task.abstain is not None:
-        threshold = find_threshold(probabilities, right, task.abstain.accuracy, task.seed)
+        threshold = find_threshold(probabilities, right, task.abstain.accuracy)
     return fit_confidence(probabilities, right, task.seed), threshold
 
 
@@ -175,6 +175,8 @@ def _why(task: Task, choice: Choice | None, entry: Entry, answered: dict[str, Do
     """Return why a System ships, in a sentence."""
     if task.ship.system is not None:
         return f"the task file names it (ship: {entry.key})"
+    if choice is None and answered:
+        return "no other System answered that may ship by itself, so it is the tuned model"
     if choice is None:
         return "there are no test rows to choose by, so it is the tuned model, untested"
     tolerance = f"{task.ship.tolerance:g} points"
@@ -198,11 +200,12 @@ def _why(task: Task, choice: Choice | None, entry: Entry, answered: dict[str, Do
 def _save(c: Context, task: Task, material: Material, product: Product, folder: Path) -> None:
     """Save the product, unless the same is there already."""
     entry, mark = SYSTEMS[product.system], folder / "made-from.json"
+    material = with_encoder(material, entry, task)
     made_from = storage.digest([encode(product), encode(entry.seen(material))])
     if mark.exists() and storage.read_json(mark) == made_from:
         return
     c.reporter.say(f"product: {entry.title}")
-    learned = entry.learn(with_encoder(material, entry, task), c.tools(c.of(task.name)))
+    learned = entry.learn(material, c.tools(c.of(task.name)))
     weights = material.weights.get(entry.tuned) if entry.tuned is not None else None
     save_product(dataclasses.replace(product, form=learned.form), learned, weights, folder)
     storage.write_json(mark, made_from)

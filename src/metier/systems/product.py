@@ -33,7 +33,7 @@ class Answer:
     Attributes:
         text: The answer; empty if the input did not fit the model's context.
         probability: Of the answer, tempered; None where the System has none.
-        abstained: Whether the probability is below the product's threshold, or the input was not asked.
+        abstained: With labels, whether the probability is below the product's threshold, or the input was not asked.
         probabilities: By label, where the System has them.
     """
 
