@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # The tiny model's tensors are so small that threads wait for each other more than they compute; where the machine is
 # busy, many times more. Torch reads this when it is imported. `_threads` gives the real models all cores again.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A busy machine is slow, and a slow example is no fault.
+settings.register_profile("metier", deadline=None)
+settings.load_profile("metier")
 
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
