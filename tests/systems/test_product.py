@@ -18,7 +18,7 @@ from metier.core.step import Artifact
 from metier.evaluation.confidence import tempered
 from metier.evaluation.records import Confidence, Threshold
 from metier.systems import scored, tfidf
-from metier.systems.asker import WEIGHTS
+from metier.systems.asker_file import WEIGHTS
 from metier.systems.base import Keep, Learned, Material
 from metier.systems.product import FILE, OpenProduct, open_product, read_product, save_product
 from metier.systems.product_record import FORMAT, Measured, ModelUsed, Product

@@ -19,7 +19,7 @@ from metier.core.records import Example
 from metier.core.step import Artifact
 from metier.models.locate import ModelFiles
 from metier.systems import encoder
-from metier.systems.asker import WEIGHTS
+from metier.systems.asker_file import WEIGHTS
 from metier.systems.base import Learned
 from metier.systems.registry import SYSTEMS
 from metier.tasks.settings import SynthesisSettings

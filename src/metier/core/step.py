@@ -30,7 +30,7 @@ _LATENCY_SECONDS, _LATENCY_TEXTS = 4.0, 3
 _COST_EVERY = 5.0  # seconds between two notes of what long work has cost
 _WHOLE = 20  # a part of the inputs with more items than this is a digest in the manifest
 
-I = TypeVar("I")  # noqa: E741 - inputs
+Given = TypeVar("Given")
 T = TypeVar("T")
 
 
@@ -203,7 +203,7 @@ class Done(Generic[T]):
         return Artifact(f"{self.key}/{name}", self.path / name)
 
 
-def once(run: Run, name: str, inputs: I, make: Callable[[I, Work], T]) -> Done[T]:
+def once(run: Run, name: str, inputs: Given, make: Callable[[Given, Work], T]) -> Done[T]:
     """Return a step: as it is on file, or made now.
 
     Args:

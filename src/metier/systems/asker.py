@@ -12,12 +12,8 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
-from metier.core import storage
-from metier.core.codec import decode, encode
-from metier.core.errors import MetierError
 from metier.core.records import Example
 from metier.core.step import Artifact, Work
 from metier.core.storage import seed_of
@@ -29,11 +25,7 @@ from metier.synthesis.outputs import vote_rule
 from metier.synthesis.votes import sample_until_decided
 from metier.systems.base import Asked, Keep, Material, Tools, Tuned, kept
 from metier.systems.renderings import RENDERINGS, Rendered, Rendering
-from metier.tasks.settings import EngineSettings
 
-WEIGHTS = "weights"
-"""In a product's folder, the folder of a tuned model."""
-_FILE = "asker.json"
 Shows = Literal["examples", "nothing", "as trained"]
 _ANSWERS = 128  # rows answered between two writes to disk
 _SAMPLED = 32
@@ -103,30 +95,6 @@ class AskInputs:
     texts: tuple[str, ...]
     sampling: Sampling | None = None
     vote: Brief | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SavedAsked:
-    """`Asked` as it is on file: the model by its digest."""
-
-    model: str
-    style: Literal["auto", "chat", "plain"]
-    engine: EngineSettings
-    instruction: str
-    max_tokens: int | None
-    seed: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SavedAsker:
-    """An asker as it is on file: models by their digests."""
-
-    asked: SavedAsked
-    weights: str | None
-    labels: tuple[str, ...] | None
-    shown: tuple[Example, ...]
-    max_tokens: int
-    rendering: Rendering
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -229,46 +197,6 @@ def open_asker(
         shown = fitting_demonstrations(material.examples, engine.count_tokens, engine.context_length // 2)
     longest = answer_length(material.labels, material.examples, material.asked.max_tokens, engine.count_tokens)
     return Asker(engine, prompts, material.asked, weights, material.labels, shown, longest)
-
-
-def save_asker(asker: Asker, folder: Path) -> None:
-    """Write how a model is asked into a folder; its weights are named by their digests, not copied."""
-    storage.write_json(
-        folder / _FILE,
-        {
-            "asked": encode(asker.asked),
-            "weights": encode(asker.weights),
-            "labels": encode(asker.labels),
-            "shown": encode(asker.shown),
-            "max_tokens": asker.max_tokens,
-            "rendering": asker.rendering,
-        },
-    )
-
-
-def load_asker(folder: Path, tools: Tools) -> Asker:
-    """Return what `save_asker` wrote, with the model opened.
-
-    Args:
-        folder: Where it was written; tuned weights are in its folder `WEIGHTS`.
-        tools: Opens the model.
-
-    Raises:
-        MetierError: The base model is not the one that was asked.
-    """
-    saved = decode(SavedAsker, storage.read_json(folder / _FILE))
-    if saved.asked.model != tools.model.key:
-        raise MetierError(
-            f"{folder}: the base model here is not the one that this was made with",
-            hint="fetch the same version of it, or run the task again",
-        )
-    if saved.weights is not None and not (folder / WEIGHTS).is_dir():
-        raise FileNotFoundError(f"{folder / WEIGHTS}: the tuned weights are missing")
-    told = saved.asked
-    asked = Asked(tools.model, told.style, told.engine, told.instruction, told.max_tokens, told.seed)
-    weights = Artifact(saved.weights, folder / WEIGHTS) if saved.weights is not None else None
-    engine = tools.open_model(weights)
-    return Asker(engine, tools.prompts(), asked, weights, saved.labels, saved.shown, saved.max_tokens, saved.rendering)
 
 
 def answer_length(

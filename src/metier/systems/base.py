@@ -20,7 +20,7 @@ from metier.engines.prompts import PromptFormat
 from metier.models.encoder import SentenceEncoder
 from metier.tasks.settings import EngineSettings, SynthesisSettings
 
-I = TypeVar("I")  # noqa: E741 - inputs
+Given = TypeVar("Given")
 T = TypeVar("T")
 
 ROWS = 256  # of a block of inputs that are answered together
@@ -113,7 +113,7 @@ class Keep:
         self.reporter = reporter
         self.seconds = 0.0
 
-    def __call__(self, inputs: I, make: Callable[[I, Work], T]) -> T:
+    def __call__(self, inputs: Given, make: Callable[[Given, Work], T]) -> T:
         """Return what was answered to these inputs: as it is on file, or asked now."""
         done = once(self._run, "asked", inputs, make)
         self.seconds += done.cost.seconds
@@ -176,6 +176,6 @@ def in_blocks(learned: Learned, inputs: Sequence[str], keep: Keep | None = None)
         yield learned.answer(inputs[begin : begin + ROWS], keep)
 
 
-def kept(keep: Keep | None, inputs: I, make: Callable[[I, Work | None], T]) -> T:
+def kept(keep: Keep | None, inputs: Given, make: Callable[[Given, Work | None], T]) -> T:
     """Return what a model answers to some inputs, kept on file where there is a place for it."""
     return make(inputs, None) if keep is None else keep(inputs, make)

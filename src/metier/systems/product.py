@@ -18,7 +18,7 @@ from metier.core.codec import CodecError, decode, encode
 from metier.core.errors import MetierError, UserError
 from metier.core.step import Artifact
 from metier.evaluation.confidence import tempered
-from metier.systems.asker import WEIGHTS
+from metier.systems.asker_file import WEIGHTS
 from metier.systems.base import Learned, Tools, in_blocks
 from metier.systems.product_record import FORMAT, Product
 

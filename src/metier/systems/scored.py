@@ -26,7 +26,8 @@ import numpy.typing as npt
 from metier.core import storage
 from metier.core.codec import decode, encode
 from metier.core.records import Answers, Example
-from metier.systems.asker import Asker, load_asker, open_asker, save_asker
+from metier.systems.asker import Asker, open_asker
+from metier.systems.asker_file import load_asker, save_asker
 from metier.systems.base import Keep, Learned, Material, Tools, Tuned
 
 Reading = Literal["mean", "total", "prior"]

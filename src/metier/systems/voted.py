@@ -15,7 +15,8 @@ from metier.core.codec import decode, encode
 from metier.core.records import Answers, Candidate
 from metier.synthesis.brief import Brief
 from metier.synthesis.outputs import vote
-from metier.systems.asker import Asker, Sampling, load_asker, open_asker, save_asker
+from metier.systems.asker import Asker, Sampling, open_asker
+from metier.systems.asker_file import load_asker, save_asker
 from metier.systems.base import Keep, Learned, Material, Tools
 
 _FILE = "brief.json"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metier.core.records import Answers
-from metier.systems.asker import Asker, Shows, load_asker, open_asker, save_asker
+from metier.systems.asker import Asker, Shows, open_asker
+from metier.systems.asker_file import load_asker, save_asker
 from metier.systems.base import Keep, Learned, Material, Tools, Tuned
 
 
