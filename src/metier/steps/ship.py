@@ -18,6 +18,7 @@ from metier.evaluation.choice import Choice, Choosable, choose
 from metier.evaluation.confidence import find_threshold, fit_confidence
 from metier.evaluation.measure import score_main
 from metier.evaluation.records import Confidence, Threshold
+from metier.evaluation.scored import Scored
 from metier.steps.answer import Answered, with_encoder
 from metier.steps.context import Context
 from metier.steps.gather import TaskRows
@@ -63,7 +64,9 @@ def ship(
     """
     task = rows.task
     by_key = {done.name.removeprefix("answers-"): done for done in answered}
-    choice = _choice(task, rows.tested, by_key) if by_key else None
+    measure = measure_of(task)
+    scores = {key: score_main(measure, rows.tested, done.value.answers.texts) for key, done in by_key.items()}
+    choice = _choice(task, scores, by_key) if by_key else None
     entry = _entry(task, by_key, choice)
     done = by_key.get(entry.key)
     folder = c.of(task.name).folder / "product"
@@ -79,7 +82,7 @@ def ship(
         kind=entry.kind,
         form="",
         model=_model(c) if "asked" in entry.uses else None,
-        measured=_measured(task, choice, done, by_key, rows.tested, verdict),
+        measured=_measured(task, choice, done, scores, verdict),
         confidence=confidence,
         threshold=threshold,
         why=_why(task, choice, entry, by_key),
@@ -89,12 +92,11 @@ def ship(
     return Shipped(read_product(folder), folder, choice)
 
 
-def _choice(task: Task, tested: Sequence[Example], answered: dict[str, Done[Answered]]) -> Choice | None:
-    measure = measure_of(task)
+def _choice(task: Task, scores: dict[str, Scored], answered: dict[str, Done[Answered]]) -> Choice | None:
     systems = [
         Choosable(
             key,
-            score_main(measure, tested, done.value.answers.texts),
+            scores[key],
             float(np.median(done.cost.latencies)) if done.cost.latencies else None,
             done.value.nbytes,
         )
@@ -149,24 +151,20 @@ def _measured(
     task: Task,
     choice: Choice | None,
     done: Done[Answered] | None,
-    answered: dict[str, Done[Answered]],
-    tested: Sequence[Example],
+    scores: dict[str, Scored],
     verdict: Verdict | None,
 ) -> Measured | None:
     if done is None or choice is None:
         return None
-    measure = measure_of(task)
-    scores = {key: score_main(measure, tested, d.value.answers.texts).corpus for key, d in answered.items()}
-    own = scores[done.name.removeprefix("answers-")]
     latencies = done.cost.latencies
     return Measured(
-        metric=measure.metric,
-        rows=len(tested),
-        score=own,
+        metric=measure_of(task).metric,
+        rows=choice.rows,
+        score=scores[done.name.removeprefix("answers-")].corpus,
         unseen_score=choice.unseen_score if task.ship.system is None else None,
         stability=choice.stability,
         verdict=verdict,
-        scores=scores,
+        scores={key: scored.corpus for key, scored in scores.items()},
         milliseconds=1000 * float(np.median(latencies)) if latencies else None,
     )
 
