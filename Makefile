@@ -1,6 +1,6 @@
 # make demo   set up, fetch a small real model, and turn it into a specialist (after setting up, about five minutes on two
 #             CPU cores)
-# make test   set up, check style and types, and run the tests
+# make test   set up, check style and types, and run the tests, a process for each core (four at most)
 # make lint   style and types alone
 # make bench  the benchmarks, if the data is there (BENCH_DATA=folder)
 # make results  the tables of README.md and docs/ again, from benchmarks/results/*.json (the standard library is enough)
@@ -17,7 +17,7 @@ demo: $(READY)
 	$(BIN)/metier run examples/newspaper-sections/task.yaml
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check src tests benchmarks

@@ -33,14 +33,15 @@ TEXTS = (
 
 @pytest.fixture(autouse=True)
 def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Let a test that asks for a real model use all cores."""
+    """Let a test that asks for a real model use all cores, or its share where several processes run tests."""
     if not {"smollm2", "smollm2_gguf"} & set(request.fixturenames):
         yield
         return
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
     yield
     torch.set_num_threads(before)
 
