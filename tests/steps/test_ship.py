@@ -90,8 +90,8 @@ def test_the_cheapest_that_is_good_enough_ships_and_can_be_opened(tmp_path: Path
     assert (product.system, product.form, product.kind) == ("tfidf_train", "tfidf", "classic")
     assert found.choice is not None and found.choice.best == "specialist"
     assert product.why.startswith("it is the cheapest of 2 Systems that lose at most 2 points to the best (specialist)")
-    assert product.measured is not None and product.measured.score == pytest.approx(94.5)
-    assert product.measured.milliseconds == 1.0 and product.measured.scores["specialist"] == pytest.approx(95)
+    assert product.measured is not None and product.measured.score.value == pytest.approx(94.5)
+    assert product.measured.milliseconds == 1.0 and product.measured.scores["specialist"].value == pytest.approx(95)
     assert product.model is None and product.confidence is not None and product.threshold is None
     assert found.folder == tmp_path / "run" / "product" and read_product(found.folder) == product
     c, _ = alone(tmp_path, task())
@@ -116,7 +116,7 @@ def test_few_rows_ship_the_best_and_say_how_many_would_do(tmp_path: Path) -> Non
 def test_the_task_file_may_name_it(tmp_path: Path) -> None:
     found = shipped(tmp_path, GOOD, task(ship="few_shot"))
     assert (found.product.system, found.product.why) == ("few_shot", "the task file names it (ship: few_shot)")
-    assert found.product.measured is not None and found.product.measured.score == pytest.approx(70)
+    assert found.product.measured is not None and found.product.measured.score.value == pytest.approx(70)
     assert found.product.measured.unseen_score is None, "nothing was chosen"
 
 

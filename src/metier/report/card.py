@@ -10,10 +10,18 @@ from pathlib import Path
 
 from metier.core import storage
 from metier.core.records import SystemScore
+from metier.evaluation.better import SPECIALIST
 from metier.report import words
 from metier.report.facts import WRITTEN, Judged, RunFacts
 from metier.report.markdown import base_header, base_name, card
-from metier.report.sentences import advice, answering_sentence, caveats, data_sentences, verdict_sentence
+from metier.report.sentences import (
+    advice,
+    answering_sentence,
+    caveats,
+    data_sentences,
+    product_sentence,
+    verdict_sentence,
+)
 
 CONTENT_FREE = ("N/A", "", "[MASK]")
 """The inputs that say nothing, after which a label's prior is taken: those of `systems.scored`."""
@@ -48,6 +56,7 @@ def write_card(facts: RunFacts, adapter_folder: Path, base_model: str) -> Path:
             base=base_name(base_model),
             answering=answering_sentence(facts),
             usage=usage(facts),
+            something_else=_something_else(facts),
         ),
     )
     return path
@@ -161,6 +170,12 @@ def scoring_snippet(facts: RunFacts) -> str:
             "print(labels[int((logprobs(text) - prior).argmax())])",
         ]
     )
+
+
+def _something_else(facts: RunFacts) -> str | None:
+    """Return what the run ended with, where that is not these weights as the tuned model is asked."""
+    ended_with = facts.product.system if facts.product else SPECIALIST
+    return None if ended_with == SPECIALIST else product_sentence(facts)
 
 
 def _loading(facts: RunFacts, *, torch: bool = False) -> list[str]:

@@ -59,7 +59,11 @@ def product_sentence(facts: RunFacts) -> str | None:
     took = f"{size(product.nbytes)}"
     if product.measured is not None and product.measured.milliseconds is not None:
         took = f"{brief(product.measured.milliseconds / 1000)} a row, {took}"
-    score = f"{number(product.measured.score)} {metric_title(product.measured.metric)}, " if product.measured else ""
+    score = ""
+    if product.measured is not None:
+        found = product.measured.score
+        ends = f" [{number(found.low)}, {number(found.high)}]" if found.low < found.high else ""
+        score = f"{number(found.value)}{ends} {metric_title(product.measured.metric)}, "
     return f"Ships: {product.title} ({score}{took}), because {product.why}."
 
 

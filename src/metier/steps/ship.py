@@ -12,13 +12,14 @@ import metier
 from metier.core import storage
 from metier.core.codec import encode
 from metier.core.errors import UserError
-from metier.core.records import Example, Verdict
+from metier.core.records import Example, Interval, Verdict
 from metier.core.step import Done
-from metier.evaluation.choice import Choice, Choosable, choose
+from metier.evaluation.choice import Choice, Choosable, choose, loss_to
 from metier.evaluation.confidence import find_threshold, fit_confidence
 from metier.evaluation.measure import score_main
 from metier.evaluation.records import Confidence, Threshold
 from metier.evaluation.scored import Scored
+from metier.evaluation.statistics import interval_of_score
 from metier.steps.answer import Answered, with_encoder
 from metier.steps.context import Context
 from metier.steps.gather import TaskRows
@@ -29,6 +30,7 @@ from metier.systems.product_record import FORMAT, Measured, ModelUsed, Product
 from metier.systems.registry import SPECIALIST, SYSTEMS, UNSEEN, Entry
 from metier.tasks.task import Task
 
+_RESAMPLES = 2000  # of the test rows, for a score's interval
 _ROWS_LEAST = 10  # of a test that a temperature is fitted on
 
 
@@ -157,16 +159,26 @@ def _measured(
     if done is None or choice is None:
         return None
     latencies = done.cost.latencies
+    key = done.name.removeprefix("answers-")
+    intervals = {name: _interval(score, task.seed) for name, score in scores.items()}
     return Measured(
         metric=measure_of(task).metric,
         rows=choice.rows,
-        score=scores[done.name.removeprefix("answers-")].corpus,
+        score=intervals[key],
+        best=choice.best,
+        loss=loss_to(scores[key], scores[choice.best], task.seed) if choice.rows > 1 else None,
         unseen_score=choice.unseen_score if task.ship.system is None else None,
         stability=choice.stability,
         verdict=verdict,
-        scores={key: scored.corpus for key, scored in scores.items()},
+        scores=intervals,
         milliseconds=1000 * float(np.median(latencies)) if latencies else None,
     )
+
+
+def _interval(score: Scored, seed: int) -> Interval:
+    """Return a score with its interval; with one row, which has none, the score alone."""
+    found = interval_of_score(score, resamples=_RESAMPLES, seed=seed)
+    return found or Interval(score.corpus, score.corpus, score.corpus)
 
 
 def _why(task: Task, choice: Choice | None, entry: Entry, answered: dict[str, Done[Answered]]) -> str:

@@ -31,21 +31,25 @@ class Measured:
     Attributes:
         metric: What the scores are by.
         rows: Test rows.
-        score: On all of them.
+        score: On all of them, with its interval.
+        best: Key of the best System that may ship.
+        loss: The score less the best one's, paired by row; zero for the best itself, None with a single row.
         unseen_score: What Systems chosen in this way score on rows that had no part in the choice.
         stability: Share of resamples of the rows that choose the same System.
         verdict: On the specialist; None where nothing could be shown.
-        scores: By System, its score.
+        scores: By System, its score with its interval.
         milliseconds: Median of one row; None if it was not measured.
     """
 
     metric: str
     rows: int
-    score: float
+    score: Interval
+    best: str
+    loss: Interval | None
     unseen_score: Interval | None
     stability: float
     verdict: Verdict | None
-    scores: Mapping[str, float]
+    scores: Mapping[str, Interval]
     milliseconds: float | None
 
 
