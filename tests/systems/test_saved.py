@@ -32,6 +32,7 @@ PAIRS = (
     Example("where is my parcel", "delivery"),
 )
 REWRITES = tuple(Example(f"they utilize the {what}", f"they use the {what}") for what in ("car", "road", "door"))
+TWO_PARTS = tuple(Example(f"First: {pair.input} Second: {k} times", pair.output) for pair in PAIRS for k in range(20))
 SHIPPING = (
     "majority",
     "copied_input",
@@ -45,6 +46,7 @@ SHIPPING = (
     "tuned_on_examples",
     "tfidf_train",
     "encoder_all",
+    "encoder_pair",
     "harper",
     "replacements",
     "specialist_written",
@@ -85,7 +87,7 @@ def learn(key: str, folder: Path) -> Learned:
     """Return a System that has learnt, by the registry."""
     material = make_material(
         folder,
-        labelled=REWRITES if key == "replacements" else PAIRS,
+        labelled={"replacements": REWRITES, "encoder_pair": TWO_PARTS}.get(key, PAIRS),
         synthetic=PAIRS[::-1],
         test_answers=("delivery",),
         weights={tuned: Artifact(f"tuned on {tuned}", folder) for tuned in ("task", "examples")},

@@ -12,6 +12,7 @@ from metier.core.errors import MetierError
 from metier.core.records import Answers, Example, MissingSystem, SystemAnswers, SystemKind
 from metier.core.step import Artifact, Done, Work, once
 from metier.data.mixture import MixedRow
+from metier.data.two_parts import find_two_parts
 from metier.evaluation.measure import is_correction, is_rewriting
 from metier.models.locate import resolve_model
 from metier.steps.context import Context
@@ -107,6 +108,7 @@ def is_wanted(entry: Entry, task: Task) -> bool:
         "rewriting": is_rewriting(measure),
         "correction": is_correction(measure),
         "unseen wordings": bool(task.unseen_wordings),
+        "two parts": task.labels is not None and find_two_parts([e.input for e in task.examples]) is not None,
     }
     return fits[entry.fits] and (entry.family is None or entry.family in task.evaluation.baselines)
 

@@ -16,7 +16,7 @@ from metier.models.locate import resolve_model
 from metier.systems.base import Keep, Learned, Material, Tools
 from metier.systems.regression import Head, Source, fit, load_head, pairs_of
 
-_WEIGHT_BYTES = 4  # encoders are held in float32
+WEIGHT_BYTES = 4  # encoders are held in float32
 _FILE = "encoder.json"
 
 
@@ -48,13 +48,28 @@ def load(folder: Path, tools: Tools) -> Learned:
         MetierError: It is not the one that was used, or cannot be opened.
     """
     used = decode(EncoderUsed, storage.read_json(folder / _FILE))
+    return Encoded(used, open_used(used, folder, tools), load_head(folder))
+
+
+def open_used(used: EncoderUsed, folder: Path, tools: Tools) -> SentenceEncoder:
+    """Return the encoder that a System was learnt with.
+
+    Args:
+        used: Which it was.
+        folder: Where the System is, for messages.
+        tools: Opens it.
+
+    Raises:
+        UserError: There is no such encoder.
+        MetierError: It is not the one that was used, or cannot be opened.
+    """
     files = resolve_model(used.name)
     if files.digest != used.digest:
         raise MetierError(
             f"{folder}: the encoder {used.name} is not the one that this was learnt with",
             hint="fetch the same version of it, or run the task again",
         )
-    return Encoded(used, tools.open_encoder(Artifact(files.digest, files.path)), load_head(folder))
+    return tools.open_encoder(Artifact(files.digest, files.path))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,7 +96,7 @@ class Encoded:
     @property
     def nbytes(self) -> int:
         """Bytes of the encoder's weights and the head."""
-        return _WEIGHT_BYTES * self.encoder.parameters + self.head.nbytes
+        return WEIGHT_BYTES * self.encoder.parameters + self.head.nbytes
 
     def answer(self, inputs: Sequence[str], keep: Keep | None = None) -> Answers:
         """Return an answer to each input, with how likely each label is, in order."""

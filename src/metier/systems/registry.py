@@ -14,7 +14,7 @@ from typing import Any, Literal
 from metier.core.records import SystemKind
 from metier.systems.base import Learned, Material, Tools, Tuned
 
-Fits = Literal["any task", "labels", "free text", "rewriting", "correction", "unseen wordings"]
+Fits = Literal["any task", "labels", "free text", "rewriting", "correction", "unseen wordings", "two parts"]
 SPECIALIST, UNSEEN = "specialist", "specialist_unseen"
 
 
@@ -136,6 +136,10 @@ _ENTRIES = (
     Entry(
         "encoder_all", "encoder on all pairs", "classic", "encoder", "labels",
         _ENCODER | {"examples", "labelled", "synthetic"}, "encoder", {"source": "all"}, needs="more_than_examples",
+    ),
+    Entry(
+        "encoder_pair", "encoder on both parts", "classic", "encoder", "two parts",
+        _ENCODER | {"examples", "labelled", "synthetic"}, "encoder_pair", {"source": "all"}, needs="more_than_examples",
     ),
     Entry("harper", "Harper (rules)", "classic", "harper", "correction", frozenset(), "harper"),
     Entry(
