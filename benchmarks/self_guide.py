@@ -1,10 +1,12 @@
-"""SELF-GUIDE on its own tasks.
+"""SELF-GUIDE's whole table: its tasks, every fair baseline, and the same model tuned on as many real labels.
 
 Run it with: python benchmarks/self_guide.py --data FOLDER [--models A B] [--tasks …] [--recipes …]
 
 Runs the whole of Metier on Super-NaturalInstructions tasks with the prompts and test splits of the SELF-GUIDE authors,
-and writes one JSON file with every score, interval and time. The same command resumes a run that was stopped. The data
-is not part of the project: FOLDER must hold superni/tasks.jsonl and superni/selfguide_test.parquet (docs/results.md).
+a process for each run, and writes one JSON file with every score, interval and time, and the means over tasks
+(``self_guide_means.py``). The same command resumes what was stopped. The data is not part of the project: FOLDER must
+hold superni/ (docs/results.md). Recipes are those of a task file, and ``gold``: the model tuned, in the same way, on as
+many rows of the task's instances as the run of ``backward`` had pairs, none of them in the test split.
 
 Of a classification task the tuned model's labels are read in every way beside each other (``label_priors.py``): under
 ``priors``, the accuracy after taking off nothing, inputs that say nothing, its own synthetic inputs, and real inputs.
@@ -18,6 +20,8 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import random
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,45 +40,69 @@ from metier.runs.run import run
 from metier.tasks.recipes import recipe_settings
 from metier.tasks.scenario import of_one
 from metier.tasks.task import Task
+from self_guide_means import GROUPS, means
 
-# Three classification and three generation tasks: held-out and tuning tasks of the paper, short enough for a CPU.
-TASKS = ("task738", "task1529", "task1615", "task121", "task1195", "task1345")
+TASKS = tuple(task for group in GROUPS.values() for task in group)
+GOLD = "gold"
 LABELS = {"task190": ("E", "C", "N"), "task329": ("A", "B", "Neither"), "task346": ("True", "False")}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run what is asked for and write the results."""
+    argv = sys.argv[1:] if argv is None else argv
     arguments = _arguments(argv)
+    if arguments.one:
+        storage.write_json(_told(arguments, arguments.one), _run(arguments, arguments.one))
+        return
     path = arguments.results
+    path.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = storage.read_json(path) if path.exists() else {"runs": {}}
     results["machine"] = {**encode(machine()), "python": platform.python_version()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for model in arguments.models:
-        for recipe in arguments.recipes:
-            for name in arguments.tasks:
-                key = f"{Path(model).name}/{recipe}/{name}"
-                if key in results["runs"]:
-                    continue
-                print(f"== {key}", file=sys.stderr, flush=True)
-                task = superni_task(arguments.data, name, model, recipe, arguments)
-                folder = arguments.runs / key
-                try:
-                    results["runs"][key] = {**_run(task, folder), "run": key}
-                except MetierError as error:
-                    results["runs"][key] = {"error": error.message.replace(str(folder), "RUN")}
-                storage.write_json(path, results)
+    for key in _keys(arguments):
+        if key in results["runs"]:
+            continue
+        print(f"== {key}", file=sys.stderr, flush=True)
+        if not _told(arguments, key).exists():
+            # A process of its own gives all its memory back, and one that is killed costs one run.
+            subprocess.run([sys.executable, __file__, *argv, "--one", key], check=True)
+        results["runs"][key] = storage.read_json(_told(arguments, key))
+        results["means"] = means(arguments.runs, [k for k, told in results["runs"].items() if "error" not in told])
+        storage.write_json(path, results)
     print(json.dumps({"results": str(path), "runs": len(results["runs"])}))
 
 
-def _run(task: Task, folder: Path) -> dict[str, Any]:
-    """Return what a run came to and, with labels, the accuracy of every way to read them."""
-    outcome = run(of_one(task), folder, Reporter())
-    if outcome is None:
-        raise MetierError("the run ended without a report")
-    told = result_json(outcome.only)
-    if task.labels is not None:
-        told["priors"] = measure_run(folder, skew=None, rows=None, reporter=Reporter()).told()["ways"]
-    return told
+def _keys(arguments: argparse.Namespace) -> list[str]:
+    return [
+        f"{Path(model).name}/{recipe}/{name}"
+        for model in arguments.models
+        for name in arguments.tasks
+        for recipe in arguments.recipes
+    ]
+
+
+def _told(arguments: argparse.Namespace, key: str) -> Path:
+    folder: Path = arguments.runs / key
+    return folder.with_name(f"{folder.name}.json")
+
+
+def _run(arguments: argparse.Namespace, key: str) -> dict[str, Any]:
+    """Return what a run came to and, with labels, the accuracy of every way to read them; or why it failed."""
+    model, recipe, name = key.split("/")
+    model = next(given for given in arguments.models if Path(given).name == model)
+    folder = arguments.runs / key
+    try:
+        task = superni_task(arguments.data, name, model, "backward" if recipe == GOLD else recipe, arguments)
+        if recipe == GOLD:
+            task = _on_gold(task, arguments, folder.parent.parent / "backward" / name)
+        outcome = run(of_one(task), folder, Reporter())
+        if outcome is None:
+            raise MetierError("the run ended without a report")
+        told = result_json(outcome.only)
+        if task.labels is not None and recipe != GOLD:
+            told["priors"] = measure_run(folder, skew=None, rows=None, reporter=Reporter()).told()["ways"]
+    except MetierError as error:
+        return {"error": error.message.replace(str(folder), "RUN")}
+    return {**told, "run": key}
 
 
 def superni_task(data: Path, name: str, model: str, recipe: str, arguments: argparse.Namespace) -> Task:
@@ -109,11 +137,37 @@ def superni_task(data: Path, name: str, model: str, recipe: str, arguments: argp
     )
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+def _on_gold(task: Task, arguments: argparse.Namespace, beside: Path) -> Task:
+    """Return the task with real rows to be tuned on in place of what the model writes: as many as it wrote there."""
+    pairs = storage.read_json(_told(arguments, str(beside.relative_to(arguments.runs)))).get("counts")
+    if pairs is None:
+        raise MetierError(f"{beside}: the run that gold rows are counted by is missing or failed")
+    several = pairs["training_pairs"] - pairs["pairs_by_origin"].get("example", 0)
+    tested = {row["input"].strip() for row in storage.read_lines(arguments.runs / "data" / f"{task.name}.jsonl")}
+    table = pyarrow.parquet.read_table(
+        arguments.data / "superni/instances.parquet", filters=[("task", "=", task.name)], columns=["input", "outputs"]
+    )
+    rows = [
+        {"input": row["input"], "output": row["outputs"][0].strip()}
+        for row in table.to_pylist()
+        if row["input"].strip() and row["input"].strip() not in tested
+    ]
+    kept = [row for row in rows if row["output"] and (task.labels is None or row["output"] in task.labels)]
+    random.Random(storage.seed_of(task.seed, "gold")).shuffle(kept)
+    train = arguments.runs / "data" / f"{task.name}-gold-{several}.jsonl"
+    storage.write_lines(train, kept[:several])
+    return task.but(
+        train=str(train.resolve()),
+        train_use="instead",
+        evaluation=task.evaluation.but(baselines=("few_shot", "tfidf", "encoder")),
+    )
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder with superni/")
     parser.add_argument("--models", nargs="+", default=["smollm2-135m-instruct", "qwen2.5-coder-0.5b-instruct"])
-    parser.add_argument("--recipes", nargs="+", default=["backward"])
+    parser.add_argument("--recipes", nargs="+", default=["backward", GOLD], help="gold comes after backward")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--rows", type=int, default=200, help="test rows a task")
     parser.add_argument("--examples", type=int, default=6, help="demonstrations a task, at most")
@@ -122,7 +176,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--set", nargs="*", default=[], metavar="PART.KEY=JSON", help="settings that win over the recipe"
     )
     parser.add_argument("--runs", type=Path, default=Path("runs/self-guide"))
-    parser.add_argument("--results", type=Path, default=Path("benchmarks/results/self_guide.json"))
+    parser.add_argument("--results", type=Path, default=Path("benchmarks/results/self_guide_tasks.json"))
+    parser.add_argument("--one", metavar="MODEL/RECIPE/TASK", help="this run alone, in this process")
     return parser.parse_args(argv)
 
 

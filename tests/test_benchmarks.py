@@ -29,14 +29,17 @@ from metier.systems.asker import LabelScores
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
 SCRIPTS = (
+    "encoders",
     "generation",
     "kcenter",
     "label_priors",
     "low_data",
     "regions",
+    "products",
     "scale",
     "self_guide",
     "tables",
+    "tolerance",
     "training",
 )
 # How long an example takes says how busy the machine is, and nothing about the code.
@@ -415,9 +418,11 @@ def labelled_run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         patch.syspath_prepend(str(BENCHMARKS))
         files = ["--data", str(folder), "--runs", str(folder / "runs"), "--results", str(folder / "results.json")]
         wanted = ["--models", str(tiny_model), "--tasks", "task9", "--rows", "20", "--set", *small]
-        load("self_guide").main([*files, *wanted])
-    ((key, told),) = json.loads((folder / "results.json").read_text(encoding="utf-8"))["runs"].items()
-    assert key == f"{tiny_model.name}/backward/task9"
+        key = f"{tiny_model.name}/backward/task9"
+        load("self_guide").main([*files, *wanted, "--recipes", "backward", "--one", key])
+        load("self_guide").main([*files, *wanted, "--recipes", "backward"])
+    ((found, told),) = json.loads((folder / "results.json").read_text(encoding="utf-8"))["runs"].items()
+    assert found == key
     return folder / "runs" / key, told
 
 
