@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ PROMPTS = PromptFormat(ByteTokenizer())
 THREE = tuple(Example(letter * size, "billing") for letter, size in (("a", 10), ("b", 20), ("c", 30)))
 
 
-def guided(labels: tuple[str, ...] | None = ("billing", "delivery"), **settings: object) -> Brief:
+def guided(labels: tuple[str, ...] | None = ("billing", "delivery"), **settings: Any) -> Brief:
     """Return a brief of the method with no length filter, unless one is asked for."""
     return make_brief(labels, **{"method": "self-guide", "input_length_filter": False, **settings})
 
