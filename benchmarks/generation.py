@@ -27,7 +27,7 @@ from metier.engines.shards import unkept
 from metier.models.locate import ModelFiles, resolve_model
 from metier.runs.machine import machine
 from metier.steps.slot import Slot, running
-from metier.synthesis import agreement, backward, inputs, outputs
+from metier.synthesis import agreement, backward, checks, inputs, outputs
 from metier.synthesis.brief import Brief
 from metier.systems.asker import Asker, answer_length
 from metier.systems.base import Asked
@@ -118,10 +118,10 @@ def _synthesis(brief: Brief, engine: Engine, prompts: PromptFormat, name: str) -
     before, start = engine.stats.generated_tokens, time.perf_counter()
     kept: list[Candidate]
     if brief.settings.method == "backward":
-        written = inputs.filter_inputs(brief, backward.write_pairs(brief, engine, prompts, unkept))
+        written = checks.filter_inputs(brief, backward.write_pairs(brief, engine, prompts, unkept))
         kept = [c for c in agreement.agree(brief, engine, prompts, written, unkept) if c.kept]
     else:
-        written = inputs.filter_inputs(brief, inputs.write_inputs(brief, engine, prompts, unkept))
+        written = inputs.write_inputs(brief, engine, prompts, unkept)
         answered = outputs.answer_inputs(brief, engine, prompts, written, unkept)
         kept = [c for c in outputs.vote(brief, answered) if c.kept]
     seconds = time.perf_counter() - start

@@ -38,6 +38,13 @@ def test_a_base_model_gets_the_documented_layout(tiny_base_model: Path) -> None:
     assert prompts.stop
 
 
+@pytest.mark.parametrize("style", ["chat", "plain"])
+def test_a_text_to_continue_has_no_template_and_shares_its_head(tiny_model: Path, style: Any) -> None:
+    prompt = PromptFormat(tokenizer(tiny_model), style).continuation("Do it.\n", "[input]=")
+    assert prompt.text == "Do it.\n[input]="
+    assert prompt.text[: prompt.shared] == "Do it.\n"
+
+
 def test_chat_without_a_template_is_refused(tiny_base_model: Path) -> None:
     with pytest.raises(UserError, match="no chat template"):
         PromptFormat(tokenizer(tiny_base_model), "chat")

@@ -77,6 +77,38 @@ def test_length_limits_mean_nothing_of_few_or_equal_lengths() -> None:
     assert filters.length("a" * 90, limits) == "90 characters, outside 4 to 36"
 
 
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("Of course! My parcel is late", "Of course!"),
+        ("My inputs are late", "input"),
+        ("[output] billing", "output"),
+        ("My parcel\n\nis late", "\n\n"),
+        ("a \\_\\_ b", "\\_\\_"),
+        ("Therefore delivery", "Therefore"),
+    ],
+)
+def test_published_noise_is_dropped_as_it_is_written(text: str, phrase: str) -> None:
+    phrases = filters.published_noise_phrases(DEMOS, classification=True)
+    assert filters.published_noise(text, phrases) == f"holds {phrase!r}"
+    assert filters.published_noise(text.upper().replace("\n\n", "").replace("\\_\\_", ""), phrases) is None
+
+
+def test_published_noise_is_narrow_and_leaves_out_what_the_demonstrations_say() -> None:
+    phrases = filters.published_noise_phrases([Example("the input is late", "billing")], classification=False)
+    assert len(filters.published_noise_phrases(DEMOS, classification=True)) == 14 + 4 + 3
+    texts = ("Sure, my parcel is late", "Here is one", "As an AI", "an input", "therefore")
+    assert [filters.published_noise(text, phrases) for text in texts] == [None] * 5
+    assert filters.published_noise("an output", phrases) == "holds 'output'"
+
+
+def test_published_length_limits_hold_for_any_number_of_lengths_that_differ() -> None:
+    assert filters.published_length_limits(["a" * 10, "a" * 20]) == (5, 24)
+    assert filters.published_length_limits(["a" * 10, "a" * 20, "a" * 30]) == (3, 35)
+    assert filters.published_length_limits(["aa"]) is None
+    assert filters.published_length_limits(["aa", "bb", "cc"]) is None
+
+
 def test_exact_duplicates_do_not_depend_on_case_and_spaces() -> None:
     seen = filters.SeenTexts()
     assert seen.check("My parcel is late") is None

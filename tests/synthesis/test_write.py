@@ -65,23 +65,23 @@ def test_backward_pairs_are_written_filtered_agreed_on_and_balanced_in_that_orde
 
 
 def test_self_guide_inputs_are_written_filtered_answered_and_voted_on_in_that_order() -> None:
-    inputs = ["charged for a box", "Sure, charged", "parcel is lost", "which one", "neither"]
+    inputs = ["charged for a box", "no output", 'parcel is lost"\n\n[input]="', "which one", "neither"]
 
     def answer(request: GenerationRequest, sample: int) -> str:
-        asked = last_question(request.prompt.text)
-        if "Write one new input" in asked:
+        if request.prompt.text.endswith('[input]="'):
             return inputs[len(engine.generated) - 1]
+        asked = last_question(request.prompt.text)
         if asked == "which one":
             return f"answer {sample}"
         return {"charged for a box": "billing", "parcel is lost": "It is delivery"}.get(asked, "no team")
 
     engine = ScriptedEngine(answer)
     tracks = Tracks()
-    brief = make_brief(method="self-guide", inputs=5, output_samples=4, output_keep=4)
+    brief = make_brief(method="self-guide", inputs=5, output_samples=4, output_keep=4, input_length_filter=False)
     pairs = synthesize(brief, engine, PROMPTS, Shards(), tracks)
     assert [(c.input, c.output, c.dropped_by) for c in pairs] == [
         ("charged for a box", "billing", None),
-        ("Sure, charged", "", "noise"),
+        ("no output", "", "noise"),
         ("parcel is lost", "delivery", None),
         ("which one", "", "disagreement"),
         ("neither", "", "no_label"),

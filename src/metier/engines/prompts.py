@@ -125,6 +125,11 @@ class PromptFormat:
         before, _, after = marked.partition(_MARK)
         return Prompt(before + text + after, shared=len(before))
 
+    def continuation(self, head: str, rest: str) -> Prompt:
+        """Return a text that the model is to continue, without any template; ``head`` counts as shared with others."""
+        head = f"{self._start()}{head}"
+        return Prompt(head + rest, shared=len(head))
+
     def answer(self, output: str) -> str:
         """Return the text that follows a task prompt when ``output`` is the answer (the end token not included)."""
         return output if self.style == "chat" else f" {output}"

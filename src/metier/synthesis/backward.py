@@ -12,7 +12,6 @@ Sources: back-translation (Sennrich et al. 2016, arXiv 1511.06709), data generat
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from functools import partial
 
@@ -23,7 +22,6 @@ from metier.engines.prompts import Prompt, PromptFormat, Turn
 from metier.engines.shards import Job, Shard, in_shards, texts_and_ends
 from metier.synthesis import filters
 from metier.synthesis.brief import Brief
-from metier.synthesis.inputs import raw_candidate
 
 _SAMPLES = 8  # inputs drawn from one prompt: the prompt is computed once, so further ones cost little
 _SHARD = 64  # rows between two writes to disk
@@ -57,8 +55,7 @@ def write_pairs(
     for number, (group, made) in enumerate(zip(groups, in_shards(engine, shard, jobs), strict=True)):
         for place, ((answer, _), (texts, finished)) in enumerate(zip(group, made, strict=True)):
             for sample, (text, ended) in enumerate(zip(texts, finished, strict=True)):
-                pair = raw_candidate(f"r{number}.{place}.{sample}", text, ended, answer)
-                written.append(dataclasses.replace(pair, output=answer))
+                written.append(_pair(f"r{number}.{place}.{sample}", text, ended, answer))
         if progress:
             progress(len(written), engine.stats.generated_tokens - before)
     return written
@@ -92,6 +89,16 @@ def _input_requests(
         )
         for place, (answer, count) in enumerate(group)
     ]
+
+
+def _pair(name: str, text: str, finished: bool, answer: str) -> Candidate:
+    """Return what a model wrote as a candidate; one that was cut off is dropped at once."""
+    pair = Candidate(name, text.strip().removeprefix("- "), output=answer, asked_label=answer)
+    return (
+        pair
+        if finished
+        else filters.drop(pair, "cut_off", "longer than input_max_tokens, or than the length filter allows")
+    )
 
 
 def _answers(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shard) -> list[tuple[str, int]]:

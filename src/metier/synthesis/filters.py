@@ -1,9 +1,11 @@
 """The filters of synthetic data: each answers None (keep) or a reason to drop. Knows nothing about models.
 
 Source of the empty, length, noise and duplicate filters, of the vote and of the balance: SELF-GUIDE (Zhao et al. 2024,
-arXiv 2407.12874). Three faults of the authors' code are not inherited: a phrase that the demonstrations use is not
-noise; the list of phrases is made for each task anew; and a length filter of fewer than three demonstrations, or of
-demonstrations all of one length, means nothing and is left out.
+arXiv 2407.12874). Noise and length are here twice: `published_noise` and `published_length_limits` for
+``method: self-guide``, and the stricter `noise` and more careful `length_limits` for ``method: backward``
+(`checks.py` chooses). Three faults of the authors' code are in neither: a phrase that the demonstrations use is not
+noise, the list of phrases is made for each task anew, and limits that no text could meet, since all demonstrations
+have one length, are left out.
 """
 
 from __future__ import annotations
@@ -50,6 +52,26 @@ _SCAFFOLDING = (
 )
 _REASONING = ("therefore", "hence,", "thus,", "this task", "the answer is")
 
+# The authors' list, each reply as far as it takes to know it.
+_PUBLISHED_REPLIES = (
+    "Sure, I'd be happy to",
+    "Of course!",
+    "Let me check",
+    "I'm here to help",
+    "Great question",
+    "Let me see",
+    "That's a good question",
+    "Thanks for asking",
+    "Let me help",
+    "No problem, here",
+    "I'm glad you asked",
+    "let me explain",
+    "Absolutely!",
+    "I understand your question",
+)
+_PUBLISHED_SCAFFOLDING = ("input", "output", "\n\n", "\\_\\_")
+_PUBLISHED_REASONING = ("therefore", "Therefore", "Hence")
+
 Filter = Callable[[str], str | None]
 
 
@@ -88,6 +110,19 @@ def noise(text: str, phrases: Sequence[str]) -> str | None:
     return None if found is None else f"holds {found!r}"
 
 
+def published_noise_phrases(demonstrations: Sequence[Example], *, classification: bool) -> tuple[str, ...]:
+    """Return what SELF-GUIDE counts as noise for a task, but for what its demonstrations themselves use."""
+    shown = "\x00".join(f"{d.input}\x00{d.output}" for d in demonstrations)
+    phrases = _PUBLISHED_REPLIES + _PUBLISHED_SCAFFOLDING + (_PUBLISHED_REASONING if classification else ())
+    return tuple(phrase for phrase in phrases if phrase not in shown)
+
+
+def published_noise(text: str, phrases: Sequence[str]) -> str | None:
+    """Drop a text that holds a phrase as it is written, inside a longer word too, as SELF-GUIDE does."""
+    found = next((phrase for phrase in phrases if phrase in text), None)
+    return None if found is None else f"holds {found!r}"
+
+
 def length_limits(texts: Sequence[str]) -> tuple[float, float] | None:
     """Return mean ± 2σ of the lengths in characters; None where that would mean nothing."""
     if len(texts) < 3:
@@ -96,6 +131,15 @@ def length_limits(texts: Sequence[str]) -> tuple[float, float] | None:
     spread = 2 * statistics.pstdev(lengths)
     mean = statistics.fmean(lengths)
     return (mean - spread, mean + spread) if spread else None
+
+
+def published_length_limits(texts: Sequence[str]) -> tuple[float, float] | None:
+    """Return SELF-GUIDE's limits, mean ± 2σ in whole characters, the upper one excluded; None where none could pass."""
+    lengths = [len(text) for text in texts]
+    spread = 2 * statistics.pstdev(lengths)
+    mean = statistics.fmean(lengths)
+    low, high = int(mean - spread), int(mean + spread) - 1
+    return (low, high) if low <= high else None
 
 
 def length(text: str, limits: tuple[float, float]) -> str | None:

@@ -1,8 +1,18 @@
 """SELF-GUIDE's second half: the model answers its own inputs, and the answers vote.
 
-Source: Zhao et al. 2024 (arXiv 2407.12874): 20 answers are sampled under the few-shot prompt of test time, filtered
-(empty, length, noise), the first 10 that are left vote, and the most frequent exact string is taken if its share is
-at least 0.3; in classification it is then mapped to the label it contains, and the classes are balanced.
+Source: Zhao et al. 2024 (arXiv 2407.12874), and the authors' code: 20 answers are sampled under the few-shot prompt of
+test time, filtered (empty, length, noise), 10 vote, and the most frequent exact string is taken if its share is at
+least 0.3, the shortest of several; in classification it is then mapped to the label it contains, and the classes are
+balanced. What differs from the authors' code, and why:
+
+- The conversation is in the model's own chat template (in Metier's layout for a base model), since the authors' is
+  Vicuna's, and the instruction opens its first turn instead of having one of its own.
+- The first 10 answers that pass the filters vote, and none is sampled once the vote is decided (`votes.py`). The
+  authors' engine samples all 20 and keeps the 10 likeliest, of which those vote that pass. The likeliest are the most
+  alike, so a few more inputs reach the share there; here an undisputed answer takes 6 samples.
+- The label is the one that occurs last, as a whole word and regardless of case (`data/labels.py`). The authors take the
+  first in their list that is any part of the answer: "entails" for "not_entails", "1" for "10".
+- Punctuation alone counts as empty, and a phrase that the examples use is not noise.
 """
 
 from __future__ import annotations
@@ -19,6 +29,7 @@ from metier.engines.prompts import PromptFormat, fitting_demonstrations
 from metier.engines.shards import Job, Shard, in_shards
 from metier.synthesis import filters
 from metier.synthesis.brief import Brief
+from metier.synthesis.checks import answer_checks
 from metier.synthesis.votes import VoteRule, sample_until_decided
 
 _SHARD = 32  # inputs answered between two writes to disk
@@ -65,7 +76,7 @@ def vote(
         keep: How many answers that pass the filters take part, the first ones; None: as the brief's settings say.
     """
     agreement, keep = _of_settings(brief, agreement, keep)
-    checks = _checks(brief)
+    checks = answer_checks(brief)
 
     def passing(answers: Sequence[str]) -> list[str]:
         return [a for a in answers if all(check(a) is None for check in checks)][:keep]
@@ -78,7 +89,7 @@ def vote_rule(
 ) -> VoteRule:
     """Return what a vote on a job's answers needs, for `sample_until_decided`; arguments as in `vote`."""
     agreement, keep = _of_settings(brief, agreement, keep)
-    checks = _checks(brief)
+    checks = answer_checks(brief)
     return VoteRule(keep, agreement, prompts.read_answer, lambda text: all(check(text) is None for check in checks))
 
 
@@ -122,21 +133,6 @@ def _of_settings(brief: Brief, agreement: float | None, keep: int | None) -> tup
         settings.agreement if agreement is None else agreement,
         settings.output_keep if keep is None else keep,
     )
-
-
-def _checks(brief: Brief) -> list[filters.Filter]:
-    """Return the output filters, in the paper's order."""
-    settings = brief.settings
-    noise = filters.noise_phrases(brief.examples, classification=brief.labels is not None)
-    limits = None
-    if settings.output_length_filter and brief.labels is None:
-        limits = filters.length_limits([e.output for e in brief.examples])
-    checks: list[filters.Filter] = [filters.empty]
-    if limits is not None:
-        checks.append(lambda text: filters.length(text, limits))
-    if settings.noise_filter:
-        checks.append(lambda text: filters.noise(text, noise))
-    return checks
 
 
 def _voted(candidate: Candidate, passed: Sequence[str], agreement: float, labels: Sequence[str] | None) -> Candidate:

@@ -12,7 +12,8 @@ from metier.engines.shards import Shard
 from metier.synthesis.agreement import agree
 from metier.synthesis.backward import write_pairs
 from metier.synthesis.brief import Brief
-from metier.synthesis.inputs import filter_inputs, write_inputs
+from metier.synthesis.checks import filter_inputs
+from metier.synthesis.inputs import write_inputs
 from metier.synthesis.outputs import answer_inputs, balance, vote
 
 Track = Callable[[str, int, str], AbstractContextManager[Progress]]
@@ -31,8 +32,10 @@ def synthesize(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shard
     """
     backward = brief.settings.method == "backward"
     with track("inputs", brief.settings.inputs, "rows") as update:
-        write = write_pairs if backward else write_inputs
-        written = filter_inputs(brief, write(brief, engine, prompts, shard, update))
+        if backward:
+            written = filter_inputs(brief, write_pairs(brief, engine, prompts, shard, update))
+        else:
+            written = write_inputs(brief, engine, prompts, shard, update)
     open_ones = sum(candidate.kept for candidate in written)
     if backward:
         with track("agreement", open_ones, "rows") as update:
