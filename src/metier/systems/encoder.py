@@ -79,6 +79,11 @@ class Encoded:
         return "encoder"
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The possible answers."""
+        return self.head.labels
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the encoder's weights and the head."""
         return _WEIGHT_BYTES * self.encoder.parameters + self.head.nbytes
