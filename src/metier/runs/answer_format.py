@@ -80,7 +80,7 @@ def _beside(rows: Path, file: AnswerFile, final: Path) -> None:
     import pyarrow.parquet
 
     answers, bad = _rows(file.partial), (int(row["place"].rpartition(" ")[2]) for row in _rows(file.errors))
-    next_bad, number = next(bad, None), 0
+    next_bad, numbers = next(bad, None), itertools.count(1)
     with pyarrow.parquet.ParquetFile(rows) as source:
         schema = source.schema_arrow
         for name, kind in _added():
@@ -88,7 +88,7 @@ def _beside(rows: Path, file: AnswerFile, final: Path) -> None:
         with pyarrow.parquet.ParquetWriter(final, schema, compression="zstd") as writer:
             for batch in source.iter_batches(batch_size=_TOGETHER):
                 asked = []
-                for number in range(number + 1, number + 1 + batch.num_rows):
+                for number in itertools.islice(numbers, batch.num_rows):
                     asked.append(number != next_bad)
                     if number == next_bad:
                         next_bad = next(bad, None)
