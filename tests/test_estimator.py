@@ -19,7 +19,7 @@ from sklearn.utils.validation import validate_data
 import metier
 from metier.core.errors import UserError
 from metier.data.pairs import read_examples
-from metier.estimator import MetierClassifier, _split
+from metier.estimator import MetierClassifier, Pairs, _split
 from metier.systems import tfidf
 from metier.systems.base import Material
 from metier.systems.product import Answer, OpenProduct, save_product
@@ -68,13 +68,15 @@ EXPECTED = {
 }
 
 
-@parametrize_with_checks([OfNumbers()], expected_failed_checks=lambda estimator: EXPECTED, xfail_strict=True)
+@parametrize_with_checks(  # type: ignore[untyped-decorator]
+    [OfNumbers()], expected_failed_checks=lambda estimator: EXPECTED, xfail_strict=True
+)
 def test_scikit_learns_checks_with_numbers_for_words(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
 @pytest.mark.filterwarnings("ignore:Can't test estimator")
-@parametrize_with_checks([MetierClassifier()])
+@parametrize_with_checks([MetierClassifier()])  # type: ignore[untyped-decorator]
 def test_scikit_learn_leaves_out_what_needs_numbers(estimator: Any, check: Any) -> None:
     check(estimator)
 
@@ -124,7 +126,7 @@ def test_a_temporary_folder_goes_with_the_estimator() -> None:
 
 
 def test_examples_alone_are_enough(tiny_model: Path) -> None:
-    examples = [{"input": "I was charged twice", "output": "billing"}, ("the parcel is late", "delivery")]
+    examples: Pairs = [{"input": "I was charged twice", "output": "billing"}, ("the parcel is late", "delivery")]
     written = ("synthesis.inputs=24", "synthesis.input_max_tokens=16", "synthesis.noise_filter=false")
     loose = ("synthesis.near_duplicates=null", "synthesis.min_pairs=1", "training.holdout_share=0")
     made = MetierClassifier("Name the team.", examples, model=str(tiny_model), settings=(*TINY[1:], *written, *loose))

@@ -148,7 +148,7 @@ class MetierClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         found = self.model_(self._texts(X))
         return self.classes_[[by_text.get(text, common) for text in found]]
 
-    @available_if(_gives_probabilities)
+    @available_if(_gives_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Floats:  # noqa: N803
         """Return how likely each label is for each text, ``[texts, labels]``, in the order of ``classes_``.
 

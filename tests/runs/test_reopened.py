@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import metier
+from metier.cli import run_cli
 from metier.core.progress import Reporter
 from metier.core.records import Example
 from metier.core.run_folder import Run
@@ -26,6 +28,7 @@ from metier.systems.product import OpenProduct, save_product
 from metier.systems.product_record import FORMAT, ModelUsed, Product
 from metier.systems.registry import SYSTEMS, Entry
 from metier.tasks.settings import EngineSettings, LaunchSettings, SynthesisSettings
+from tests.runs.made import read_rows
 from tests.systems.test_saved import PAIRS, REWRITES
 
 KEYS = (  # one of each form, and of forms that a tuned model takes two
@@ -136,3 +139,22 @@ def test_every_kind_of_product_answers_in_a_new_process_as_when_it_was_learnt(
     forms = {json.loads((tmp_path / key / "product.json").read_text())["form"] for key in KEYS}
     written = {path.stem for path in (root / "src/metier/systems").glob("*.py") if "\ndef load(" in path.read_text()}
     assert forms == written, "every form that can be loaded is here"
+
+
+def test_every_system_of_a_run_answers_the_test_rows_as_evaluation_did_once_it_ships(
+    task_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(task_run, tmp_path / "task")
+    out = tmp_path / "task" / "out"
+    (step,) = out.glob("evaluation-??????????")
+    judged: dict[str, list[str]] = {}
+    for row in read_rows(step / "predictions.jsonl"):
+        judged.setdefault(row["system"], []).append(row["prediction"])
+    rows = tmp_path / "task" / "test.jsonl"
+    for key, answers in judged.items():
+        command = ["run", str(tmp_path / "task" / "task.yaml"), f"ship={key}", "--out", str(out), "--quiet"]
+        assert run_cli(command) == 0
+        assert run_cli(["predict", str(out), str(rows), "-o", str(tmp_path / f"{key}.jsonl"), "--quiet"]) == 0
+        found = [row["prediction"] for row in read_rows(tmp_path / f"{key}.jsonl")]
+        assert (key, found) == (key, answers)
+    assert {"specialist", "tfidf_synthetic", "few_shot", "sampled_majority", "label_scoring"} <= set(judged)

@@ -98,9 +98,12 @@ class AnswerFile:
         self.errors = out.with_name(f"{out.name}.errors.jsonl")
         self._mark = out.with_name(f"{out.name}.progress.json")
         self._lock = filelock.FileLock(out.with_name(f".{out.name}.lock"))
-        self._of = of
         self._open: list[BinaryIO] = []
         self._counted = 0.0
+        self._complete = False
+        self._progress = Progress(of)
+        self._read, self._bad = 0, 0
+        self._seen: dict[str, set[Kind]] = {}
 
     def __enter__(self) -> None:
         with storage.explained(self.partial):
@@ -109,7 +112,7 @@ class AnswerFile:
                 self._lock.acquire(timeout=0)
             except filelock.Timeout as error:
                 raise UserError(f"{self.partial}: another process is writing it", hint="wait for it") from error
-            self._resume(self._earlier())
+            self._resume()
             sizes = (self._progress.answered_bytes, self._progress.error_bytes)
             for path, size in zip((self.partial, self.errors), sizes, strict=True):
                 file = path.open("r+b" if path.exists() and size else "w+b")
@@ -117,9 +120,11 @@ class AnswerFile:
                 file.seek(size)
                 self._open.append(file)
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         with contextlib.suppress(MetierError):  # what is wrong is on its way already
             self.close()
+        if kind is not None and not self._progress.read:
+            self.remove()
         self._lock.release()
         with contextlib.suppress(OSError):
             Path(self._lock.lock_file).unlink(missing_ok=True)
@@ -192,23 +197,20 @@ class AnswerFile:
         if not self._progress.bad:
             self.errors.unlink(missing_ok=True)
 
-    def _resume(self, progress: Progress) -> None:
-        self._progress = progress
-        self._read, self._bad = progress.read, progress.bad
-        self._seen: dict[str, set[Kind]] = {column.name: set(column.kinds) for column in progress.columns}
-        self._complete = False
-
-    def _earlier(self) -> Progress:
-        begin = Progress(self._of)
+    def _resume(self) -> None:
+        """Take up what an earlier process left, if it is whole and of the same work."""
         if not self._mark.exists() or not self.partial.exists():
-            return begin
+            return
         try:
             found = decode(Progress, storage.read_json(self._mark))
         except (CodecError, MetierError):
-            return begin
+            return
         errors = self.errors.stat().st_size if self.errors.exists() else 0
         whole = self.partial.stat().st_size >= found.answered_bytes and errors >= found.error_bytes
-        return found if found.of == begin.of and whole else begin
+        if found.of == self._progress.of and whole:
+            self._progress = found
+            self._read, self._bad = found.read, found.bad
+            self._seen = {column.name: set(column.kinds) for column in found.columns}
 
     def _see(self, rows: Sequence[Mapping[str, object]]) -> None:
         seen = self._seen
