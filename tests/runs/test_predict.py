@@ -219,6 +219,18 @@ def test_standard_input_is_answered_on_standard_output(
     assert row["prompt"] == "I was charged twice" and row["prediction"] in ("billing", "delivery")
 
 
+def test_without_a_file_to_list_them_the_first_bad_rows_are_printed(
+    product: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = b'{"input": "a"}\n' + b"broken\n" * 7
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    assert run_cli(["predict", str(product), "-", "--quiet"]) == 1
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 1
+    assert "7 rows could not be answered\nstandard-input.jsonl:2: not JSON" in told.err
+    assert "standard-input.jsonl:6" in told.err and "… and 2 more: -o FILE lists them all" in told.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -279,6 +291,18 @@ def test_a_product_whose_base_model_is_gone_says_so(product: Path, tmp_path: Pat
     with pytest.raises(MetierError, match=r"the base model of this product, .*gone, is not here") as caught:
         metier.load(folder)
     assert caught.value.hint is not None
+
+
+def test_a_product_that_needs_an_extra_names_it(
+    product: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = json.loads((product / "product" / "product.json").read_text())
+    told |= {"form": "harper", "labels": None, "model": None, "confidence": None}
+    (tmp_path / "product.json").write_text(json.dumps(told))
+    source = write(tmp_path / "rows.jsonl", [{"input": "It go."}])
+    monkeypatch.setitem(sys.modules, "harper", None)
+    assert run_cli(["predict", str(tmp_path), str(source), "--quiet"]) == 1
+    assert "harper-py is not installed (pip install 'metier[harper]')" in capsys.readouterr().err
 
 
 def test_a_row_longer_than_the_context_is_withheld_and_the_others_are_answered(product: Path, tmp_path: Path) -> None:
