@@ -309,6 +309,21 @@ def test_kcenter_chooses_the_points_of_the_plain_form(capsys: pytest.CaptureFixt
     assert told["points"] == 600 and 0 < told["share_of_distances"] <= 1
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_predict_is_measured_on_files_of_several_sizes(
+    tmp_path: Path, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "predict.json"
+    predict = load("predict")
+    predict.main(["--rows", "300", "--format", ending, "--out", str(out)])
+    predict.main(["--rows", "10", "--format", ending, "--out", str(out)])
+    told = last_line(capsys)
+    assert told == json.loads(out.read_text(encoding="utf-8"))
+    assert set(told["measured"]) == {f"{ending}, 300", f"{ending}, 10"}, "earlier results stay"
+    for found in told["measured"].values():
+        assert found["code"] == 0 and found["peak_bytes"] > 10**7 and found["processor_seconds"] > 0
+
+
 def test_the_tables_of_scale_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     scale = load("scale")
     scale.main([])

@@ -23,6 +23,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (  # from the ground up; rooms of one level
     ("report",),
     ("steps",),
     ("runs",),
+    ("estimator",),
     ("studies",),
     ("exporting",),
     ("serving",),
@@ -31,8 +32,8 @@ ROOMS: tuple[tuple[str, ...], ...] = (  # from the ground up; rooms of one level
     ("__main__",),
 )
 LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
-# The one import that goes upwards: the package is a door too, and `metier.load` imports what it opens when called.
-KNOWN: set[tuple[str, str]] = {("metier", "metier.runs.model")}
+# The imports that go upwards: the package is a door too, and imports what it opens when that is asked for.
+KNOWN: set[tuple[str, str]] = {("metier", "metier.runs.model"), ("metier", "metier.estimator")}
 Imports = dict[str, set[str]]
 
 

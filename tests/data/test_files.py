@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pyarrow.parquet
 import pytest
 
 from metier.core.errors import UserError
-from metier.data.files import read_rows
+from metier.data import files
+from metier.data.files import read_rows, read_rows_or_problems
 
 ROWS = [{"input": "a", "output": "x"}, {"input": "b", "output": "y"}]
 
@@ -68,3 +70,60 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, name: str, content
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=told):
         rows(tmp_path / name)
+
+
+def told(path: Path) -> list[tuple[str, object]]:
+    """Return what a file's lines hold: of each its number, and its row or the problem."""
+    found = list(read_rows_or_problems(path))
+    return [(place.rpartition(":")[2], row if isinstance(row, str) else dict(row)) for place, row in found]
+
+
+def test_a_broken_line_does_not_end_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_LONGEST_LINE", 40)
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(
+        b'\xef\xbb\xbf{"input": "a"}\nbroken\n\n{"input": "\xff"}\n{"input": "' + b"x" * 500 + b'"}\n{"input": "b"}'
+    )
+    found = told(path)
+    assert [number for number, _ in found] == ["1", "2", "4", "5", "6"]
+    assert found[0][1] == {"input": "a"} and found[4][1] == {"input": "b"}
+    assert "not JSON" in str(found[1][1]) and "not UTF-8" in str(found[2][1])
+    assert "a.jsonl:5: the line is longer than" in str(found[3][1])
+
+
+def test_a_broken_row_of_a_table_does_not_end_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('input,n\na,1\nb,2,3\n"c"x,4\n\n"two\nlines",5\ne\n')
+    found = told(path)
+    assert [number for number, _ in found] == ["2", "3", "4", "7", "8"]
+    assert [row for _, row in found if isinstance(row, dict)] == [
+        {"input": "a", "n": "1"},
+        {"input": "two\nlines", "n": "5"},
+        {"input": "e", "n": None},
+    ]
+    assert "more fields than columns" in str(found[1][1]) and "cannot be read" in str(found[2][1])
+
+
+@pytest.mark.parametrize("content", [b'input,n\n"a,1\n', b'"in"put,n\na,1\n', b"input\n\xff\n"])
+def test_what_a_table_cannot_go_on_from_is_told_and_nothing_is_lost(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    try:
+        found = told(path)
+    except UserError as error:
+        assert "a.csv:" in error.message
+    else:
+        assert ["cannot be read" in str(row) for _, row in found] == [True]
+
+
+def test_a_line_without_an_end_is_never_held_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    with path.open("wb") as file:
+        file.write(b'{"input": "a"}\n')
+        file.truncate(2 * 10**8)  # a hole: it takes no space
+    tracemalloc.start()
+    found = told(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found[0] == ("1", {"input": "a"}) and "longer than 10 MB" in str(found[1][1]) and len(found) == 2
+    assert peak < 60_000_000

@@ -93,3 +93,13 @@ def test_a_template_that_refuses_system_messages_is_no_trouble_and_one_that_refu
     tokenizer.chat_template = "{{ raise_exception('nothing is right') }}"
     with pytest.raises(UserError, match="nothing is right"):
         PromptFormat(tokenizer).task("Name the team.", (), "late")
+
+
+@given(pieces=st.lists(st.text(" \n\tab", max_size=5), max_size=8))
+def test_an_answer_in_pieces_is_the_answer_in_one(pieces: list[str]) -> None:
+    from tests.scripted import ByteTokenizer
+
+    prompts = PromptFormat(ByteTokenizer())
+    found = list(prompts.read_pieces(pieces))
+    assert "".join(found) == prompts.read_answer("".join(pieces))
+    assert all(found)

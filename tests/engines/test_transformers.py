@@ -49,6 +49,19 @@ def test_greedy_answers_are_those_of_generate(tiny_model: Path) -> None:
     assert [g.texts[0] for g in got] == [plain_generate(one, p, 12) for p in prompts]
 
 
+@pytest.mark.parametrize("stop", [(), ("e",), ("\n", "the "), ("o t",)])
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+def test_what_is_streamed_is_what_is_generated(tiny_model: Path, stop: tuple[str, ...], temperature: float) -> None:
+    one = engine(tiny_model)
+    several = False
+    for i, prompt in enumerate(prompts_of(one)):
+        request = GenerationRequest(prompt, max_tokens=40, stop=stop, temperature=temperature, seed=i)
+        pieces = list(one.stream(request))
+        assert "".join(pieces) == one.generate([request])[0].texts[0]
+        several |= len(pieces) > 1
+    assert several or stop
+
+
 def test_scores_are_those_of_a_plain_forward_pass(tiny_model: Path) -> None:
     one = engine(tiny_model)
     prompts = prompts_of(one)

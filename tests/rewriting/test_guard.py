@@ -11,8 +11,8 @@ BEFORE = "On 3 May Anna told Paul that `run()` fails, see [the log](https://x.or
     ("before", "after", "told"),
     [
         (BEFORE, BEFORE.replace("fails", "does not work"), None),
-        (BEFORE, "", "the model returned nothing"),
-        (BEFORE, "   \n ", "the model returned nothing"),
+        (BEFORE, "", "there is no answer to it"),
+        (BEFORE, "   \n ", "there is no answer to it"),
         (BEFORE, BEFORE.replace("`run()`", "run"), "it lost code"),
         (BEFORE, BEFORE.replace("https://x.org/log", "https://x.org"), "it lost a link"),
         (BEFORE, BEFORE.replace("a@b.org", "us"), "it lost a link: a@b.org"),

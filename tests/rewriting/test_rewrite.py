@@ -1,87 +1,63 @@
-"""With a scripted engine, since what a model returns must be chosen here; the real model is in test_rewrite_command."""
+"""What becomes of sentences, with answers chosen here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metier.engines.base import EngineStats, Generation, GenerationRequest, Scores, ScoringRequest
-from metier.engines.prompts import PromptFormat
 from metier.rewriting.diff import plain_diff, word_diff
-from metier.rewriting.rewrite import rewrite
+from metier.rewriting.rewrite import Proposal, rewrite
 
 
 class Scripted:
-    """Answers a prompt's input by a function, and finds one continuation likelier than the other by another."""
+    """Answers sentences by a function, and remembers how many it was asked."""
 
-    def __init__(self, answer: Callable[[str], tuple[str, bool]], prefers_change: bool = True) -> None:
-        self._answer = answer
-        self._prefers = prefers_change
-        self.stats = EngineStats()
-        self.asked = 0
-        self.context_length = 200
+    def __init__(self, answer: Callable[[str], str], *, finished: bool = True) -> None:
+        self._answer, self._finished = answer, finished
+        self.asked: list[str] = []
 
-    def generate(self, requests: Sequence[GenerationRequest], progress: object = None) -> list[Generation]:
-        self.asked += len(requests)
-        made = [self._answer(r.prompt.text[r.prompt.shared :].removesuffix("\nOutput:")) for r in requests]
-        return [Generation((text,), (ended,)) for text, ended in made]
-
-    def score(self, requests: Sequence[ScoringRequest], progress: object = None) -> list[Scores]:
-        return [Scores((-2.0, -1.0 if self._prefers else -3.0), (3, 3)) for _ in requests]
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        return [len(text.split()) for text in texts]
+    def __call__(self, texts: Sequence[str]) -> list[Proposal]:
+        self.asked += texts
+        return [Proposal(self._answer(text), self._finished) for text in texts]
 
 
-@pytest.fixture
-def prompts(tiny_base_model: Path) -> PromptFormat:
-    from transformers import AutoTokenizer
-
-    return PromptFormat(AutoTokenizer.from_pretrained(str(tiny_base_model)), "plain")
-
-
-def test_a_better_sentence_takes_the_place(prompts: PromptFormat) -> None:
-    engine = Scripted(lambda text: (text.replace("bad", "good"), True))
-    found = rewrite(["a bad one", "fine as it is", "a bad one"], "Mend it.", engine, prompts)
+def test_a_better_sentence_takes_the_place() -> None:
+    scripted = Scripted(lambda text: text.replace("bad", "good"))
+    found = rewrite(["a bad one", "fine as it is", "a bad one"], scripted)
     assert [r.after for r in found] == ["a good one", "fine as it is", "a good one"]
-    assert [r.changed for r in found] == [True, False, True] and engine.asked == 2  # the same sentence once
+    assert [r.changed for r in found] == [True, False, True]
+    assert scripted.asked == ["a bad one", "fine as it is"], "the same sentence once"
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "finished", "told"),
     [
-        (lambda text: ("", True), "the model returned nothing"),
-        (lambda text: ("a b c d a b c d a b c d a b c d", False), "the model did not finish it"),
-        (lambda text: ("go on and on go on and on go on and on", True), "it repeats itself"),
+        ("", True, "there is no answer to it"),
+        ("It was said", False, "the model did not finish it"),
+        ("go on and on go on and on go on and on", True, "it repeats itself"),
     ],
 )
-def test_a_model_that_returns_nothing_or_loops_changes_nothing(
-    prompts: PromptFormat, answer: Callable[[str], tuple[str, bool]], told: str
-) -> None:
-    (found,) = rewrite(["It was said here."], "Mend it.", Scripted(answer), prompts)
+def test_an_answer_that_is_empty_cut_off_or_loops_changes_nothing(answer: str, finished: bool, told: str) -> None:
+    (found,) = rewrite(["It was said here."], Scripted(lambda text: answer, finished=finished))
     assert (found.after, found.reason) == ("It was said here.", told)
 
 
-def test_a_change_the_model_itself_finds_less_likely_is_not_made(prompts: PromptFormat) -> None:
-    engine = Scripted(lambda text: (text + " indeed", True), prefers_change=False)
-    (found,) = rewrite(["It is so."], "Mend it.", engine, prompts)
-    assert (found.changed, found.reason) == (False, "the original is more likely")
+def test_an_unchanged_sentence_needs_no_reason_even_where_it_is_as_long_as_answers_may_be() -> None:
+    (found,) = rewrite(["It is so."], Scripted(lambda text: text, finished=False))
+    assert (found.changed, found.reason) == (False, None)
 
 
-def test_what_does_not_fit_the_model_is_not_asked(prompts: PromptFormat) -> None:
-    engine = Scripted(lambda text: (text.upper(), True))
-    long = "word " * 10_000
-    found = rewrite([long, "many words here " * 25], "Mend it.", engine, prompts)
-    assert [r.reason for r in found] == ["it is too long for the model"] * 2
-    assert found[0].after == long and engine.asked == 0
+def test_progress_counts_sentences_asked_for_once() -> None:
+    told: list[int] = []
+    rewrite([f"line {i % 100}" for i in range(300)], Scripted(lambda text: text), lambda done, _: told.append(done))
+    assert told == [64, 100]
 
 
-def test_only_the_spaces_of_a_wrapped_sentence_are_no_change(prompts: PromptFormat) -> None:
-    (found,) = rewrite(["It is\nwrapped  here."], "Mend it.", Scripted(lambda text: (text, True)), prompts)
+def test_only_the_spaces_of_a_wrapped_sentence_are_no_change() -> None:
+    (found,) = rewrite(["It is\nwrapped  here."], Scripted(lambda text: text))
     assert found.after == "It is\nwrapped  here."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import json
 import shutil
@@ -18,6 +19,7 @@ from metier.cli import run_cli
 from metier.core.errors import MetierError, UserError
 from metier.core.progress import Reporter
 from metier.runs import predict as predicting
+from metier.runs.answer_file import AnswerFile
 from metier.runs.use import open_at, product_folder
 from metier.systems.product import Answer, OpenProduct
 
@@ -121,6 +123,86 @@ def test_bad_rows_are_listed_with_their_lines_and_the_command_ends_with_1(
     assert len(read(out)) == 2, "a number is asked as its text"
 
 
+def test_a_table_without_the_column_or_with_an_answers_is_refused_at_once(
+    product: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "rows.csv", tmp_path / "out.csv"
+    for header, told in (
+        ("body,n", "rows.csv: no column named input, prompt, text or question (columns: body, n)"),
+        ("input,prediction", "there is a column 'prediction' already"),
+    ):
+        source.write_text(f"{header}\na,1\n")
+        assert run_cli(["predict", str(product), str(source), "-o", str(out), "--quiet"]) == 2
+        assert told in capsys.readouterr().err and not out.exists()
+    source.write_text("body,n\na,1\n")
+    assert run_cli(["predict", str(product), str(source), "-o", str(out), "--column", "body", "--quiet"]) == 0
+
+
+def test_bad_rows_of_a_table_are_listed_too(product: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "rows.csv", tmp_path / "out.csv"
+    source.write_text('n,input\n1,a\n2,b,c\n3,\n4,"x\0"\n5,7\n')
+    assert run_cli(["predict", str(product), str(source), "-o", str(out), "--quiet"]) == 1
+    found = read(tmp_path / "out.csv.errors.jsonl")
+    assert [row["place"] for row in found] == ["rows.csv:3", "rows.csv:4", "rows.csv:5"]
+    with out.open(newline="") as file:
+        assert [(row["n"], row["input"]) for row in csv.DictReader(file)] == [("1", "a"), ("5", "7")]
+
+
+def test_a_column_is_kept_wherever_it_first_appears_and_whatever_it_holds(product: Path, tmp_path: Path) -> None:
+    rows: list[object] = [{"input": f"row {i}", "n": i, "late": None} for i in range(5000)]
+    rows.append({"input": "last", "n": 0.5, "late": "2024-01-01", "nested": {"a": [1]}, "odd": "\ud800", "big": 2**70})
+    source = write(tmp_path / "rows.jsonl", rows)
+    for ending in ("jsonl", "csv", "parquet"):
+        out = tmp_path / f"out.{ending}"
+        predicting.predict(opened(product), source, out, Reporter(quiet=True))
+    jsonl = read(tmp_path / "out.jsonl")
+    assert {k: jsonl[-1][k] for k in ("n", "late", "nested", "odd", "big")} == {
+        "n": 0.5, "late": "2024-01-01", "nested": {"a": [1]}, "odd": "\ud800", "big": 2**70
+    }  # fmt: skip
+    with (tmp_path / "out.csv").open(newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    assert (last["late"], last["nested"], last["odd"]) == ("2024-01-01", '{"a": [1]}', "\\ud800")
+    table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
+    assert table.num_rows == 5001 and table["n"].to_pylist()[-2:] == [4999.0, 0.5]
+    assert table["late"][-1].as_py() == "2024-01-01" and table["big"][-1].as_py() == str(2**70)
+    names = ["input", "n", "late", "nested", "odd", "big", "prediction", "probability", "abstained"]
+    assert table.column_names == names
+
+
+def test_the_columns_of_a_parquet_file_keep_their_types(product: Path, tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"text": f"row {i}", "day": datetime.date(2024, 1, 1 + i % 9), "x": float("nan"), "raw": b"\xff", "tags": [i]}
+        for i in range(700)
+    ]
+    for i in (0, 300, 699):
+        rows[i]["text"] = None
+    source, out = tmp_path / "rows.parquet", tmp_path / "out.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), source, row_group_size=100)
+    found = predicting.predict(opened(product), source, out, Reporter(quiet=True))
+    assert (found.rows, found.bad) == (697, 3)
+    table, given = pyarrow.parquet.read_table(out), pyarrow.parquet.read_table(source)
+    assert table.schema.names == [*given.schema.names, "prediction", "probability", "abstained"]
+    assert [table.schema.field(name).type for name in given.schema.names] == given.schema.types
+    assert table["day"].to_pylist() == [row["day"] for row in rows if row["text"]]
+    assert table["prediction"].to_pylist() == [str(row["text"]).upper() for row in rows if row["text"]]
+
+
+def test_a_file_of_bad_rows_alone_gives_an_empty_table(product: Path, tmp_path: Path) -> None:
+    source = write(tmp_path / "rows.jsonl", ["x", "y"])
+    for ending in ("jsonl", "csv", "parquet"):
+        found = predicting.predict(opened(product), source, tmp_path / f"out.{ending}", Reporter(quiet=True))
+        assert (found.rows, found.bad) == (0, 2)
+    assert pyarrow.parquet.read_table(tmp_path / "out.parquet").num_rows == 0
+
+
+def test_two_processes_do_not_write_one_file(product: Path, tmp_path: Path) -> None:
+    source, out = write(tmp_path / "rows.jsonl", [{"input": "a"}]), tmp_path / "out.jsonl"
+    with AnswerFile(out, "other"), pytest.raises(UserError, match="another process is writing it"):
+        predicting.predict(opened(product), source, out, Reporter(quiet=True))
+    predicting.predict(opened(product), source, out, Reporter(quiet=True))
+    assert {path.name for path in tmp_path.iterdir()} == {"rows.jsonl", "out.jsonl"}
+
+
 def test_strict_stops_at_the_first(product: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write(tmp_path / "rows.jsonl", [{"input": "a"}, {"x": 1}])
     out = tmp_path / "out.jsonl"
@@ -137,6 +219,18 @@ def test_standard_input_is_answered_on_standard_output(
     assert row["prompt"] == "I was charged twice" and row["prediction"] in ("billing", "delivery")
 
 
+def test_without_a_file_to_list_them_the_first_bad_rows_are_printed(
+    product: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = b'{"input": "a"}\n' + b"broken\n" * 7
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    assert run_cli(["predict", str(product), "-", "--quiet"]) == 1
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 1
+    assert "7 rows could not be answered\nstandard-input.jsonl:2: not JSON" in told.err
+    assert "standard-input.jsonl:6" in told.err and "… and 2 more: -o FILE lists them all" in told.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -146,6 +240,10 @@ def test_standard_input_is_answered_on_standard_output(
         (["RUN", "rows.jsonl", "-o", "out.xls"], "unknown format"),
         (["RUN", "rows.jsonl", "-o", "rows.jsonl"], "would replace the rows"),
         (["RUN", "empty.jsonl", "-o", "out.jsonl"], "there are no rows in it"),
+        (["RUN", "header.csv", "-o", "out.jsonl"], "there are no rows in it"),
+        (["RUN", "empty.parquet", "-o", "out.jsonl"], "not readable as Parquet"),
+        (["RUN", "rows.json", "-o", "out.jsonl"], "not a file of rows"),
+        (["RUN", "folder.csv", "-o", "out.jsonl"], "not a file of rows"),
         (["RUN", "rows.jsonl", "-o", "out.jsonl", "--task", "sing"], "no product"),
     ],
 )
@@ -159,10 +257,14 @@ def test_what_is_wrong_is_said(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "rows.jsonl", [{"input": "a"}])
-    (tmp_path / "empty.jsonl").write_text("")
+    for name in ("empty.jsonl", "empty.parquet", "rows.json"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "header.csv").write_text("input,n\n")
+    (tmp_path / "folder.csv").mkdir()
     given = [str(product) if word == "RUN" else word for word in arguments]
     assert run_cli(["predict", *given, "--quiet"]) == 2
     assert told in capsys.readouterr().err
+    assert not list(tmp_path.glob("out*")), "nothing is left behind"
 
 
 def test_a_product_of_another_base_model_is_refused(product: Path, tmp_path: Path) -> None:
@@ -175,6 +277,51 @@ def test_a_product_of_another_base_model_is_refused(product: Path, tmp_path: Pat
     (folder / "product.json").write_text(json.dumps(told))
     with pytest.raises(MetierError, match="is not the one that this product was made with"):
         metier.load(folder)
+
+
+def test_a_product_whose_base_model_is_gone_says_so(product: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "product"
+    shutil.copytree(product / "product", folder)
+    told = json.loads((folder / "product.json").read_text())
+    told["model"]["name"] = str(tmp_path / "gone")
+    size = len(json.dumps(told))
+    (folder / "product.json").write_text(json.dumps(told))
+    sizes = json.loads((folder / "files.json").read_text()) | {"product.json": size}
+    (folder / "files.json").write_text(json.dumps(sizes))
+    with pytest.raises(MetierError, match=r"the base model of this product, .*gone, is not here") as caught:
+        metier.load(folder)
+    assert caught.value.hint is not None
+
+
+def test_a_product_that_needs_an_extra_names_it(
+    product: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = json.loads((product / "product" / "product.json").read_text())
+    told |= {"form": "harper", "labels": None, "model": None, "confidence": None}
+    (tmp_path / "product.json").write_text(json.dumps(told))
+    source = write(tmp_path / "rows.jsonl", [{"input": "It go."}])
+    monkeypatch.setitem(sys.modules, "harper", None)
+    assert run_cli(["predict", str(tmp_path), str(source), "--quiet"]) == 1
+    assert "harper-py is not installed (pip install 'metier[harper]')" in capsys.readouterr().err
+
+
+def test_a_row_longer_than_the_context_is_withheld_and_the_others_are_answered(product: Path, tmp_path: Path) -> None:
+    rows: list[object] = [{"input": "a"}, {"input": "word " * 5000, "id": 7}, {"input": "b"}]
+    source, out = write(tmp_path / "rows.jsonl", rows), tmp_path / "out.jsonl"
+    assert run_cli(["predict", str(product), str(source), "-o", str(out), "--quiet"]) == 0
+    found = read(out)
+    assert [row["abstained"] for row in found] == [False, True, False]
+    assert found[1]["prediction"] == "" and found[1]["id"] == 7
+
+
+def test_a_streamed_answer_is_the_answer(scenario_run: Path, product: Path) -> None:
+    writer = metier.load(scenario_run / "out", "mend")
+    while_writing = [list(writer.stream(text)) for text in ("the parcel come late", "it go", "word " * 5000)]
+    assert ["".join(pieces) for pieces in while_writing] == [
+        writer(text) for text in ("the parcel come late", "it go", "word " * 5000)
+    ]
+    classifier = metier.load(product)
+    assert "".join(classifier.stream("I was charged twice")) == classifier("I was charged twice")
 
 
 def test_a_model_classifies_and_says_how_sure_it_is(product: Path) -> None:

@@ -159,7 +159,7 @@ def test_tuned_weights_are_beside_it_and_must_be(tmp_path: Path) -> None:
     assert [a.text for a in opened.answer(["a", "b"])] == list(learned.answer(["a", "b"]).texts)
     copied.unlink()
     copied.parent.rmdir()
-    with pytest.raises(UserError, match="not whole .*weights are missing"):
+    with pytest.raises(UserError, match="not whole .*adapter_model.safetensors is missing"):
         open_product(folder, product, make_tools(tmp_path / "again", Scripted()))
 
 
@@ -197,7 +197,38 @@ def test_a_threshold_above_1_withholds_every_answer() -> None:
     assert found.abstained and found.text == "billing"
 
 
-def test_without_probabilities_an_empty_label_is_withheld_and_free_text_is_not() -> None:
+def test_without_probabilities_an_empty_answer_is_withheld() -> None:
     assert [a.abstained for a in answers(None, ["billing", ""])] == [False, True]
     free = answers(None, ["a text", ""], labels=None)
-    assert [(a.abstained, a.probability, a.probabilities) for a in free] == [(False, None, None)] * 2
+    assert [(a.abstained, a.probability, a.probabilities) for a in free] == [(False, None, None), (True, None, None)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (LABELS[:1], f"missing in product.json: {LABELS[1]}"),
+        ((*LABELS, "sales"), "not learnt: sales"),
+        (LABELS[::-1], "in another order"),
+        (None, f"missing in product.json: {LABELS[0]}"),
+    ],
+)
+def test_a_product_whose_labels_are_not_those_it_learnt_is_refused(
+    labels: tuple[str, ...] | None, told: str, tmp_path: Path
+) -> None:
+    folder = saved(tmp_path)
+    with pytest.raises(UserError, match=told):
+        open_product(folder, dataclasses.replace(PRODUCT, labels=labels), make_tools(tmp_path))
+
+
+def test_a_file_that_was_cut_off_is_told_with_its_size(tmp_path: Path) -> None:
+    path = saved(tmp_path) / "head.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    size = path.stat().st_size
+    with pytest.raises(UserError, match=f"head.safetensors has {size} of {size + 1} bytes"):
+        open_product(path.parent, PRODUCT, make_tools(tmp_path))
+
+
+def test_a_system_that_does_not_write_streams_its_answer_at_once(tmp_path: Path) -> None:
+    opened = open_product(saved(tmp_path), PRODUCT, make_tools(tmp_path))
+    assert list(opened.stream("the invoice")) == [opened.answer(["the invoice"])[0].text]
+    assert opened.finished(["a", "b"]) == [True, True]

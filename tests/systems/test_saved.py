@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metier.core.errors import MetierError
+from metier.core.errors import MetierError, UserError
 from metier.core.records import Example
 from metier.core.step import Artifact
 from metier.models.locate import ModelFiles
@@ -173,6 +173,18 @@ def test_another_encoder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(encoder, "resolve_model", found_as("others"))
     with pytest.raises(MetierError, match="the encoder lengths is not the one that this was learnt with"):
         load(learned, product)
+
+
+def test_an_encoder_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learned, product = saved("encoder_all", tmp_path)
+
+    def gone(name: str) -> ModelFiles:
+        raise UserError(f"model: {name!r} is no model")
+
+    monkeypatch.setattr(encoder, "resolve_model", gone)
+    with pytest.raises(MetierError, match="the encoder lengths is not here") as caught:
+        load(learned, product)
+    assert caught.value.hint is not None
 
 
 @pytest.mark.parametrize(("key", "opens"), [("specialist", "tuned on task"), ("few_shot", None)])

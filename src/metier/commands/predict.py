@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from metier.systems.product import OpenProduct
 
 _BLOCK = 1 << 20
+_LISTED = 5  # bad rows that are printed where no file lists them
 
 
 def predict(
@@ -61,12 +64,21 @@ def _answer(
         withheld = f", {found.abstained} withheld" if found.abstained else ""
         print(f"{opened.product.title}: {found.rows} rows answered{withheld}", file=sys.stderr)
     if found.bad:
-        where = "" if printed else f"; {target}.errors.jsonl lists them"
-        raise MetierError(f"{found.bad} rows could not be answered{where}")
+        errors = target.with_name(f"{target.name}.errors.jsonl")
+        told = _first(errors, found.bad) if printed else f"; {errors} lists them"
+        raise MetierError(f"{found.bad} {'row' if found.bad == 1 else 'rows'} could not be answered{told}")
+
+
+def _first(errors: Path, bad: int) -> str:
+    """Return the first rows that could not be answered, a line each."""
+    with errors.open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in itertools.islice(file, _LISTED)]
+    more = f"\n… and {bad - _LISTED} more: -o FILE lists them all" if bad > _LISTED else ""
+    return "".join(f"\n{row['place']}: {row['problem']}" for row in rows) + more
 
 
 def _from_standard_input(folder: Path) -> Path:
-    path = folder / "rows.jsonl"
+    path = folder / "standard-input.jsonl"
     with path.open("wb") as file:
         while block := sys.stdin.buffer.read(_BLOCK):
             file.write(block)

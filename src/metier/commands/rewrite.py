@@ -1,4 +1,4 @@
-"""``metier rewrite``: rewrites a text, sentence by sentence, with a specialist from a run."""
+"""``metier rewrite``: rewrites a text, sentence by sentence, with what a run ended with."""
 
 from __future__ import annotations
 
@@ -18,11 +18,19 @@ _MARK = "\ufeff"  # byte order mark, with which some editors begin a file
 
 def rewrite(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Text or Markdown files; none or -: standard input.", metavar="[FILE]…")
+        list[Path] | None,
+        typer.Argument(
+            help="The folder of a finished run, if --task does not find one in runs/; then text or Markdown files. No "
+            "file, or -: standard input.",
+            metavar="[RUN] [FILE]…",
+        ),
     ] = None,
-    task: Annotated[str, typer.Option("--task", help="What to do: one of the run's tasks, such as clarity.")] = "",
+    task: Annotated[
+        str | None, typer.Option("--task", help="Of a run of several tasks, which: clarity, grammar …")
+    ] = None,
     run: Annotated[
-        Path | None, typer.Option("--run", help="The run's folder; default: the newest in runs/ with this task.")
+        Path | None,
+        typer.Option("--run", help="The run's folder, in place of RUN; default: the newest in runs/ with the task."),
     ] = None,
     by: Annotated[str, typer.Option("--by", help="sentence or paragraph: how much is rewritten at once.")] = "sentence",
     in_place: Annotated[
@@ -31,27 +39,35 @@ def rewrite(
     diff: Annotated[bool, typer.Option("--diff", help="Print the changes, word by word, instead of the text.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Rewrite a text with a specialist; anything that is not prose, or would lose content, stays unchanged."""
+    """Rewrite a text with what a run ended with: metier rewrite RUN draft.md, or --task clarity draft.md.
+
+    Anything that is not prose, or would lose content, stays unchanged.
+    """
     quieten_libraries()
     from metier.core.progress import Reporter
-    from metier.runs.rewriting import find_specialist, open_slot, rewrite_text
+    from metier.runs.rewriting import caution, check_rewrites, find_product, rewrite_text
+    from metier.runs.use import open_at
+    from metier.systems.product import read_product
 
-    if not task:
-        raise UserError("rewrite: --task is missing", hint="metier rewrite --task clarity FILE")
     if by not in ("sentence", "paragraph"):
         raise UserError(f"--by: {by!r} is not known", hint="use sentence or paragraph")
-    paths = files or [Path("-")]
+    given = list(files or [])
+    if run is None and given and given[0].is_dir():
+        run = given.pop(0)
+    paths = given or [Path("-")]
     if in_place and Path("-") in paths:
         raise UserError("--in-place needs files, not standard input")
+    folder = find_product(run, task)
+    product = read_product(folder)
+    check_rewrites(product)
     texts = [(path, *_read(path)) for path in paths]  # read all files before changing any
-    specialist = find_specialist(task, run)
     reporter = Reporter(quiet=quiet)
-    if not specialist.recommended:
-        reporter.say(f"warning: in its run, this model was not significantly better than its base at {task}")
-    slot = open_slot(specialist)
+    if warning := caution(product):
+        reporter.say(f"warning: {warning}")
+    opened = open_at(folder)
     for path, raw, text in texts:
         mark = _MARK if text.startswith(_MARK) else ""
-        after, made = rewrite_text(specialist, text.removeprefix(_MARK), by, reporter, slot)
+        after, made = rewrite_text(opened, text.removeprefix(_MARK), by, reporter)
         after = mark + after
         if in_place:
             _replace(path, raw, after)
@@ -59,7 +75,6 @@ def rewrite(
         changed, left = sum(m.changed for m in made), collections.Counter(m.reason for m in made if m.reason)
         kept = "".join(f"; {n} left alone: {reason}" for reason, n in left.most_common())
         reporter.say(f"{path}: {changed} of {len(made)} {by}s changed{kept}")
-    slot.close()
 
 
 def _read(path: Path) -> tuple[bytes, str]:

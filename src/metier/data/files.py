@@ -5,6 +5,7 @@ Data is untrusted: a file is read in bounded pieces, nothing in it is run, and e
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import json
@@ -64,8 +65,8 @@ def read_rows(path: Path, split: str) -> Iterator[Row]:
 def read_rows_or_problems(path: Path) -> Iterator[Row | tuple[str, str]]:
     """Yield a data file's rows, and what is wrong with a line that holds none, in order.
 
-    A JSON Lines file's lines are read one by one, so a broken one does not end the others; in any other format a broken
-    row ends the file, as in `read_rows`.
+    The lines of JSON Lines and of tables of text are read one by one, so a broken one does not end the others; in any
+    other format a broken row ends the file, as in `read_rows`.
 
     Args:
         path: A file.
@@ -76,17 +77,19 @@ def read_rows_or_problems(path: Path) -> Iterator[Row | tuple[str, str]]:
     Raises:
         UserError: As `read_rows`.
     """
-    if not path.name.endswith((".jsonl", ".jsonl.gz")) or not path.exists():
+    if path.suffix in (".csv", ".tsv"):
+        yield from _csv_or_problems(path, "," if path.suffix == ".csv" else "\t")
+    elif path.name.endswith((".jsonl", ".jsonl.gz")):
+        for number, line in _raw_lines(path, keeps_going=True):
+            where = f"{path}:{number}"
+            try:
+                text = _text(line, where)
+                if text.strip():
+                    yield where, _object(_json(text, where), where)
+            except UserError as error:
+                yield where, error.message
+    else:
         yield from read_rows(path, "test")
-        return
-    for number, line in _lines(path):
-        where = f"{path}:{number}"
-        if not line.strip():
-            continue
-        try:
-            yield where, _object(_json(line, where), where)
-        except UserError as error:
-            yield where, error.message
 
 
 def read_lines(path: Path) -> list[str]:
@@ -102,26 +105,42 @@ def read_lines(path: Path) -> list[str]:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield a text file's lines with their numbers; one that is too long is refused before it fills the memory."""
+    for number, line in _raw_lines(path):
+        yield number, _text(line, f"{path}:{number}")
+
+
+def _raw_lines(path: Path, *, keeps_going: bool = False) -> Iterator[tuple[int, bytes]]:
+    """Yield lines as they are in the file; to keep going, the beginning of one that is too long, and then the next."""
     number = 0
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             while line := file.readline(_LONGEST_LINE + 1):
                 number += 1
-                if len(line) > _LONGEST_LINE:
-                    raise UserError(
-                        f"{path}:{number}: the line is longer than {_LONGEST_LINE // 10**6} MB",
-                        hint="write it as JSON Lines (.jsonl), one row a line",
-                    )
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}:{number}: not UTF-8 (byte {error.object[error.start]:#04x} at position {error.start + 1})",
-            hint="save the file as UTF-8",
-        ) from error
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)
+                yield number, line
+                rest = line
+                while keeps_going and len(rest) > _LONGEST_LINE and not rest.endswith(b"\n"):
+                    rest = file.readline(_LONGEST_LINE + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path}:{number + 1}: incomplete or damaged gzip data ({error})") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _text(line: bytes, where: str) -> str:
+    if len(line) > _LONGEST_LINE:
+        raise UserError(
+            f"{where}: the line is longer than {_LONGEST_LINE // 10**6} MB",
+            hint="write it as JSON Lines (.jsonl), one row a line",
+        )
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{where}: not UTF-8 (byte {line[error.start]:#04x} at position {error.start + 1})",
+            hint="save the file as UTF-8",
+        ) from error
 
 
 def _json(text: str, where: str) -> object:
@@ -149,19 +168,46 @@ def _json_list(path: Path) -> Iterator[Row]:
 
 
 def _csv(path: Path, separator: str) -> Iterator[Row]:
+    for place, row in _csv_or_problems(path, separator):
+        if isinstance(row, str):
+            raise UserError(row)
+        yield place, row
+
+
+def _csv_or_problems(path: Path, separator: str) -> Iterator[Row | tuple[str, str]]:
+    """Yield a table's rows, and what is wrong with one in place of the row; an empty line is no row."""
     csv.field_size_limit(_LONGEST_LINE)
-    reader = csv.DictReader((line for _, line in _lines(path)), delimiter=separator, strict=True)
-    try:
-        names = reader.fieldnames or []
-        twice = [name for i, name in enumerate(names) if name in names[:i]]
-        if twice:
-            raise UserError(f"{path}:1: the column {twice[0]!r} appears twice")
-        for row in reader:
-            if None in row:
-                raise UserError(f"{path}:{reader.line_num}: more fields than columns in the header")
-            yield f"{path}:{reader.line_num}", row
-    except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: cannot be read ({error})") from error
+    reader = csv.reader((line for _, line in _lines(path)), delimiter=separator, strict=True)
+    names: list[str] = []
+    while True:
+        begin = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            told = f"{path}:{begin}: cannot be read ({error})"
+            if not names:
+                raise UserError(told) from error
+            yield f"{path}:{begin}", told
+            continue
+        if row is None:
+            return
+        where = f"{path}:{reader.line_num}"
+        if not row:
+            continue
+        if not names:
+            names = _header(row, path)
+        elif len(row) > len(names):
+            yield where, f"{where}: more fields than columns in the header"
+        else:
+            missing = [None] * (len(names) - len(row))
+            yield where, dict(zip(names, [*row, *missing], strict=True))
+
+
+def _header(names: list[str], path: Path) -> list[str]:
+    twice = [name for i, name in enumerate(names) if name in names[:i]]
+    if twice:
+        raise UserError(f"{path}:1: the column {twice[0]!r} appears twice")
+    return names
 
 
 def _parquet(path: Path) -> Iterator[Row]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 from metier.core.errors import MetierError
 from metier.engines.prompts import Prompt
@@ -110,4 +110,13 @@ class Engine(Protocol):
     @property
     def context_length(self) -> int:
         """The most tokens a prompt and its answer may have together."""
+        ...
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """An engine that can say what it has written so far."""
+
+    def stream(self, request: GenerationRequest) -> Iterator[str]:
+        """Yield the continuation of one prompt piece by piece; joined, they are what `Engine.generate` returns."""
         ...

@@ -108,6 +108,25 @@ class Decoder:
                 state, tokens = state.kept(keep), tokens[keep]
             self._advance(state, tokens)
 
+    def stream(self, prefix: tuple[int, ...], one: Waiting) -> Iterator[str]:
+        """Yield the text of a single continuation as it grows; joined, the pieces are what `decode` yields."""
+        request, device = one.request, self._forward.device
+        rows = Rows([request], self._end_tokens, self._tokenizer)
+        draws = torch.from_numpy(_draws(request, request.max_tokens)).to(device)
+        temperature = torch.tensor([request.temperature], device=device)
+        state = self._begun(prefix, [one], torch.zeros(1, dtype=torch.long, device=device))
+        told = ""
+        for step in range(request.max_tokens):
+            tokens = next_tokens(state.logits, temperature, request.top_k, draws[:, step])
+            self._forward.stats.generated_tokens += rows.add([0], tokens.tolist())
+            text = rows.so_far(0)
+            if len(text) > len(told):
+                yield text[len(told) :]
+                told = text
+            if rows.ended[0]:
+                return
+            self._advance(state, tokens)
+
     def _begun(self, prefix: tuple[int, ...], requests: Sequence[Waiting], live: torch.Tensor) -> _State:
         """Read the prompts of some requests; each takes one of the rows ``live`` per sample."""
         read = self._forward.prefill(prefix, [w.rest for w in requests])

@@ -18,7 +18,7 @@ message is written, since some templates reject one. A base model gets this text
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 from metier.core.errors import UserError, first_line
@@ -137,6 +137,19 @@ class PromptFormat:
     def read_answer(self, text: str) -> str:
         """Return the output in a model's text after a task prompt; the inverse of `answer`."""
         return text.strip()
+
+    def read_pieces(self, pieces: Iterable[str]) -> Iterator[str]:
+        """Yield the output in a model's text that comes in pieces; joined, they are what `read_answer` returns."""
+        held = ""
+        begun = False
+        for piece in pieces:
+            held += piece
+            if not begun:
+                held = held.lstrip()
+            ready = held.rstrip()  # space at the end belongs to the answer only if something follows it
+            if ready:
+                yield ready
+                begun, held = True, held[len(ready) :]
 
     def _render(self, messages: list[dict[str, str]]) -> str:
         import jinja2

@@ -51,6 +51,18 @@ class Rows:
             texts.append(text if cut is None else text[:cut])
         return Generation(tuple(texts), tuple(self._finished[first:last]))
 
+    def so_far(self, row: int) -> str:
+        """Return the part of a row's text that further tokens will not change."""
+        request, text = self._requests[row], self._decode(self._tokens[row])
+        cut = _first_stop(text, request.stop)
+        if cut is not None:
+            return text[:cut]
+        if self.ended[row]:
+            return text
+        text = text.rstrip("\ufffd")  # bytes of a character that is not whole yet
+        begun = max((_begun(text, stop) for stop in request.stop), default=0)
+        return text[: len(text) - begun]
+
     def _too_long(self, request: GenerationRequest, held: list[int]) -> bool:
         # Decoding is skipped while the tokens are too few: hardly any token has more than 16 characters.
         if request.max_chars is None or len(held) * 16 <= request.max_chars:
@@ -69,3 +81,8 @@ class Rows:
 def _first_stop(text: str, stops: tuple[str, ...]) -> int | None:
     places = [place for place in (text.find(stop) for stop in stops) if place >= 0]
     return min(places) if places else None
+
+
+def _begun(text: str, stop: str) -> int:
+    """Return how many characters at the end of a text may be the beginning of a stop string."""
+    return next((size for size in range(len(stop) - 1, 0, -1) if text.endswith(stop[:size])), 0)

@@ -129,6 +129,19 @@ class TransformersEngine:
         return [results[i] for i in range(len(requests))]
 
     @torch.inference_mode()
+    def stream(self, request: GenerationRequest) -> Iterator[str]:
+        """Yield the continuation of one prompt piece by piece; see `Streams`.
+
+        Raises:
+            MetierError: The prompt and its answer do not fit the model's context.
+        """
+        if getattr(self._tokenizer, "clean_up_tokenization_spaces", False):  # it changes what was written before
+            yield self.generate([request])[0].texts[0]
+            return
+        encoded = self._encode(0, request.prompt, request.max_tokens)
+        yield from self._decoder.stream(encoded.prefix, Waiting(0, request, encoded.rest))
+
+    @torch.inference_mode()
     def score(self, requests: Sequence[ScoringRequest], progress: Progress | None = None) -> list[Scores]:
         """Score every prompt's continuations; see `Engine.score`.
 

@@ -63,10 +63,18 @@ def cross_fitted(probabilities: Sequence[Sequence[float]], right: Sequence[int],
 
 def tempered(probabilities: Sequence[float], temperature: float) -> tuple[float, ...]:
     """Return one row's probabilities with a temperature; a row of zeros, that was not asked, stays as it is."""
-    if not any(probabilities):
-        return tuple(probabilities)
-    shares = _softmax(_logs([probabilities]) / temperature)[0]
-    return tuple(round(float(share), _DIGITS) for share in shares)
+    return tempered_rows([probabilities], temperature)[0]
+
+
+def tempered_rows(probabilities: Sequence[Sequence[float]], temperature: float) -> list[tuple[float, ...]]:
+    """Return what `tempered` makes of each row."""
+    if not probabilities:
+        return []
+    rows = _softmax(_logs(probabilities) / temperature).tolist()
+    return [
+        tuple([round(share, _DIGITS) for share in row]) if any(given) else tuple(given)
+        for given, row in zip(probabilities, rows, strict=True)
+    ]
 
 
 def find_threshold(probabilities: Sequence[Sequence[float]], right: Sequence[int], accuracy: float) -> Threshold:

@@ -27,7 +27,7 @@ def why_not(before: str, after: str) -> str | None:
         after: The model's version.
     """
     if not after.strip():
-        return "the model returned nothing"
+        return "there is no answer to it"
     if "\n" in after.strip() and "\n" not in before.strip():
         return "the model returned several lines"
     if _loops(after) and not _loops(before):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
-from typing import overload
+from typing import Literal, overload
 
 from metier.core.errors import UserError
-from metier.rewriting.pieces import pieces
+from metier.core.progress import Reporter
+from metier.runs.rewriting import rewrite_text
 from metier.runs.use import open_at, product_folder
 from metier.systems.product import Answer, OpenProduct
 from metier.systems.product_record import Product
@@ -66,21 +68,27 @@ class Model:
             return self.opened.answer([inputs])[0]
         return self.opened.answer(inputs)
 
-    def rewrite(self, text: str, by: str = "sentence") -> str:
-        """Return a text, plain or Markdown, with its prose rewritten piece by piece; what is not prose stays.
+    def stream(self, text: str) -> Iterator[str]:
+        """Yield the answer to one input piece by piece, as a language model writes it.
+
+        Joined, the pieces are what calling the model returns. A product that does not write, or is run by an engine
+        that gives whole answers only, gives it in one piece.
+        """
+        return self.opened.stream(text)
+
+    def rewrite(self, text: str, by: Literal["sentence", "paragraph"] = "sentence") -> str:
+        """Return a text, plain or Markdown, with its prose rewritten piece by piece, as ``metier rewrite`` does.
+
+        What is not prose stays, and so does a piece whose new form would lose content (code, links, numbers, names).
 
         Args:
             text: The text.
-            by: ``sentence`` or ``paragraph``: what is rewritten at once.
+            by: What is rewritten at once.
 
         Raises:
             UserError: The product answers with labels.
         """
-        if self.labels is not None:
-            raise UserError(f"{self.product.task} answers with labels: it rewrites nothing")
-        parts = pieces(text, by=by)
-        answers = iter(self([part.text for part in parts if part.prose]))
-        return "".join((next(answers) or part.text) if part.prose else part.text for part in parts)
+        return rewrite_text(self.opened, text, by, Reporter(quiet=True))[0]
 
 
 def load(path: str | Path, task: str | None = None) -> Model:

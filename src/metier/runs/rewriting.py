@@ -1,99 +1,91 @@
-"""Rewrites a text with the specialist of a finished run: finds it, opens it, and puts the text together again."""
+"""Rewrites a text with a run's product: finds it, asks it sentence by sentence, and puts the text together again."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from metier.core import storage
 from metier.core.errors import UserError
 from metier.core.progress import Reporter
-from metier.models.locate import resolve_model
 from metier.rewriting.pieces import pieces
-from metier.rewriting.rewrite import Rewritten, rewrite
-from metier.runs.mark import read_mark
-from metier.steps.slot import Slot, running
-from metier.tasks.task import Task
+from metier.rewriting.rewrite import Proposal, Rewritten, rewrite
+from metier.runs.use import product_folder, products_in
+from metier.systems.product import OpenProduct
+from metier.systems.product_record import Product
 
 _RUNS = Path("runs")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Specialist:
-    """A tuned model that can be asked to do one task.
-
-    Attributes:
-        task: What it does, and how it is run.
-        tuned: The folder of the adapter, or of the whole model.
-        recommended: Whether its run showed it to be better than its base.
-    """
-
-    task: Task
-    tuned: Path
-    recommended: bool
-
-
-def find_specialist(name: str, run: Path | None) -> Specialist:
-    """Return the specialist for a task from a run's folder, or from the newest run in ``runs/`` that has one.
+def find_product(run: Path | None, task: str | None) -> Path:
+    """Return the folder of the product that rewrites: of a run, or of the newest run in ``runs/`` with the task.
 
     Raises:
-        UserError: There is none.
+        UserError: There is none, or neither a run nor a task is named.
     """
-    folders = [run] if run else sorted(_RUNS.glob("*/"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    if run is not None:
+        return product_folder(run, task)
+    if task is None:
+        raise UserError(
+            "rewrite: neither a run nor a task is named", hint="metier rewrite RUN FILE, or --task clarity FILE"
+        )
+    folders = sorted(_RUNS.glob("*/"), key=lambda folder: folder.stat().st_mtime, reverse=True)
     known: set[str] = set()
     for folder in folders:
-        marks = sorted(folder.glob("training*/*/metier.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in marks:
-            tasks = read_mark(path).tasks
-            known |= set(tasks)
-            if name in tasks and path.parent.parent.suffix != ".partial":
-                inside = folder / "tasks" / name / "task.json"
-                task = _task(inside if inside.exists() else folder / "task.json")
-                if task.labels:
-                    raise UserError(f"{name} answers with labels ({', '.join(task.labels)}): it rewrites nothing")
-                return Specialist(task, path.parent, tasks[name].recommended == "specialist")
-    where = str(run) if run else f"{_RUNS}/"
+        there = products_in(folder)
+        if task in there:
+            return there[task]
+        known |= set(there)
     raise UserError(
-        f"{where}: there is no model for the task {name!r}",
+        f"{_RUNS}/: there is no product for the task {task!r}",
         hint=f"there are: {', '.join(sorted(known))}" if known else "metier run writing data=FILE makes one",
     )
 
 
-def rewrite_text(
-    specialist: Specialist, text: str, by: str, reporter: Reporter, slot: Slot
-) -> tuple[str, list[Rewritten]]:
+def check_rewrites(product: Product) -> None:
+    """Refuse a product that rewrites nothing.
+
+    Raises:
+        UserError: It answers with labels.
+    """
+    if product.labels is not None:
+        raise UserError(
+            f"{product.task} answers with labels ({', '.join(product.labels)}): it rewrites nothing",
+            hint="metier predict answers rows with it",
+        )
+
+
+def caution(product: Product) -> str | None:
+    """Return what speaks against using a product, in a sentence; None: nothing that its run has found."""
+    if product.measured is None:
+        return f"there was no test of what rewrites here ({product.title} at {product.task})"
+    if product.kind == "specialist" and product.measured.verdict != "better":
+        return f"in its run, the specialist was not significantly better at {product.task} than its base"
+    return None
+
+
+def rewrite_text(opened: OpenProduct, text: str, by: str, reporter: Reporter) -> tuple[str, list[Rewritten]]:
     """Return a text rewritten, and what became of each of its sentences.
 
     Args:
-        specialist: Who rewrites.
+        opened: The product that rewrites.
         text: Plain text or Markdown.
         by: ``sentence`` or ``paragraph``.
         reporter: Where progress goes.
-        slot: Opens the model, and holds it between several texts.
+
+    Raises:
+        UserError: The product answers with labels.
     """
+    check_rewrites(opened.product)
     parts = pieces(text, by=by)
     prose = [part.text for part in parts if part.prose]
     if not prose:
         return text, []
-    engine = slot.open(specialist.tuned)
-    with reporter.track(specialist.task.name, len(set(prose)), f"{by}s") as update:
-        made = rewrite(prose, specialist.task.instruction, engine, slot.prompts, update)
+
+    def propose(texts: Sequence[str]) -> list[Proposal]:
+        answers = [answer.text for answer in opened.answer(texts)]
+        return list(map(Proposal, answers, opened.finished(answers)))
+
+    with reporter.track(opened.product.task, len(set(prose)), f"{by}s") as update:
+        made = rewrite(prose, propose, update)
     turn = iter(made)
     return "".join(next(turn).after if part.prose else part.text for part in parts), made
-
-
-def open_slot(specialist: Specialist) -> Slot:
-    """Return what opens and holds the specialist's model."""
-    task = specialist.task
-    return Slot(running(task), resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code))
-
-
-def _task(path: Path) -> Task:
-    try:
-        return Task.model_validate(storage.read_json(path))
-    except ValidationError as error:
-        raise UserError(
-            f"{path}: not a task as this version of Metier writes it ({error.error_count()} problems)"
-        ) from error

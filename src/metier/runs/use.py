@@ -31,18 +31,31 @@ def product_folder(path: Path, task: str | None = None) -> Path:
     Raises:
         UserError: There is none, or the run has several and none is named.
     """
-    if (path / FILE).exists():
-        return path
-    if task is None and (path / "product" / FILE).exists():
-        return path / "product"
-    there = sorted(folder.parent.parent.name for folder in path.glob(f"tasks/*/product/{FILE}"))
+    there = products_in(path)
+    if task is None and len(there) == 1:
+        return next(iter(there.values()))
     if task is not None and task in there:
-        return path / "tasks" / task / "product"
+        return there[task]
+    names = ", ".join(sorted(there))
+    if there and task is None:
+        raise UserError(f"{path}: this run has several products", hint=f"name one with --task: {names}")
     if there:
-        raise UserError(f"{path}: this run has several products", hint=f"name one with --task: {', '.join(there)}")
+        raise UserError(f"{path}: there is no product for the task {task!r}", hint=f"there is one for: {names}")
     if not path.exists():
         raise UserError(f"{path}: no such folder", hint="name the folder of a finished run, such as runs/NAME")
     raise UserError(f"{path}: there is no product in it", hint="metier run TASK.yaml ends with one")
+
+
+def products_in(path: Path) -> dict[str, Path]:
+    """Return the products in a run's folder, or in a product's own, by their tasks' names.
+
+    Raises:
+        UserError: One of them cannot be read.
+    """
+    for folder in (path, path / "product"):
+        if (folder / FILE).exists():
+            return {read_product(folder).task: folder}
+    return {file.parents[1].name: file.parent for file in sorted(path.glob(f"tasks/*/product/{FILE}"))}
 
 
 def open_at(folder: Path) -> OpenProduct:
@@ -53,18 +66,24 @@ def open_at(folder: Path) -> OpenProduct:
         MetierError: Its base model or encoder is not there or is another one, or an extra is not installed.
     """
     product = read_product(folder)
-    return open_product(folder, product, _tools(product))
+    return open_product(folder, product, _tools(folder, product))
 
 
-def _tools(product: Product) -> Tools:
+def _tools(folder: Path, product: Product) -> Tools:
     keep = Keep(Run(Path()), Reporter(quiet=True))  # nothing is asked while a product is opened
     if product.model is None:
         return Tools(_NO_MODEL, _no_model, _no_prompts, _open_encoder, keep)
     used = product.model
-    files = resolve_model(used.name, trust_remote_code=used.engine.trust_remote_code)
+    try:
+        files = resolve_model(used.name, trust_remote_code=used.engine.trust_remote_code)
+    except MetierError as error:
+        raise MetierError(
+            f"{folder}: the base model of this product, {used.name}, is not here ({error.message})",
+            hint="put it back where it was, or run the task again",
+        ) from error
     if files.digest != used.digest:
         raise MetierError(
-            f"the base model {used.name} is not the one that this product was made with",
+            f"{folder}: the base model {used.name} is not the one that this product was made with",
             hint="fetch the same version of it, or run the task again",
         )
     slot = Slot(Running(used.name, used.engine, LaunchSettings(), used.style), files)

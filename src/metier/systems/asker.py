@@ -17,7 +17,7 @@ from typing import Any, Literal
 from metier.core.records import Example
 from metier.core.step import Artifact, Work
 from metier.core.storage import seed_of
-from metier.engines.base import Engine, GenerationRequest, ScoringRequest
+from metier.engines.base import Engine, GenerationRequest, ScoringRequest, Streams
 from metier.engines.prompts import Prompt, PromptFormat, fitting_demonstrations
 from metier.engines.shards import Job, first_texts, in_shards, logprobs, unkept
 from metier.synthesis.brief import Brief
@@ -134,6 +134,17 @@ class Asker:
         """Return the model's answer to each input, the likeliest token at each step."""
         return kept(keep, self._inputs("write", texts), partial(_write, self, keep))
 
+    def stream(self, text: str) -> Iterator[str]:
+        """Yield the model's answer to one input piece by piece; joined, they are what `write` returns.
+
+        An engine that cannot say what it has written so far gives it all at once.
+        """
+        request = _generation(self, 0, text)
+        if not isinstance(self.engine, Streams):
+            yield self.write([text]).texts[0]
+        elif self.fitting([request.prompt], self.max_tokens):
+            yield from self.prompts.read_pieces(self.engine.stream(request))
+
     def score(self, texts: Sequence[str], keep: Keep | None = None) -> LabelScores:
         """Return how likely each label is after each input.
 
@@ -214,21 +225,22 @@ def answer_length(
 
 
 def _write(asker: Asker, keep: Keep | None, inputs: AskInputs, work: Work | None) -> Written:
-    asked = [
-        GenerationRequest(
-            prompt=asker.prompt(text),
-            max_tokens=asker.max_tokens,
-            stop=asker.stop,
-            seed=seed_of(asker.asked.seed, "write", i),
-        )
-        for i, text in enumerate(inputs.texts)
-    ]
+    asked = [_generation(asker, i, text) for i, text in enumerate(inputs.texts)]
     fitting = asker.fitting([request.prompt for request in asked], asker.max_tokens)
     jobs = [partial(first_texts, [asked[i] for i in part]) for part in _parts(fitting, _ANSWERS)]
     texts = [""] * len(inputs.texts)
     for i, text in zip(fitting, itertools.chain(*_walk(asker, keep, work, "answers", jobs)), strict=True):
         texts[i] = asker.prompts.read_answer(text)
     return Written(tuple(texts), len(texts) - len(fitting))
+
+
+def _generation(asker: Asker, i: int, text: str) -> GenerationRequest:
+    return GenerationRequest(
+        prompt=asker.prompt(text),
+        max_tokens=asker.max_tokens,
+        stop=asker.stop,
+        seed=seed_of(asker.asked.seed, "write", i),
+    )
 
 
 def _score(asker: Asker, keep: Keep | None, inputs: AskInputs, work: Work | None) -> LabelScores:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from metier.core.progress import Reporter
 from metier.core.records import Answers, Example
@@ -163,6 +163,29 @@ class Learned(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write what it has learnt into a folder: JSON and safetensors, no pickle, no weights of a language model."""
+        ...
+
+
+@runtime_checkable
+class KnowsLabels(Protocol):
+    """A System that holds its labels, which a product's have to be."""
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The possible answers; None: any text."""
+        ...
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """A System that writes its answers token by token."""
+
+    def stream(self, text: str) -> Iterator[str]:
+        """Yield the answer to one input piece by piece; joined, they are what `Learned.answer` returns."""
+        ...
+
+    def finished(self, answers: Sequence[str]) -> list[bool]:
+        """Return for each answer whether it is shorter than an answer may be, and so came to its own end."""
         ...
 
 

@@ -44,8 +44,7 @@ def load(folder: Path, tools: Tools) -> Learned:
     """Return what `Encoded.save` wrote; the encoder itself is found by its name.
 
     Raises:
-        UserError: There is no such encoder.
-        MetierError: It is not the one that was used, or cannot be opened.
+        MetierError: It is not here, is not the one that was used, or cannot be opened.
     """
     used = decode(EncoderUsed, storage.read_json(folder / _FILE))
     return Encoded(used, open_used(used, folder, tools), load_head(folder))
@@ -60,10 +59,15 @@ def open_used(used: EncoderUsed, folder: Path, tools: Tools) -> SentenceEncoder:
         tools: Opens it.
 
     Raises:
-        UserError: There is no such encoder.
-        MetierError: It is not the one that was used, or cannot be opened.
+        MetierError: It is not here, is not the one that was used, or cannot be opened.
     """
-    files = resolve_model(used.name)
+    try:
+        files = resolve_model(used.name)
+    except MetierError as error:
+        raise MetierError(
+            f"{folder}: the encoder {used.name} is not here ({error.message})",
+            hint="put it back where it was, or run the task again",
+        ) from error
     if files.digest != used.digest:
         raise MetierError(
             f"{folder}: the encoder {used.name} is not the one that this was learnt with",
@@ -92,6 +96,11 @@ class Encoded:
     def form(self) -> str:
         """Which file loads it."""
         return "encoder"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The possible answers."""
+        return self.head.labels
 
     @property
     def nbytes(self) -> int:

@@ -55,8 +55,7 @@ def load(folder: Path, tools: Tools) -> Learned:
     """Return what `EncodedPair.save` wrote; the encoder itself is found by its name.
 
     Raises:
-        UserError: There is no such encoder.
-        MetierError: It is not the one that was used, or cannot be opened.
+        MetierError: It is not here, is not the one that was used, or cannot be opened.
     """
     used = decode(Used, storage.read_json(folder / _FILE))
     return EncodedPair(used, whole.open_used(used.encoder, folder, tools), load_head(folder))

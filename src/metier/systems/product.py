@@ -10,19 +10,21 @@ import dataclasses
 import importlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from metier.core import storage
 from metier.core.codec import CodecError, decode, encode
 from metier.core.errors import MetierError, UserError
+from metier.core.records import Answers
 from metier.core.step import Artifact
-from metier.evaluation.confidence import tempered
+from metier.evaluation.confidence import tempered_rows
 from metier.systems.asker_file import WEIGHTS
-from metier.systems.base import Learned, Tools, in_blocks
+from metier.systems.base import KnowsLabels, Learned, Tools, Writes, in_blocks
 from metier.systems.product_record import FORMAT, Product
 
 FILE = "product.json"
+_SIZES = "files.json"
 _AGAIN = "copy the folder again, or run the task again"
 
 
@@ -33,7 +35,8 @@ class Answer:
     Attributes:
         text: The answer; empty if the input did not fit the model's context.
         probability: Of the answer, tempered; None where the System has none.
-        abstained: With labels, whether the probability is below the product's threshold, or the input was not asked.
+        abstained: Whether the answer is empty, as that to an input that was not asked, or its probability below the
+            product's threshold.
         probabilities: By label, where the System has them.
     """
 
@@ -52,22 +55,36 @@ class OpenProduct:
 
     def answer(self, inputs: Sequence[str]) -> list[Answer]:
         """Return an answer to each input, in order."""
-        out: list[Answer] = []
-        for found in in_blocks(self.learned, inputs):
-            every = found.probabilities or (None,) * len(found.texts)
-            out += [self._answer(text, shares) for text, shares in zip(found.texts, every, strict=True)]
-        return out
+        return [answer for found in in_blocks(self.learned, inputs) for answer in self._answers(found)]
 
-    def _answer(self, text: str, shares: Sequence[float] | None) -> Answer:
+    def stream(self, text: str) -> Iterator[str]:
+        """Yield the answer to one input piece by piece as it is written; joined, they are what `answer` returns.
+
+        A System that does not write, or an engine that does not say what it has written so far, gives it all at once.
+        """
+        if isinstance(self.learned, Writes):
+            yield from self.learned.stream(text)
+        else:
+            yield self.answer([text])[0].text
+
+    def finished(self, answers: Sequence[str]) -> list[bool]:
+        """Return for each answer whether the System came to its end: one as long as it may be can have been cut off."""
+        return self.learned.finished(answers) if isinstance(self.learned, Writes) else [True] * len(answers)
+
+    def _answers(self, found: Answers) -> list[Answer]:
         product = self.product
-        if shares is None or product.labels is None:
-            return Answer(text, None, product.labels is not None and not text, None)
+        if found.probabilities is None or product.labels is None:
+            return [Answer(text, None, not text, None) for text in found.texts]
+        rows: Sequence[Sequence[float]] = found.probabilities
         if product.confidence is not None:
-            shares = tempered(shares, product.confidence.temperature)
-        by_label = dict(zip(product.labels, shares, strict=True))
-        probability = by_label.get(text, 0.0)
+            rows = tempered_rows(rows, product.confidence.temperature)
         least = product.threshold.threshold if product.threshold is not None else 0.0
-        return Answer(text, probability, not text or probability < least, by_label)
+        out = []
+        for text, shares in zip(found.texts, rows, strict=True):
+            by_label = dict(zip(product.labels, shares, strict=True))
+            probability = by_label.get(text, 0.0)
+            out.append(Answer(text, probability, not text or probability < least, by_label))
+        return out
 
 
 def save_product(product: Product, learned: Learned, weights: Artifact | None, folder: Path) -> None:
@@ -87,6 +104,8 @@ def save_product(product: Product, learned: Learned, weights: Artifact | None, f
             shutil.copytree(weights.path, partial / WEIGHTS, copy_function=_link_or_copy)
     learned.save(partial)
     storage.write_json(partial / FILE, encode(product))
+    files = sorted(path for path in partial.rglob("*") if path.is_file())
+    storage.write_json(partial / _SIZES, {str(p.relative_to(partial)): p.stat().st_size for p in files})
     storage.replace_folder(partial, folder)
 
 
@@ -129,12 +148,40 @@ def open_product(folder: Path, product: Product, tools: Tools) -> OpenProduct:
     """
     from safetensors import SafetensorError
 
+    _check_files(folder)
     module = importlib.import_module(f"metier.systems.{product.form}")
     try:
         learned: Learned = module.load(folder, tools)
     except (OSError, CodecError, KeyError, SafetensorError) as error:
         raise UserError(f"{folder}: the product is not whole ({error})", hint=_AGAIN) from error
+    _check_labels(folder, product, learned)
     return OpenProduct(product, learned)
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse a folder that was half copied: other libraries' errors would not say so."""
+    if not (folder / _SIZES).exists():
+        return  # of a version that wrote none
+    for name, size in storage.read_json(folder / _SIZES).items():
+        path = folder / name
+        found = path.stat().st_size if path.is_file() else None
+        if found is None:
+            raise UserError(f"{folder}: the product is not whole ({name} is missing)", hint=_AGAIN)
+        if found != size:
+            told = f"{name} has {found} of {size} bytes"
+            raise UserError(f"{folder}: the product is not whole ({told})", hint=_AGAIN)
+
+
+def _check_labels(folder: Path, product: Product, learned: Learned) -> None:
+    if isinstance(learned, KnowsLabels) and learned.labels != product.labels:
+        said, learnt = product.labels or (), learned.labels or ()
+        told = [f"not learnt: {label}" for label in said if label not in learnt]
+        told += [f"missing in {FILE}: {label}" for label in learnt if label not in said]
+        raise UserError(
+            f"{folder}: the labels of {FILE} are not those that were learnt "
+            f"({', '.join(told) or 'they are in another order'})",
+            hint=_AGAIN,
+        )
 
 
 def _link_or_copy(source: str, target: str) -> None:

@@ -79,11 +79,18 @@ class Head:
         scores = scores - scores.max(axis=1, keepdims=True)
         shares = np.exp(scores)
         shares /= shares.sum(axis=1, keepdims=True)
-        places = [self.classes.learnt.index(k) if k in self.classes.learnt else None for k in self.classes.labels]
+        learnt = self.classes.learnt
+        places = [learnt.index(label) if label in learnt else None for label in self.classes.labels]
         return Answers(
-            tuple(self.classes.learnt[int(row.argmax())] for row in shares),
-            tuple(tuple(0.0 if p is None else round(float(row[p]), 6) for p in places) for row in shares),
+            tuple([learnt[place] for place in shares.argmax(axis=1).tolist()]),
+            # Python's own rounding: numpy's may differ in the last digit from what is on file.
+            tuple([tuple([0.0 if p is None else round(row[p], 6) for p in places]) for row in shares.tolist()]),
         )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The task's labels."""
+        return self.classes.labels
 
     def save(self, folder: Path) -> None:
         """Write the numbers and labels into a folder."""

@@ -80,6 +80,11 @@ class Scorer:
         return "scored"
 
     @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The possible answers."""
+        return self.asker.labels
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the model."""
         return self.asker.nbytes

@@ -74,6 +74,11 @@ class Tfidf:
         return "tfidf"
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The possible answers."""
+        return self.head.labels
+
+    @property
     def nbytes(self) -> int:
         """Bytes of vocabulary and numbers."""
         return sum(len(word.encode()) for word in self.words) + int(self.idf.nbytes) + self.head.nbytes

@@ -51,6 +51,11 @@ class Voter:
         return "voted"
 
     @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The possible answers."""
+        return self.asker.labels
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the model."""
         return self.asker.nbytes

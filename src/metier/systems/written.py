@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from metier.core.records import Answers
@@ -43,6 +43,11 @@ class Writer:
         return "written"
 
     @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The possible answers."""
+        return self.asker.labels
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the model."""
         return self.asker.nbytes
@@ -51,6 +56,14 @@ class Writer:
         """Return an answer to each input, in order."""
         written = self.asker.write(inputs, keep)
         return Answers(written.texts, unasked=written.unasked)
+
+    def stream(self, text: str) -> Iterator[str]:
+        """Yield the answer to one input as it is written."""
+        return self.asker.stream(text)
+
+    def finished(self, answers: Sequence[str]) -> list[bool]:
+        """Return for each answer whether it is shorter than an answer may be."""
+        return [size < self.asker.max_tokens for size in self.asker.engine.count_tokens(answers)]
 
     def save(self, folder: Path) -> None:
         """Write how the model is asked into a folder."""
