@@ -11,7 +11,7 @@ import shutil
 import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metier.core.errors import UserError
-from metier.core.records import Example
+from metier.core.records import Example, SystemAnswers
 from metier.evaluation.measure import Measure, score_main
+from metier.evaluation.over_tasks import TaskAnswers
 from metier.systems.asker import LabelScores
+from metier.systems.registry import SYSTEMS
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
@@ -581,3 +583,32 @@ def test_means_are_by_model_and_leave_out_what_a_task_does_not_have() -> None:
 
 def _label_priors() -> ModuleType:
     return sys.modules.get("label_priors") or load("label_priors")
+
+
+def test_means_of_self_guide_tell_what_of_real_labels_is_recovered(
+    on_path: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = load("self_guide_means")
+    rows = [Example(f"case {i}", "yes") for i in range(10)]
+    measure = Measure("exact_match", ("yes", "no"))
+    right = {"backward": {"zero_shot": 2, "few_shot": 4, "specialist": 7}, "gold": {"few_shot": 4, "specialist": 8}}
+
+    def answers(system: str, several: int) -> SystemAnswers:
+        texts = tuple("yes" if i < several else "no" for i in range(10))
+        return SystemAnswers(system, system, SYSTEMS[system].kind, texts)
+
+    def run(folder: Path) -> Any:
+        systems = tuple(answers(key, several) for key, several in right[folder.parent.name].items())
+        return SimpleNamespace(task=TaskAnswers(folder.name, measure, tuple(rows), systems))
+
+    monkeypatch.setattr(script, "load_run", run)
+    keys = [f"m/{recipe}/{task}" for recipe in right for task in ("task190", "task199")]
+    (groups,) = script.means(Path("runs"), keys).values()
+    told = groups["tuning, labels"]["exact_match"]["backward"]
+    assert told["scores"] == {"zero_shot": 20.0, "few_shot": 40.0, "specialist": 70.0}
+    assert told["best_untuned"] == "few_shot" and told["over_few_shot"]["value"] == pytest.approx(30.0)
+    assert told["gold"]["score"] == 80.0 and told["gold"]["label_recovery"] == 0.75
+    assert groups["held out, labels"]["exact_match"] == {}, "nothing was run there"
+    right["gold"]["specialist"] = 3
+    (groups,) = script.means(Path("runs"), keys).values()
+    assert groups["tuning, labels"]["exact_match"]["backward"]["gold"]["label_recovery"] is None
