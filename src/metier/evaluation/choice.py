@@ -22,11 +22,11 @@ import numpy.typing as npt
 
 from metier.core.errors import MetierError
 from metier.core.records import Interval
+from metier.evaluation.records import WORST_LOSS
 from metier.evaluation.scored import Scored
 from metier.evaluation.statistics import paired_bootstrap, percentile_interval
 
 Floats = npt.NDArray[np.float64]
-_WORST = 5.0  # times the tolerance: what the interval may allow for
 _RESAMPLES = 2000
 _ROWS_MOST = 100_000
 
@@ -134,7 +134,7 @@ def loss_to(own: Scored, best: Scored, seed: int) -> Interval:
 
 
 def _is_good_enough(loss: Interval, tolerance: float) -> bool:
-    return loss.value >= -tolerance and loss.low >= -_WORST * tolerance
+    return loss.value >= -tolerance and loss.low >= -WORST_LOSS * tolerance
 
 
 def _by_cost(systems: Sequence[Choosable]) -> list[int]:
@@ -167,7 +167,7 @@ def _on_resamples(
     out = np.stack([_combined(s.score, left_out) for s in systems])
     losses = drawn - drawn.max(axis=0)
     # The width of each System's interval is that of the whole test: it hardly changes from resample to resample.
-    enough = (losses >= -tolerance) & (losses - widths[:, None] >= -_WORST * tolerance)
+    enough = (losses >= -tolerance) & (losses - widths[:, None] >= -WORST_LOSS * tolerance)
     enough |= losses == 0  # the best always is
     ranked = np.array(order)
     picked = ranked[enough[ranked].argmax(axis=0)]
@@ -188,7 +188,7 @@ def _rows_needed(
     if not near or (enough and enough[0] == near[0]):
         return None
     loss = losses[near[0]]
-    width, room = loss.value - loss.low, loss.value + _WORST * tolerance
+    width, room = loss.value - loss.low, loss.value + WORST_LOSS * tolerance
     if not math.isfinite(width) or room <= 0:
         return None
     return min(_ROWS_MOST, math.ceil(rows * (width / room) ** 2))

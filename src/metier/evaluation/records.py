@@ -7,6 +7,9 @@ from typing import Literal
 
 from metier.core.records import Interval, LabelFacts, NeedRow, ReliabilityBin
 
+WORST_LOSS = 5.0
+"""Times the tolerance: what the interval of a System that is good enough to ship may allow for."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Split:

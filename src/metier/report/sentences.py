@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from metier.core.records import Interval, Origin, SystemKind, SystemScore
 from metier.evaluation.better import LEVEL, SPECIALIST, judge, to_beat
-from metier.evaluation.records import Split
+from metier.evaluation.records import WORST_LOSS, Split
 from metier.report.facts import Judged, RunFacts
 from metier.report.made import Data
 from metier.report.words import (
@@ -65,6 +65,18 @@ def product_sentence(facts: RunFacts) -> str | None:
         ends = f" [{number(found.low)}, {number(found.high)}]" if found.low < found.high else ""
         score = f"{number(found.value)}{ends} {metric_title(product.measured.metric)}, "
     return f"Ships: {product.title} ({score}{took}), because {product.why}."
+
+
+def good_enough_sentence(facts: RunFacts) -> str:
+    """Return what counts as good enough to ship in place of the best System."""
+    ship = facts.settings.get("ship")
+    tolerance = ship.get("tolerance") if isinstance(ship, Mapping) else None
+    if not isinstance(tolerance, int | float):
+        return ""
+    return (
+        f"Good enough: at most {tolerance:g} points below the best System, with an interval that allows for no more "
+        f"than {WORST_LOSS * tolerance:g}."
+    )
 
 
 def product_notes(facts: RunFacts) -> tuple[str, ...]:
