@@ -1,7 +1,8 @@
 """A product: the System that a run ships, saved whole in one folder, and opened again to answer as it was measured.
 
-In the folder are ``product.json`` (this file's `Product`), what the System has learnt, and its tuned weights, if it has
-some, in ``weights/``. The base model is not copied: it is found by its name, and refused if it is not the same.
+In the folder are ``product.json`` (this file's `Product`), what the System has learnt, its tuned weights, if it has
+some, in ``weights/``, and ``files.json`` with the sizes of what was learnt. The base model is not copied: it is found
+by its name, and refused if it is not the same.
 """
 
 from __future__ import annotations
@@ -103,9 +104,9 @@ def save_product(product: Product, learned: Learned, weights: Artifact | None, f
         if weights is not None:
             shutil.copytree(weights.path, partial / WEIGHTS, copy_function=_link_or_copy)
     learned.save(partial)
-    storage.write_json(partial / FILE, encode(product))
     files = sorted(path for path in partial.rglob("*") if path.is_file())
-    storage.write_json(partial / _SIZES, {str(p.relative_to(partial)): p.stat().st_size for p in files})
+    storage.write_json(partial / _SIZES, {p.relative_to(partial).as_posix(): p.stat().st_size for p in files})
+    storage.write_json(partial / FILE, encode(product))
     storage.replace_folder(partial, folder)
 
 
