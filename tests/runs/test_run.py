@@ -295,7 +295,7 @@ def test_without_a_test_set_there_is_no_verdict(copy: Path) -> None:
     assert facts.judged is None and facts.verdict is None
     assert any("there is no test file" in warning for warning in facts.warnings)
     (mark,) = (copy / "out").glob("training-*/adapter/metier.json")
-    assert read_mark(mark).tasks["tiny"].recommended == "base" and read_mark(mark).tasks["tiny"].verdict is None
+    assert read_mark(mark).tasks["tiny"].ships == "specialist" and read_mark(mark).tasks["tiny"].verdict is None
 
 
 def test_a_run_folder_that_cannot_be_made(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

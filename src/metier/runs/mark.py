@@ -1,6 +1,6 @@
-"""The mark beside a run's weights: which tasks they answer, how each is asked, and whether to use them for it.
+"""The mark beside a run's weights: which tasks they answer, how each is asked, and what the run ended with.
 
-`metier rewrite` finds a model by it without the rest of the run.
+Whoever finds the weights without the rest of the run can tell by it what they are for.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from metier.core import storage
 from metier.core.codec import CodecError, decode, encode
@@ -25,13 +24,13 @@ class MarkedTask:
 
     Attributes:
         instruction: What the model is told to do.
-        recommended: Which model the run found to be better.
+        ships: Key of the System that the run ended with for it: ``specialist`` if it was these weights.
         verdict: What was shown; None where nothing could be.
         prompt: How the model is asked.
     """
 
     instruction: str
-    recommended: Literal["specialist", "base"]
+    ships: str | None
     verdict: Verdict | None
     prompt: PromptTemplate | None
 

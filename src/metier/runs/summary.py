@@ -288,6 +288,10 @@ def _together(c: Context, scenario: Scenario, finished: Finished, found: Mapping
     )
 
 
+def _ships(facts: RunFacts) -> str | None:
+    return facts.product.system if facts.product else None
+
+
 def _corrected(facts: RunFacts, p_values: Mapping[str, float | None]) -> RunFacts:
     """Return a task's facts with its verdict among the others'."""
     if facts.judged is None or facts.name not in p_values:
@@ -318,7 +322,7 @@ def _write_cards(
                 {
                     name: MarkedTask(
                         finished.tasks[name].pairs.rows.task.instruction,
-                        "specialist" if found[name].better else "base",
+                        _ships(found[name]),
                         found[name].verdict,
                         found[name].prompt,
                     )
