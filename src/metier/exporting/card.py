@@ -61,6 +61,12 @@ def parity_lines(parity: Parity) -> list[str]:
     if parity.host is None:
         return [f"**It was not measured**: {parity.not_measured}."]
     inputs = f"{words.count(parity.test_rows, 'test row')} and {words.count(parity.made_up, 'made-up input')}"
+    if parity.prompts is None:
+        found = [f"{parity.host} was run on {inputs}: it gives the product's label and probability for every one."]
+        if parity.scores is not None:
+            metric = words.metric_title(parity.scores.metric)
+            found.append(f"It scores {words.number(parity.scores.export)} {metric} on the test rows.")
+        return found
     found = [
         f"Measured with {parity.host} on {inputs}: every prompt is equal to the product's to the byte, and so is every "
         "token."

@@ -15,11 +15,11 @@ import metier
 from metier.core import storage
 from metier.core.codec import decode, encode
 from metier.core.errors import MetierError, first_line
+from metier.exporting.card import parity_lines
 from metier.exporting.parity import HARD, Parity, agreement, both_scores
 from metier.exporting.source import Classifier
 from metier.models.encoder import LONGEST
 from metier.models.locate import ModelFiles, resolve_model
-from metier.report import words
 from metier.report.markdown import base_header, card
 from metier.runs.use import open_at
 from metier.systems.encoder import EncoderUsed
@@ -162,19 +162,10 @@ def _write_card(source: Classifier, parity: Parity, encoder: ModelFiles | None, 
         version=metier.__version__,
         needs=needs,
         packages="numpy safetensors" + (" torch transformers" if encoder else ""),
-        parity=_lines(parity),
+        parity=parity_lines(parity),
         limits=_limits(encoder),
     )
     storage.write_text(folder / "README.md", text)
-
-
-def _lines(parity: Parity) -> list[str]:
-    rows = f"{words.count(parity.test_rows, 'test row')} and {words.count(parity.made_up, 'made-up input')}"
-    found = [f"predict.py was run on {rows}: it gives the product's label and probability for every one of them."]
-    if parity.scores is not None:
-        both = parity.scores
-        found.append(f"It scores {words.number(both.export)} {words.metric_title(both.metric)} on the test rows.")
-    return found
 
 
 def _limits(encoder: ModelFiles | None) -> list[str]:

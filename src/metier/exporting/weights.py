@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ def write_merged(source: LanguageModel, prompt: AskedPrompt, folder: Path) -> No
     if source.has_adapter:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(source.weights)).merge_and_unload()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # PEFT's own, about transformers
+            model = PeftModel.from_pretrained(model, str(source.weights)).merge_and_unload()
     model = model.to(_precision(whole))
     ends = sorted(end_tokens(model, tokenizer))
     model.generation_config = _greedy(model.generation_config, ends, prompt.max_tokens)
