@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from metier.core.errors import MetierError
 from metier.core.storage import seed_of
 from metier.engines.base import GenerationRequest
+from metier.engines.prompts import Prompt
 from metier.evaluation.measure import score_main
 from metier.exporting.hosts import Host
-from metier.exporting.source import LanguageModel, Tested
+from metier.exporting.source import KnownAnswers, LanguageModel
 
 _INPUTS = 100
 _ANSWERED = 32  # of made-up inputs: what is answered to them means little
@@ -96,8 +97,8 @@ class Parity:
         tokens: Inputs whose token ids are equal.
         answers: Inputs to which the export writes what the product's own model writes; on test rows where there are
             any.
-        product_answers: Where the product scores labels and does not write: inputs to which the export writes what
-            the product answers.
+        scored: Whether the product answers with the likeliest label, and does not write.
+        product_answers: Test rows to which the export writes what the product answered in the run's test.
         scores: The two on the same test rows.
     """
 
@@ -110,6 +111,7 @@ class Parity:
     prompts: Agreement | None = None
     tokens: Agreement | None = None
     answers: Agreement | None = None
+    scored: bool = False
     product_answers: Agreement | None = None
     scores: BothScores | None = None
 
@@ -131,7 +133,7 @@ class Expected:
     prompts: tuple[str, ...]
     tokens: tuple[tuple[int, ...], ...]
     written: tuple[str, ...]
-    tested: Tested | None
+    tested: KnownAnswers | None
     left_out: int
 
     @property
@@ -159,7 +161,11 @@ def expect(source: LanguageModel, *, composed: bool = False) -> Expected:
     good = {t for t in ids if len(ids[t]) <= room and (not composed or unicodedata.normalize("NFC", t) == t)}
     kept = [text for text in texts if text in good]
     asked = [text for text in answered if text in good]
-    requests = [GenerationRequest(prompts[t].prompt, max_tokens=source.max_tokens, stop=prompts[t].stop) for t in asked]
+    # Whole prompts, as a host is given them: computed from a shared beginning, the last digits would be others.
+    requests = [
+        GenerationRequest(Prompt(prompts[t].prompt.text), max_tokens=source.max_tokens, stop=prompts[t].stop)
+        for t in asked
+    ]
     engine = slot.open(source.weights)
     written = [slot.prompts.read_answer(made.texts[0]) for made in engine.generate(requests)]
     slot.close()
@@ -193,7 +199,8 @@ def compare(source: LanguageModel, expected: Expected, host: Host, to: str) -> P
         prompts=whole,
         tokens=whole,
         answers=agreement(expected.written, found),
-        product_answers=agreement(tested.answers, found) if tested and source.scored else None,
+        scored=source.scored,
+        product_answers=agreement(tested.answers, found) if tested else None,
         scores=both_scores(tested, found) if tested else None,
     )
 
@@ -209,13 +216,13 @@ def agreement(ours: Sequence[object], theirs: Sequence[object]) -> Agreement:
     return Agreement(n, equal, round(100 * low, 1), round(100 * high, 1))
 
 
-def both_scores(tested: Tested, found: Sequence[str]) -> BothScores:
+def both_scores(tested: KnownAnswers, found: Sequence[str]) -> BothScores:
     """Return what the product and its export score on the same rows."""
     product, export = (score_main(tested.measure, tested.rows, texts).corpus for texts in (tested.answers, found))
     return BothScores(tested.measure.metric, len(tested.rows), product, export)
 
 
-def _drawn(source: LanguageModel) -> Tested | None:
+def _drawn(source: LanguageModel) -> KnownAnswers | None:
     """Return at most a hundred of the test rows, drawn by the task's name, each input once."""
     if source.tested is None:
         return None
@@ -225,13 +232,13 @@ def _drawn(source: LanguageModel) -> Tested | None:
     return _at(source.tested, sorted(drawn))
 
 
-def _only(tested: Tested, good: set[str]) -> Tested | None:
+def _only(tested: KnownAnswers, good: set[str]) -> KnownAnswers | None:
     places = [i for i, row in enumerate(tested.rows) if row.input in good]
     return _at(tested, places) if places else None
 
 
-def _at(tested: Tested, places: Sequence[int]) -> Tested:
-    return Tested(tested.measure, tuple(tested.rows[i] for i in places), tuple(tested.answers[i] for i in places))
+def _at(tested: KnownAnswers, places: Sequence[int]) -> KnownAnswers:
+    return KnownAnswers(tested.measure, tuple(tested.rows[i] for i in places), tuple(tested.answers[i] for i in places))
 
 
 def _made_up(count: int) -> list[str]:

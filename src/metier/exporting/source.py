@@ -34,7 +34,7 @@ _INSTEAD = "metier predict answers files with it"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Tested:
+class KnownAnswers:
     """The run's test rows, and what the System that is exported answered to them.
 
     Attributes:
@@ -78,7 +78,7 @@ class LanguageModel:
     shown: tuple[Example, ...]
     rendering: Rendering
     max_tokens: int
-    tested: Tested | None
+    tested: KnownAnswers | None
 
     @property
     def has_adapter(self) -> bool:
@@ -110,7 +110,7 @@ class Classifier:
 
     folder: Path
     product: Product
-    tested: Tested | None
+    tested: KnownAnswers | None
 
 
 def open_source(path: Path, task: str | None = None, system: str | None = None) -> LanguageModel | Classifier:
@@ -140,7 +140,7 @@ def open_source(path: Path, task: str | None = None, system: str | None = None) 
     return _of_product(folder, product, tested)
 
 
-def _of_product(folder: Path, product: Product, tested: Tested | None) -> LanguageModel:
+def _of_product(folder: Path, product: Product, tested: KnownAnswers | None) -> LanguageModel:
     if product.model is None:
         raise ValueError("a product that asks a language model names it")
     used = product.model
@@ -231,11 +231,11 @@ def _task(path: Path) -> Task:
         ) from error
 
 
-def _tested(folder: Path, system: str) -> Tested | None:
+def _tested(folder: Path, system: str) -> KnownAnswers | None:
     """Return what a run's test says of a System; None where the folder is no run's, or it had no test."""
     owner = folder.parent
     if not (owner / "result.json").exists() or load_facts(owner).judged is None:
         return None
     found = load_run(owner)
     answers: Sequence[str] | None = next((s.texts for s in found.task.systems if s.system == system), None)
-    return Tested(found.task.measure, found.task.rows, tuple(answers)) if answers is not None else None
+    return KnownAnswers(found.task.measure, found.task.rows, tuple(answers)) if answers is not None else None
