@@ -88,7 +88,7 @@ class TransformersEngine:
         self._warned = False
         self.stats = EngineStats()
         self._forward = Forward(self._model, self._device, self.stats)
-        self._decoder = Decoder(self._forward, _end_tokens(self._model, self._tokenizer), self._tokenizer)
+        self._decoder = Decoder(self._forward, end_tokens(self._model, self._tokenizer), self._tokenizer)
 
     @property
     def tokenizer(self) -> Any:
@@ -279,7 +279,8 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
         return PeftModel.from_pretrained(model, str(adapter)).get_base_model().eval()
 
 
-def _end_tokens(model: Any, tokenizer: Tokenizer) -> frozenset[int]:
+def end_tokens(model: Any, tokenizer: Tokenizer) -> frozenset[int]:
+    """Return the tokens that end an answer: the tokenizer's, the model's own, and known ends of a turn."""
     found = {tokenizer.eos_token_id}
     configured = model.generation_config.eos_token_id
     found.update(configured if isinstance(configured, list) else [configured])

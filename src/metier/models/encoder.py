@@ -19,7 +19,8 @@ from metier.core.errors import MetierError, UserError, first_line
 from metier.models.load import pick_device, pick_dtype
 
 _BATCH_TOKENS = 8192
-_LONGEST = 256  # tokens; the rest is cut off, as in the training of these encoders
+LONGEST = 256
+"""Tokens of a text that are read; the rest is cut off, as in the training of these encoders."""
 
 
 class Encoder(Protocol):
@@ -60,7 +61,7 @@ class SentenceEncoder:
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         self._model = model.to(self._device).eval()
-        limit = min(_LONGEST, int(getattr(model.config, "max_position_embeddings", _LONGEST)))
+        limit = min(LONGEST, int(getattr(model.config, "max_position_embeddings", LONGEST)))
         self._limit = min(limit, int(self._tokenizer.model_max_length))
 
     @property

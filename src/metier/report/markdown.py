@@ -16,12 +16,12 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _LICENCE_ID = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
-def card(header: Mapping[str, object], template: str, **values: object) -> str:
-    """Return a card: the header, and a template of this folder filled in."""
+def card(header: Mapping[str, object], template: str, *, package: str = "metier.report", **values: object) -> str:
+    """Return a card: the header, and a template of a package's folder filled in."""
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("metier.report", "."),
+        loader=jinja2.PackageLoader(package, "."),
         autoescape=False,  # Markdown, not HTML: `code`, `cell` and `fenced` keep text in its place
         trim_blocks=True,
         lstrip_blocks=True,

@@ -43,7 +43,7 @@ def _every_turn(prompts: PromptFormat, instruction: str, shown: Sequence[Example
 
 def _ended(prompts: PromptFormat, prompt: Prompt) -> Prompt:
     """Return a prompt that `prompts.answer` can follow: a plain one without the line's end."""
-    return prompt if prompts.style == "chat" else dataclasses.replace(prompt, text=prompt.text.rstrip("\n"))
+    return prompt if prompts.style == "chat" else dataclasses.replace(prompt, text=prompt.text.removesuffix("\n"))
 
 
 RENDERINGS: Mapping[Rendering, Render] = MappingProxyType(

@@ -1,0 +1,241 @@
+"""What is exported: a run's product, or its tuned model, with the run's test rows and the answers it gave to them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from metier.core import storage
+from metier.core.codec import CodecError, decode
+from metier.core.errors import MetierError, UserError
+from metier.core.records import Example
+from metier.evaluation.measure import Measure
+from metier.exporting.template import AskedPrompt, prompt_around
+from metier.models.locate import ModelFiles, resolve_model
+from metier.runs.load import load_facts, load_run
+from metier.runs.mark import NAME, read_mark
+from metier.runs.use import product_folder
+from metier.steps.slot import Running, Slot, running
+from metier.systems.asker_file import WEIGHTS, SavedAsker
+from metier.systems.product import read_product
+from metier.systems.product_record import Product
+from metier.systems.registry import SPECIALIST, SYSTEMS
+from metier.systems.renderings import RENDERINGS, Rendered, Rendering
+from metier.tasks.settings import LaunchSettings
+from metier.tasks.task import Task
+
+_ASKER = "asker.json"
+_WRITES, _SCORES = "written", "scored"
+_CLASSIFIERS = ("tfidf", "encoder")
+_INSTEAD = "metier predict answers files with it"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class KnownAnswers:
+    """The run's test rows, and what the System that is exported answered to them.
+
+    Attributes:
+        measure: How answers are judged.
+        rows: The rows.
+        answers: Its answers, in order.
+    """
+
+    measure: Measure
+    rows: tuple[Example, ...]
+    answers: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LanguageModel:
+    """A System that asks a language model with one prompt.
+
+    Attributes:
+        task: The task's name.
+        instruction: What it does.
+        labels: The possible answers; None: any text.
+        title: The System's name for people.
+        scored: Whether it answers with the likeliest label, and not by writing.
+        base: The base model.
+        how: How the base model is run and prompted.
+        weights: The folder of its tuned weights; None: the base model's own.
+        shown: The examples in its prompt.
+        rendering: How the prompt is laid out.
+        max_tokens: Longest answer.
+        tested: What the run's test says of it; None without one.
+    """
+
+    task: str
+    instruction: str
+    labels: tuple[str, ...] | None
+    title: str
+    scored: bool
+    base: ModelFiles
+    how: Running
+    weights: Path | None
+    shown: tuple[Example, ...]
+    rendering: Rendering
+    max_tokens: int
+    tested: KnownAnswers | None
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether the weights are an adapter, and not a whole model."""
+        return self.weights is not None and (self.weights / "adapter_config.json").exists()
+
+    def slot(self) -> Slot:
+        """Return what opens the model and its tokenizer."""
+        return Slot(self.how, self.base)
+
+    def rendered(self, slot: Slot, text: str) -> Rendered:
+        """Return the prompt that asks for the answer to one input."""
+        return RENDERINGS[self.rendering](slot.prompts, self.instruction, self.shown, text)
+
+    def prompt(self, slot: Slot) -> AskedPrompt:
+        """Return what the prompt writes round an input."""
+        return prompt_around(lambda text: self.rendered(slot, text), self.max_tokens)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Classifier:
+    """A product that answers with a label and asks no language model: TF-IDF or an encoder, with a linear head.
+
+    Attributes:
+        folder: The product's.
+        product: What is said of it.
+        tested: What the run's test says of it; None without one.
+    """
+
+    folder: Path
+    product: Product
+    tested: KnownAnswers | None
+
+
+def open_source(path: Path, task: str | None = None, system: str | None = None) -> LanguageModel | Classifier:
+    """Return what is to be exported.
+
+    Args:
+        path: The folder of a finished run, or of a product.
+        task: Of a run of several tasks, which.
+        system: ``specialist``: the run's tuned model, whatever ships; None: the product.
+
+    Raises:
+        UserError: There is none, or it is of a kind that other tools cannot run.
+        MetierError: Its base model is not there or is another one.
+    """
+    folder = product_folder(path, task)
+    if system is not None:
+        return _specialist(folder, system)
+    product = read_product(folder)
+    tested = _tested(folder, product.system)
+    if product.form in _CLASSIFIERS:
+        return Classifier(folder, product, tested)
+    if product.form not in (_WRITES, _SCORES) or product.model is None:
+        raise UserError(
+            f"{folder}: {product.title} cannot be exported: other tools ask a model once, with one prompt",
+            hint=f"{_INSTEAD}; or export the run's tuned model with --system {SPECIALIST}",
+        )
+    return _of_product(folder, product, tested)
+
+
+def _of_product(folder: Path, product: Product, tested: KnownAnswers | None) -> LanguageModel:
+    if product.model is None:
+        raise ValueError("a product that asks a language model names it")
+    used = product.model
+    files = resolve_model(used.name, trust_remote_code=used.engine.trust_remote_code)
+    try:
+        saved = decode(SavedAsker, storage.read_json(folder / _ASKER))
+    except (OSError, CodecError) as error:
+        raise UserError(f"{folder}: the product is not whole ({error})", hint="copy the folder again") from error
+    if not files.digest == used.digest == saved.asked.model:
+        raise MetierError(
+            f"the base model {used.name} is not the one that this product was made with",
+            hint="fetch the same version of it, or run the task again",
+        )
+    if saved.weights is not None and not (folder / WEIGHTS).is_dir():
+        raise UserError(f"{folder / WEIGHTS}: the tuned weights are missing", hint="copy the folder again")
+    return LanguageModel(
+        task=product.task,
+        instruction=saved.asked.instruction,
+        labels=product.labels,
+        title=product.title,
+        scored=product.form == _SCORES,
+        base=files,
+        how=Running(used.name, used.engine, LaunchSettings(), used.style),
+        weights=folder / WEIGHTS if saved.weights is not None else None,
+        shown=saved.shown,
+        rendering=saved.rendering,
+        max_tokens=saved.max_tokens,
+        tested=tested,
+    )
+
+
+def _specialist(folder: Path, system: str) -> LanguageModel:
+    """Return the tuned model of the run that a product is in, which holds it whatever ships."""
+    owner = folder.parent
+    if system != SPECIALIST:
+        raise UserError(
+            f"--system: {system!r} is not kept by a run", hint=f"use {SPECIALIST}, or ship: {system} in the task file"
+        )
+    if not (owner / "task.json").exists():
+        raise UserError(f"{folder}: --system needs the run's folder, not the product's alone")
+    task = _task(owner / "task.json")
+    weights, max_tokens = _weights(owner, task.name)
+    files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
+    how = dataclasses.replace(running(task), launch=LaunchSettings())
+    shown: tuple[Example, ...] = ()
+    if task.prompt.specialist_demonstrations:
+        shown = _fitting(task, Slot(how, files))
+    return LanguageModel(
+        task=task.name,
+        instruction=task.instruction,
+        labels=task.labels,
+        title=SYSTEMS[SPECIALIST].title,
+        scored=task.labels is not None and task.evaluation.answer_by == "likelihood",
+        base=files,
+        how=how,
+        weights=weights,
+        shown=shown,
+        rendering="usual",
+        max_tokens=max_tokens,
+        tested=_tested(folder, SPECIALIST),
+    )
+
+
+def _fitting(task: Task, slot: Slot) -> tuple[Example, ...]:
+    from metier.engines.prompts import fitting_demonstrations
+
+    examples = [Example(e.input, e.output) for e in task.examples]
+    return fitting_demonstrations(examples, slot.count_tokens, slot.context_length // 2)
+
+
+def _weights(owner: Path, task: str) -> tuple[Path, int]:
+    """Return the newest tuned weights for a task in a run's folder, and the longest answer they were asked for."""
+    root = owner if any(owner.glob(f"training*/*/{NAME}")) else owner.parent.parent
+    marks = sorted(root.glob(f"training*/*/{NAME}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in marks:
+        marked = read_mark(path).tasks.get(task)
+        if marked is not None and marked.prompt is not None:
+            return path.parent, marked.prompt.max_tokens
+    raise UserError(f"{root}: there is no tuned model for {task} in it", hint="metier run makes one")
+
+
+def _task(path: Path) -> Task:
+    try:
+        return Task.model_validate(storage.read_json(path))
+    except ValidationError as error:
+        raise UserError(
+            f"{path}: not a task as this version of Metier writes it ({error.error_count()} problems)"
+        ) from error
+
+
+def _tested(folder: Path, system: str) -> KnownAnswers | None:
+    """Return what a run's test says of a System; None where the folder is no run's, or it had no test."""
+    owner = folder.parent
+    if not (owner / "result.json").exists() or load_facts(owner).judged is None:
+        return None
+    found = load_run(owner)
+    answers: Sequence[str] | None = next((s.texts for s in found.task.systems if s.system == system), None)
+    return KnownAnswers(found.task.measure, found.task.rows, tuple(answers)) if answers is not None else None
