@@ -16,17 +16,22 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import tables_products
 import tables_runs
 import tables_selection
 import tables_writing
 from tables_format import ROOT
 
-PAGES = ("README.md", "docs/results.md", "docs/experiments.md", "docs/scale.md")
+PAGES = ("README.md", "docs/results.md", "docs/experiments.md", "docs/products.md", "docs/scale.md")
 TABLES: Mapping[str, Callable[[], str]] = {
     "demo": tables_runs.demo,
     "demo-verdict": tables_runs.demo_verdict,
     "examples": tables_runs.examples,
     "example-seconds": tables_runs.example_seconds,
+    "products": tables_products.products,
+    "product-means": tables_products.product_means,
+    "product-costs": tables_products.product_costs,
+    "tolerance": tables_products.tolerance,
     "self-guide": tables_runs.self_guide,
     "self-guide-means": tables_runs.self_guide_means,
     "need": tables_runs.need,

@@ -1,4 +1,4 @@
-"""The tables of what ships: ``products.json``, ``tolerance.json``, ``encoders.json`` and ``predict.json``."""
+"""The tables of what ships: ``products.json`` and ``tolerance.json``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import statistics
 from tables_format import Record, gain, number, read, table
 
 _NAMES = {"exact_match": "exact match", "gleu": "GLEU", "sari": "SARI", "rouge_l": "ROUGE-L", "chrf": "chrF"}
-_PLAIN = "all-minilm-l6-v2"
 
 
 def products() -> str:
@@ -75,19 +74,6 @@ def tolerance() -> str:
     return table(header, lines)
 
 
-def encoders() -> str:
-    """Return the encoder's variants beside each other."""
-    found = read("encoders")
-    ways = list(found["mean_gain"])
-    header = ("task", _PLAIN, *ways)
-    rows = [
-        (name, *(_score_and_seconds(task[way]) if way in task else "" for way in (_PLAIN, *ways)))
-        for name, task in found["tasks"].items()
-    ]
-    rows.append(("mean gain", "", *(gain(found["mean_gain"][way]) for way in ways)))
-    return table(header, rows)
-
-
 def _tasks() -> dict[str, Record]:
     return {name: task for name, task in read("products")["tasks"].items() if "error" not in task}
 
@@ -100,7 +86,3 @@ def _with_interval(system: Record) -> str:
 def _cell(cell: Record) -> str:
     lost = f"{cell['mean_loss']:.1f}; {100 * cell['share_over_3_points']:.0f}%"
     return f"{lost}; {100 * cell['median_latency_of_the_bests']:.0f}%"
-
-
-def _score_and_seconds(found: Record) -> str:
-    return f"{number(found['score'])} ({number(found['seconds'], 0)} s)"

@@ -30,7 +30,7 @@ from metier.runs.machine import machine
 from metier.systems.registry import SYSTEMS
 
 TOLERANCES = (0.0, 1.0, 2.0, 3.0, 5.0)
-ROWS = (50, 100, 200, 500, 1000)
+ROWS = (100, 200)
 _TOO_MUCH = 3.0
 
 
@@ -104,7 +104,7 @@ def _on(score: Scored, drawn: Any) -> Scored:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of finished runs")
-    parser.add_argument("--draws", type=int, default=100, help="draws of rows from each run")
+    parser.add_argument("--draws", type=int, default=20, help="draws of rows from each run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results/tolerance.json"))
     return parser.parse_args(argv)
