@@ -36,6 +36,7 @@ SCRIPTS = (
     "kcenter",
     "label_priors",
     "low_data",
+    "predict",
     "regions",
     "products",
     "scale",
