@@ -61,7 +61,7 @@ def test_every_filter_has_its_place() -> None:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("drop"):
                 names |= {a.value for a in node.args if isinstance(a, ast.Constant)}
-            if isinstance(node, ast.Tuple) and file.name == "inputs.py" and len(node.elts) == 2:
+            if isinstance(node, ast.Tuple) and file.name == "checks.py" and len(node.elts) == 2:
                 first, second = node.elts
                 if isinstance(first, ast.Constant) and isinstance(second, ast.Lambda | ast.Attribute):
                     names.add(first.value)
