@@ -17,6 +17,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,11 @@ from metier.evaluation.statistics import mean_over_tasks
 from metier.models.encoder import SentenceEncoder
 from metier.models.locate import resolve_model
 from metier.runs.machine import machine
+from metier.systems.encoder_pair import vectors_of_parts
 from metier.systems.regression import fit
+from self_guide_means import GROUPS
 
-TASKS = ("task190", "task199", "task200", "task738", "task937", "task1385", "task1386")
+TASKS = GROUPS["tuning, labels"]
 _ROWS = 200
 _EPOCHS, _BATCH, _RATE, _TEMPERATURE = 5, 32, 5e-5, 0.1  # of the contrastive tuning
 _PLAIN = "all-minilm-l6-v2"
@@ -82,11 +85,7 @@ def on_both_parts(train: Sequence[Example], texts: Sequence[str]) -> Sequence[st
         return None
     encoder = SentenceEncoder(resolve_model(_PLAIN).path)
 
-    def vectors(some: Sequence[str]) -> Any:
-        u, v = (encoder.encode([parts.split(text)[k] for text in some]) for k in (0, 1))
-        return np.concatenate([u, v, np.abs(u - v), u * v], axis=1)
-
-    return _by_vectors(vectors, train, texts)
+    return _by_vectors(partial(vectors_of_parts, encoder, parts), train, texts)
 
 
 def tuned_first(train: Sequence[Example], texts: Sequence[str]) -> Sequence[str]:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 _NAME = re.compile(r"(?<![^\s'\",;])([^\W\d]\w*(?: \w)?) ?:(?=\s)")
+_SHARE = 0.9  # of the inputs that must have both parts
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,24 +31,18 @@ class TwoParts:
         return text[first.end() : second.start()].strip(), text[second.end() :].strip()
 
 
-def find_two_parts(inputs: Sequence[str], share: float = 0.9) -> TwoParts | None:
-    """Return the two parts that inputs have; None where they do not have just two.
+def find_two_parts(inputs: Sequence[str]) -> TwoParts | None:
+    """Return the two parts that nine in ten inputs have, in the same order; None where they do not have just two.
 
     Args:
         inputs: A task's inputs.
-        share: Of the inputs that must have them, in the same order.
     """
-    found = Counter(tuple(dict.fromkeys(match[1] for match in _NAME.finditer(text))) for text in inputs)
-    names = {name for seen in found for name in seen}
-    common = [n for n in names if sum(k for seen, k in found.items() if n in seen) >= share * len(inputs)]
-    if len(common) != 2:
-        return None
-    for first, second in (common, common[::-1]):
-        ordered = sum(
-            k
-            for seen, k in found.items()
-            if first in seen and second in seen and seen.index(first) < seen.index(second)
-        )
-        if ordered >= share * len(inputs):
-            return TwoParts(first, second)
+    enough = _SHARE * len(inputs)
+    every = [tuple(dict.fromkeys(match[1] for match in _NAME.finditer(text))) for text in inputs]
+    times = Counter(name for names in every for name in names)
+    common = {name for name, several in times.items() if several >= enough}
+    orders = Counter(tuple(name for name in names if name in common) for names in every)
+    for order, several in orders.items():
+        if len(order) == 2 and several >= enough:
+            return TwoParts(*order)
     return None

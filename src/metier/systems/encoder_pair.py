@@ -46,7 +46,7 @@ def learn(material: Material, tools: Tools, *, source: Source) -> Learned:
     if parts is None:
         raise MetierError("the inputs do not have two parts with names")
     encoder = tools.open_encoder(material.encoder)
-    vectors = _vectors(encoder, parts, [pair.input for pair in pairs])
+    vectors = vectors_of_parts(encoder, parts, [pair.input for pair in pairs])
     head = fit(vectors, [pair.output for pair in pairs], material.labels or ())
     return EncodedPair(Used(whole.EncoderUsed(material.encoder_name, material.encoder.key), parts), encoder, head)
 
@@ -59,6 +59,14 @@ def load(folder: Path, tools: Tools) -> Learned:
     """
     used = decode(Used, storage.read_json(folder / _FILE))
     return EncodedPair(used, whole.open_used(used.encoder, folder, tools), load_head(folder))
+
+
+def vectors_of_parts(encoder: SentenceEncoder, parts: TwoParts, inputs: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Return what the two parts of each input have to do with each other, ``[inputs, 4 * width]``."""
+    split = [parts.split(text) for text in inputs]
+    # All in one call: texts of similar length share a batch.
+    u, v = np.split(encoder.encode([*(one for one, _ in split), *(other for _, other in split)]), 2)
+    return np.concatenate([u, v, np.abs(u - v), u * v], axis=1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,23 +91,20 @@ class EncodedPair:
         return "encoder_pair"
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The possible answers."""
+        return self.head.labels
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the encoder's weights and the head."""
         return whole.WEIGHT_BYTES * self.encoder.parameters + self.head.nbytes
 
     def answer(self, inputs: Sequence[str], keep: Keep | None = None) -> Answers:
         """Return an answer to each input, with how likely each label is, in order."""
-        return self.head.answers(_vectors(self.encoder, self.used.parts, inputs))
+        return self.head.answers(vectors_of_parts(self.encoder, self.used.parts, inputs))
 
     def save(self, folder: Path) -> None:
         """Write the head, and which encoder and parts it is for, into a folder."""
         self.head.save(folder)
         storage.write_json(folder / _FILE, encode(self.used))
-
-
-def _vectors(encoder: SentenceEncoder, parts: TwoParts, inputs: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Return ``[inputs, 4 * width]``."""
-    split = [parts.split(text) for text in inputs]
-    # All in one call: texts of similar length share a batch.
-    u, v = np.split(encoder.encode([*(one for one, _ in split), *(other for _, other in split)]), 2)
-    return np.concatenate([u, v, np.abs(u - v), u * v], axis=1)
