@@ -13,7 +13,7 @@ from typing import Literal
 
 import metier
 from metier.core import storage
-from metier.core.codec import decode, encode
+from metier.core.codec import encode
 from metier.core.errors import MetierError, first_line
 from metier.exporting.card import parity_lines
 from metier.exporting.parity import HARD, Parity, agreement, both_scores
@@ -22,7 +22,7 @@ from metier.models.encoder import LONGEST
 from metier.models.locate import ModelFiles, resolve_model
 from metier.report.markdown import base_header, card
 from metier.runs.use import open_at
-from metier.systems.encoder import EncoderUsed
+from metier.systems.encoder import read_used
 
 _HEAD = ("head.safetensors", "head.json")
 _TFIDF = ("vocabulary.json", "idf.safetensors")
@@ -81,8 +81,7 @@ def write_classifier(source: Classifier, folder: Path) -> Parity:
 def _encoder(source: Classifier) -> ModelFiles | None:
     if source.product.form != "encoder":
         return None
-    used = decode(EncoderUsed, storage.read_json(source.folder / "encoder.json"))
-    return resolve_model(used.name)
+    return resolve_model(read_used(source.folder).name)
 
 
 def _script(kind: Literal["encoder", "tfidf"], encoder: str) -> str:

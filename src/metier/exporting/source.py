@@ -9,17 +9,17 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from metier.core import storage
-from metier.core.codec import CodecError, decode
-from metier.core.errors import MetierError, UserError
+from metier.core.codec import CodecError
+from metier.core.errors import UserError
 from metier.core.records import Example
 from metier.evaluation.measure import Measure
 from metier.exporting.template import AskedPrompt, prompt_around
 from metier.models.locate import ModelFiles, resolve_model
 from metier.runs.load import load_facts, load_run
 from metier.runs.mark import NAME, read_mark
-from metier.runs.use import product_folder
+from metier.runs.use import base_of, product_folder, running_as
 from metier.steps.slot import Running, Slot, running
-from metier.systems.asker_file import WEIGHTS, SavedAsker
+from metier.systems.asker_file import WEIGHTS, read_asker
 from metier.systems.product import read_product
 from metier.systems.product_record import Product
 from metier.systems.registry import SPECIALIST, SYSTEMS
@@ -27,7 +27,6 @@ from metier.systems.renderings import RENDERINGS, Rendered, Rendering
 from metier.tasks.settings import LaunchSettings
 from metier.tasks.task import Task
 
-_ASKER = "asker.json"
 _WRITES, _SCORES = "written", "scored"
 _CLASSIFIERS = ("tfidf", "encoder")
 _INSTEAD = "metier predict answers files with it"
@@ -143,19 +142,11 @@ def open_source(path: Path, task: str | None = None, system: str | None = None) 
 def _of_product(folder: Path, product: Product, tested: KnownAnswers | None) -> LanguageModel:
     if product.model is None:
         raise ValueError("a product that asks a language model names it")
-    used = product.model
-    files = resolve_model(used.name, trust_remote_code=used.engine.trust_remote_code)
+    files = base_of(folder, product.model)
     try:
-        saved = decode(SavedAsker, storage.read_json(folder / _ASKER))
+        saved = read_asker(folder, files.digest)
     except (OSError, CodecError) as error:
         raise UserError(f"{folder}: the product is not whole ({error})", hint="copy the folder again") from error
-    if not files.digest == used.digest == saved.asked.model:
-        raise MetierError(
-            f"the base model {used.name} is not the one that this product was made with",
-            hint="fetch the same version of it, or run the task again",
-        )
-    if saved.weights is not None and not (folder / WEIGHTS).is_dir():
-        raise UserError(f"{folder / WEIGHTS}: the tuned weights are missing", hint="copy the folder again")
     return LanguageModel(
         task=product.task,
         instruction=saved.asked.instruction,
@@ -163,7 +154,7 @@ def _of_product(folder: Path, product: Product, tested: KnownAnswers | None) -> 
         title=product.title,
         scored=product.form == _SCORES,
         base=files,
-        how=Running(used.name, used.engine, LaunchSettings(), used.style),
+        how=running_as(product.model),
         weights=folder / WEIGHTS if saved.weights is not None else None,
         shown=saved.shown,
         rendering=saved.rendering,

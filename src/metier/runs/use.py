@@ -11,11 +11,11 @@ from metier.core.step import Artifact
 from metier.engines.base import Engine
 from metier.engines.prompts import PromptFormat
 from metier.models.encoder import SentenceEncoder
-from metier.models.locate import resolve_model
+from metier.models.locate import ModelFiles, resolve_model
 from metier.steps.slot import Running, Slot
 from metier.systems.base import Keep, Tools
 from metier.systems.product import FILE, OpenProduct, open_product, read_product
-from metier.systems.product_record import Product
+from metier.systems.product_record import ModelUsed, Product
 from metier.tasks.settings import LaunchSettings
 
 _NO_MODEL = Artifact("", Path())
@@ -69,11 +69,12 @@ def open_at(folder: Path) -> OpenProduct:
     return open_product(folder, product, _tools(folder, product))
 
 
-def _tools(folder: Path, product: Product) -> Tools:
-    keep = Keep(Run(Path()), Reporter(quiet=True))  # nothing is asked while a product is opened
-    if product.model is None:
-        return Tools(_NO_MODEL, _no_model, _no_prompts, _open_encoder, keep)
-    used = product.model
+def base_of(folder: Path, used: ModelUsed) -> ModelFiles:
+    """Return the base model of the product in a folder.
+
+    Raises:
+        MetierError: It is not here, or is another one.
+    """
     try:
         files = resolve_model(used.name, trust_remote_code=used.engine.trust_remote_code)
     except MetierError as error:
@@ -86,7 +87,20 @@ def _tools(folder: Path, product: Product) -> Tools:
             f"{folder}: the base model {used.name} is not the one that this product was made with",
             hint="fetch the same version of it, or run the task again",
         )
-    slot = Slot(Running(used.name, used.engine, LaunchSettings(), used.style), files)
+    return files
+
+
+def running_as(used: ModelUsed) -> Running:
+    """Return how the base model of a product is run: as in evaluation, in this process."""
+    return Running(used.name, used.engine, LaunchSettings(), used.style)
+
+
+def _tools(folder: Path, product: Product) -> Tools:
+    keep = Keep(Run(Path()), Reporter(quiet=True))  # nothing is asked while a product is opened
+    if product.model is None:
+        return Tools(_NO_MODEL, _no_model, _no_prompts, _open_encoder, keep)
+    files = base_of(folder, product.model)
+    slot = Slot(running_as(product.model), files)
     return Tools(
         Artifact(files.digest, files.path),
         lambda weights: slot.open(weights.path if weights else None),

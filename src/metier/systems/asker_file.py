@@ -46,19 +46,35 @@ def load_asker(folder: Path, tools: Tools) -> Asker:
     Raises:
         MetierError: The base model is not the one that was asked.
     """
+    saved = read_asker(folder, tools.model.key)
+    told = saved.asked
+    asked = Asked(tools.model, told.style, told.engine, told.instruction, told.max_tokens, told.seed)
+    weights = Artifact(saved.weights, folder / WEIGHTS) if saved.weights is not None else None
+    engine = tools.open_model(weights)
+    return Asker(engine, tools.prompts(), asked, weights, saved.labels, saved.shown, saved.max_tokens, saved.rendering)
+
+
+def read_asker(folder: Path, model: str) -> SavedAsker:
+    """Return what `save_asker` wrote, as it is on file.
+
+    Args:
+        folder: Where it was written.
+        model: Digest of the base model that there is.
+
+    Raises:
+        MetierError: That is not the one that was asked.
+        CodecError: The file is not one of these.
+        OSError: It cannot be read, or the tuned weights are missing.
+    """
     saved = decode(SavedAsker, storage.read_json(folder / _FILE))
-    if saved.asked.model != tools.model.key:
+    if saved.asked.model != model:
         raise MetierError(
             f"{folder}: the base model here is not the one that this was made with",
             hint="fetch the same version of it, or run the task again",
         )
     if saved.weights is not None and not (folder / WEIGHTS).is_dir():
         raise FileNotFoundError(f"{folder / WEIGHTS}: the tuned weights are missing")
-    told = saved.asked
-    asked = Asked(tools.model, told.style, told.engine, told.instruction, told.max_tokens, told.seed)
-    weights = Artifact(saved.weights, folder / WEIGHTS) if saved.weights is not None else None
-    engine = tools.open_model(weights)
-    return Asker(engine, tools.prompts(), asked, weights, saved.labels, saved.shown, saved.max_tokens, saved.rendering)
+    return saved
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

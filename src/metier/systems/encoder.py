@@ -46,8 +46,13 @@ def load(folder: Path, tools: Tools) -> Learned:
     Raises:
         MetierError: It is not here, is not the one that was used, or cannot be opened.
     """
-    used = decode(EncoderUsed, storage.read_json(folder / _FILE))
+    used = read_used(folder)
     return Encoded(used, open_used(used, folder, tools), load_head(folder))
+
+
+def read_used(folder: Path) -> EncoderUsed:
+    """Return which encoder what is saved in a folder was learnt with."""
+    return decode(EncoderUsed, storage.read_json(folder / _FILE))
 
 
 def open_used(used: EncoderUsed, folder: Path, tools: Tools) -> SentenceEncoder:
