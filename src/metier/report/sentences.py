@@ -69,8 +69,7 @@ def product_sentence(facts: RunFacts) -> str | None:
 
 def good_enough_sentence(facts: RunFacts) -> str:
     """Return what counts as good enough to ship in place of the best System."""
-    ship = facts.settings.get("ship")
-    tolerance = ship.get("tolerance") if isinstance(ship, Mapping) else None
+    tolerance = facts.setting("ship", "tolerance")
     if not isinstance(tolerance, int | float):
         return ""
     return (
