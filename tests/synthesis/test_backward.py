@@ -24,8 +24,9 @@ def test_every_label_is_asked_for_equally_often_and_each_request_as_the_settings
         for sample in range(5)
     ]
     assert [last_question(r.prompt.text) for r in engine.generated] == [f"{ASK}billing", f"{ASK}delivery"]
-    assert {(r.samples, r.max_tokens, r.temperature, r.top_k, r.max_chars) for r in engine.generated} == {
-        (5, 50, 0.9, 5, None)
+    longest = 2 * len("I was charged twice")
+    assert {(r.samples, r.max_tokens, r.temperature, r.top_k, r.max_chars, r.stop) for r in engine.generated} == {
+        (5, 50, 0.9, 5, longest, ("\n",))
     }
     assert [r.seed for r in engine.generated] == [seed_of(7, "backward-inputs", 0, place) for place in range(2)]
     assert told == [(10, engine.stats.generated_tokens)]
@@ -80,6 +81,17 @@ def test_an_input_that_is_cut_off_is_dropped_and_a_lists_dash_is_taken_off() -> 
     assert (cut.dropped_by, cut.input) == ("cut_off", "x" * 20)
     assert cut.reason == "longer than input_max_tokens, or than the length filter allows"
     assert (whole.kept, whole.input) == (True, "my parcel")
+
+
+def test_an_input_has_no_more_lines_than_the_longest_example() -> None:
+    two = (Example("Premise: a dog\nHypothesis: an animal", "billing"), Example("one line", "delivery"))
+    text = "Premise: a cat\nHypothesis: a car\n\nThe right answer is no, since a cat is not a car, and a car no cat"
+    engine = ScriptedEngine({f"{ASK}billing": [text], f"{ASK}delivery": ["Premise: a cat\nHypothesis: x"]})
+    brief = make_brief(examples=two, inputs=2, input_max_tokens=80)
+    longer, whole = write_pairs(brief, engine, PROMPTS, Shards())
+    assert engine.generated[0].stop == ()
+    assert (longer.kept, longer.input) == (True, "Premise: a cat\nHypothesis: a car")  # cut off after its end
+    assert (whole.kept, whole.input) == (True, "Premise: a cat\nHypothesis: x")
 
 
 def test_free_text_has_answers_written_first_and_one_input_for_each_that_is_new_and_whole() -> None:

@@ -14,7 +14,7 @@ def test_every_filter_gives_its_reason_and_the_first_one_that_does_decides() -> 
     texts = {
         "": ("empty", "nothing but white space or punctuation"),
         "...": ("empty", "nothing but white space or punctuation"),  # too short as well
-        "Sure, " + "d" * 90: ("length", "96 characters, outside 4 to 36"),  # noise as well
+        "Sure, " + "d" * 90: ("length", "96 characters, outside 5 to 60"),  # noise as well
         "Sure, my box is here": ("noise", "holds 'sure,'"),
         "A" * 10: ("duplicate", "the same as an earlier one"),  # an example's input
         "a box came late": (None, None),
@@ -41,12 +41,13 @@ def test_filters_can_be_turned_off() -> None:
 
 
 def test_near_duplicates_are_dropped_where_a_threshold_is_given() -> None:
+    long = (Example("a box " * 9, "delivery"),)
     candidates = [
         Candidate("r0.0", "the parcel that I ordered on Monday has not come to my house"),
         Candidate("r0.1", "the parcel that I ordered on Monday has not come to my flat"),
     ]
-    assert [c.dropped_by for c in filter_inputs(make_brief(near_duplicates=0.7), candidates)] == [None, "duplicate"]
-    assert [c.dropped_by for c in filter_inputs(make_brief(), candidates)] == [None, None]
+    assert [c.dropped_by for c in filter_inputs(make_brief(examples=long, near_duplicates=0.7), candidates)] == [None, "duplicate"]
+    assert [c.dropped_by for c in filter_inputs(make_brief(examples=long), candidates)] == [None, None]
 
 
 def test_self_guide_has_a_noise_list_and_length_limits_of_its_own() -> None:
@@ -56,6 +57,8 @@ def test_self_guide_has_a_noise_list_and_length_limits_of_its_own() -> None:
         "a box, no input": ("noise", None),
         "...": ("empty", "empty"),
         "d" * 36: ("length", None),
+        "e" * 61: ("length", "length"),
+        "f" * 4: (None, "length"),
         "A" * 10: ("duplicate", "duplicate"),
     }
     candidates = [Candidate(f"r0.{i}", text) for i, text in enumerate(texts)]
@@ -65,8 +68,8 @@ def test_self_guide_has_a_noise_list_and_length_limits_of_its_own() -> None:
     assert [(one.dropped_by, other.dropped_by) for one, other in zip(*both, strict=True)] == list(texts.values())
 
 
-def test_only_self_guide_has_length_limits_of_two_examples() -> None:
-    assert input_limits(make_brief(method="backward", examples=THREE[:2])) is None
+def test_every_method_has_length_limits_of_its_own() -> None:
+    assert input_limits(make_brief(method="backward", examples=THREE[:2])) == (5, 40)
     assert input_limits(make_brief(method="self-guide", examples=THREE[:2])) == (5, 24)
     assert input_limits(make_brief(method="self-guide", examples=THREE, input_length_filter=False)) is None
 

@@ -68,13 +68,13 @@ def test_reasoning_words_are_noise_in_classification_only() -> None:
     assert filters.noise("therefore", filters.noise_phrases(DEMOS, classification=False)) is None
 
 
-def test_length_limits_mean_nothing_of_few_or_equal_lengths() -> None:
-    assert filters.length_limits(["a", "bbb"]) is None
-    assert filters.length_limits(["aa", "bb", "cc"]) is None
+def test_length_limits_are_half_the_shortest_and_twice_the_longest() -> None:
+    assert filters.length_limits([]) is None
     limits = filters.length_limits(["a" * 10, "a" * 20, "a" * 30])
-    assert limits is not None
-    assert filters.length("a" * 20, limits) is None
-    assert filters.length("a" * 90, limits) == "90 characters, outside 4 to 36"
+    assert limits == (5, 60)
+    assert [filters.length("a" * size, limits) for size in (4, 5, 60, 61)] == [
+        "4 characters, outside 5 to 60", None, None, "61 characters, outside 5 to 60",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

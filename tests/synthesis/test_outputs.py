@@ -120,11 +120,11 @@ def test_a_vote_can_be_held_by_other_rules_than_the_settings() -> None:
 
 def test_answers_of_an_unusual_length_are_dropped_in_free_text_where_asked_for() -> None:
     examples = tuple(Example("q", "a" * size) for size in (10, 20, 30))
-    long = answered("b" * 60)
+    long = answered("b" * 61)
     assert (
         vote(make_brief(labels=None, examples=examples, output_length_filter=True), [long])[0].dropped_by == "no_answer"
     )
-    assert vote(make_brief(labels=None, examples=examples), [long])[0].output == "b" * 60
+    assert vote(make_brief(labels=None, examples=examples), [long])[0].output == "b" * 61
     # With labels, a long answer may hold one.
     assert vote(make_brief(examples=examples, output_length_filter=True), [answered("billing " * 9)])[0].kept
 

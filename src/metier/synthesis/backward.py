@@ -3,8 +3,10 @@
 A small model that answers badly may still write good inputs for a given answer: saying what a complaint about billing
 looks like is easier than telling one from a delivery problem. In classification every label is given equally often;
 otherwise the model first writes new answers like those of the examples. A conversation shows the examples backwards
-(answer, then input) and asks for an input for the answer. `agreement` then drops the pairs that the model, read
-forwards, does not believe.
+(answer, then input) and asks for an input for the answer. What a small model writes beyond the form of the examples is
+not waited for: where every example is one line, a line's end ends an input, and no input has more lines than the
+longest example or is more than twice as long. `agreement` then drops the pairs that the model, read forwards, does not
+believe.
 
 Sources: back-translation (Sennrich et al. 2016, arXiv 1511.06709), data generated for given labels (ZeroGen, Ye et al.
 2022, arXiv 2202.07922).
@@ -13,6 +15,7 @@ Sources: back-translation (Sennrich et al. 2016, arXiv 1511.06709), data generat
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from functools import partial
 
 from metier.core.records import Candidate, Example
@@ -22,6 +25,7 @@ from metier.engines.prompts import Prompt, PromptFormat, Turn
 from metier.engines.shards import Job, Shard, in_shards, texts_and_ends
 from metier.synthesis import filters
 from metier.synthesis.brief import Brief
+from metier.synthesis.checks import input_limits
 
 _SAMPLES = 8  # inputs drawn from one prompt: the prompt is computed once, so further ones cost little
 _SHARD = 64  # rows between two writes to disk
@@ -51,11 +55,12 @@ def write_pairs(
     ]
     written: list[Candidate] = []
     before = engine.stats.generated_tokens
+    most_lines = _most_lines([example.input for example in brief.examples])
     made: _TextsAndEnds
     for number, (group, made) in enumerate(zip(groups, in_shards(engine, shard, jobs), strict=True)):
         for place, ((answer, _), (texts, finished)) in enumerate(zip(group, made, strict=True)):
             for sample, (text, ended) in enumerate(zip(texts, finished, strict=True)):
-                written.append(_pair(f"r{number}.{place}.{sample}", text, ended, answer))
+                written.append(_pair(f"r{number}.{place}.{sample}", text, ended, answer, most_lines))
         if progress:
             progress(len(written), engine.stats.generated_tokens - before)
     return written
@@ -77,6 +82,9 @@ def _input_requests(
     brief: Brief, prompts: PromptFormat, group: list[tuple[str, int]], number: int
 ) -> list[GenerationRequest]:
     settings = brief.settings
+    limits = input_limits(brief)
+    longest = None if limits is None else int(limits[1])
+    stop = _stop([example.input for example in brief.examples], prompts)
     return [
         GenerationRequest(
             prompt=input_prompt(brief, prompts, answer, number),
@@ -84,21 +92,32 @@ def _input_requests(
             max_tokens=settings.input_max_tokens,
             temperature=settings.input_temperature,
             top_k=settings.input_top_k,
-            stop=prompts.stop,
+            stop=stop,
             seed=seed_of(brief.seed, "backward-inputs", number, place),
+            max_chars=longest,
         )
         for place, (answer, count) in enumerate(group)
     ]
 
 
-def _pair(name: str, text: str, finished: bool, answer: str) -> Candidate:
-    """Return what a model wrote as a candidate; one that was cut off is dropped at once."""
-    pair = Candidate(name, text.strip().removeprefix("- "), output=answer, asked_label=answer)
+def _pair(name: str, text: str, finished: bool, answer: str, most_lines: int) -> Candidate:
+    """Return what a model wrote, as far as inputs go on, as a candidate; one that was cut off is dropped at once."""
+    written = text.strip().removeprefix("- ").split("\n")
+    pair = Candidate(name, "\n".join(written[:most_lines]).strip(), output=answer, asked_label=answer)
     return (
         pair
-        if finished
+        if finished or len(written) > most_lines
         else filters.drop(pair, "cut_off", "longer than input_max_tokens, or than the length filter allows")
     )
+
+
+def _most_lines(texts: Sequence[str]) -> int:
+    return max(text.strip().count("\n") for text in texts) + 1
+
+
+def _stop(texts: Sequence[str], prompts: PromptFormat) -> tuple[str, ...]:
+    """Return what ends a text like these: a line's end as well, where each of them is one line."""
+    return (*prompts.stop, "\n") if _most_lines(texts) == 1 else prompts.stop
 
 
 def _answers(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shard) -> list[tuple[str, int]]:
@@ -109,6 +128,7 @@ def _answers(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shard) 
         each = -(-settings.inputs // len(brief.labels))
         samples = min(_SAMPLES, each)
         return [(label, samples) for _ in range(-(-each // samples)) for label in brief.labels]
+    stop = _stop([example.output for example in brief.examples], prompts)
     asked = [
         GenerationRequest(
             prompt=_answer_prompt(brief, prompts, number),
@@ -116,7 +136,7 @@ def _answers(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shard) 
             max_tokens=settings.output_max_tokens,
             temperature=settings.input_temperature,
             top_k=settings.input_top_k,
-            stop=prompts.stop,
+            stop=stop,
             seed=seed_of(brief.seed, "backward-answers", number),
         )
         for number in range(-(-settings.inputs // _SAMPLES))

@@ -2,7 +2,7 @@
 
 Source of the empty, length, noise and duplicate filters, of the vote and of the balance: SELF-GUIDE (Zhao et al. 2024,
 arXiv 2407.12874). Noise and length are here twice: `published_noise` and `published_length_limits` for
-``method: self-guide``, and the stricter `noise` and more careful `length_limits` for ``method: backward``
+``method: self-guide``, and the stricter `noise` and wider `length_limits` for ``method: backward``
 (`checks.py` chooses). Three faults of the authors' code are in neither: a phrase that the demonstrations use is not
 noise, the list of phrases is made for each task anew, and limits that no text could meet, since all demonstrations
 have one length, are left out.
@@ -124,13 +124,13 @@ def published_noise(text: str, phrases: Sequence[str]) -> str | None:
 
 
 def length_limits(texts: Sequence[str]) -> tuple[float, float] | None:
-    """Return mean ± 2σ of the lengths in characters; None where that would mean nothing."""
-    if len(texts) < 3:
-        return None
+    """Return half the shortest length and twice the longest, in characters; None of no texts.
+
+    Of the real inputs of SELF-GUIDE's eleven tuning tasks 97 to 100 in a hundred are within the limits that a task's
+    two to six examples give, and only 24 to 86 within mean ± 2σ.
+    """
     lengths = [len(text) for text in texts]
-    spread = 2 * statistics.pstdev(lengths)
-    mean = statistics.fmean(lengths)
-    return (mean - spread, mean + spread) if spread else None
+    return (min(lengths) / 2, max(lengths) * 2) if lengths else None
 
 
 def published_length_limits(texts: Sequence[str]) -> tuple[float, float] | None:

@@ -64,7 +64,6 @@ def _backward(classification: bool) -> dict[str, Any]:
             "input_temperature": 0.8,
             "input_max_tokens": 128,
             "input_top_k": 40,
-            "input_length_filter": False,
             "balance": False,
         },
     }

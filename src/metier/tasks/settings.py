@@ -103,7 +103,9 @@ class SynthesisSettings(Settings):
     )
     noise_filter: bool = True
     input_length_filter: bool = Field(
-        True, description="Drop inputs whose length is outside mean ± 2σ of the demonstrations' inputs."
+        True,
+        description="Drop inputs shorter than half the shortest example or longer than twice the longest (self-guide: "
+        "outside mean ± 2σ of the examples' lengths).",
     )
     output_length_filter: bool = Field(False, description="Generation: the same for outputs.")
     near_duplicates: float | None = Field(
