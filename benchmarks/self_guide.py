@@ -23,7 +23,7 @@ import platform
 import random
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,8 @@ def superni_task(data: Path, name: str, model: str, recipe: str, arguments: argp
         part, _, leaf = key.partition(".")
         settings.setdefault(part, {})[leaf] = json.loads(value)
     settings.setdefault("evaluation", {})["limit"] = arguments.rows
+    if arguments.unlabelled and recipe == "backward":
+        settings["unlabelled"] = str(_unlabelled(data, name, rows, arguments).resolve())
     return Task.model_validate(
         {
             "name": name,
@@ -135,6 +137,20 @@ def superni_task(data: Path, name: str, model: str, recipe: str, arguments: argp
             **settings,
         }
     )
+
+
+def _unlabelled(data: Path, name: str, tested: Sequence[Mapping[str, str]], arguments: argparse.Namespace) -> Path:
+    """Return a file of real inputs of a task, none of them in the test split."""
+    seen = {row["input"].strip() for row in tested}
+    table = pyarrow.parquet.read_table(
+        data / "superni/instances.parquet", filters=[("task", "=", name)], columns=["input"]
+    )
+    fresh = sorted({row["input"] for row in table.to_pylist()} - {""})
+    fresh = [text for text in fresh if text.strip() and text.strip() not in seen]
+    random.Random(storage.seed_of(arguments.seed, "unlabelled")).shuffle(fresh)
+    path: Path = arguments.runs / "data" / f"{name}-unlabelled-{arguments.unlabelled}.jsonl"
+    storage.write_lines(path, [{"input": text} for text in fresh[: arguments.unlabelled]])
+    return path
 
 
 def _on_gold(task: Task, arguments: argparse.Namespace, beside: Path) -> Task:
@@ -171,6 +187,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--rows", type=int, default=200, help="test rows a task")
     parser.add_argument("--examples", type=int, default=6, help="demonstrations a task, at most")
+    parser.add_argument("--unlabelled", type=int, default=0, help="real inputs without answers, for backward")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="PART.KEY=JSON", help="settings that win over the recipe"

@@ -115,3 +115,23 @@ def test_files_that_are_not_named_are_not_read() -> None:
         Example("I was charged twice.", "billing"),
         Example("The parcel is late.", "delivery"),
     )
+
+
+def test_unlabelled_inputs_are_drawn_by_the_seed_and_none_is_known_otherwise(tmp_path: Path) -> None:
+    texts = [*(f"message {i}" for i in range(30)), "Message 3", "Is it  late"]
+    lines = "".join(f'{{"input": "{text}"}}\n' for text in texts)
+    (tmp_path / "inbox.jsonl").write_text(lines)
+    (tmp_path / "test.jsonl").write_text('{"input": "is it late", "output": "delivery"}\n')
+    settings = {"test": str(tmp_path / "test.jsonl"), "unlabelled": str(tmp_path / "inbox.jsonl")}
+
+    def read(several: int = 500, seed: int = 0) -> tuple[str, ...]:
+        task = make_task(**settings, seed=seed, synthesis={"unlabelled_rows": several})
+        return gather(of_one(task))["routing"].unlabelled
+
+    assert {text.lower() for text in read()} == {f"message {i}" for i in range(30)}
+    assert len(read()) == 30
+    assert read(9) == read(9) and len(read(9)) == 9
+    assert read(9) != read(9, seed=1)
+    (tmp_path / "inbox.jsonl").write_text('{"input": "Is it late"}\n')
+    with pytest.raises(UserError, match="no input that is not in the examples"):
+        read()

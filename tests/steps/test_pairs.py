@@ -28,7 +28,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """For which tasks the model was to write, and how many inputs; nothing is written."""
     seen: list[tuple[str, int]] = []
 
-    def note(c: Context, task: Task, several: int) -> str:
+    def note(c: Context, task: Task, several: int, unlabelled: tuple[str, ...]) -> str:
         seen.append((task.name, several))
         return "written"
 

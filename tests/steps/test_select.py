@@ -80,7 +80,7 @@ def test_what_the_key_depends_on(tmp_path: Path, changes: dict[str, Any], differ
 def test_a_file_of_inputs_counts_by_what_it_holds(tmp_path: Path) -> None:
     def with_inputs(name: str, text: str) -> str:
         (tmp_path / name).write_text(f'{{"input": "{text}"}}\n')
-        return key(tmp_path, task(tmp_path, selection={"inputs": str(tmp_path / name)}))
+        return key(tmp_path, task(tmp_path, unlabelled=str(tmp_path / name)))
 
     first = with_inputs("one.jsonl", "where is it")
     assert with_inputs("two.jsonl", "where is it") == first, "another name, the same inputs"

@@ -51,6 +51,34 @@ def test_inputs_take_the_label_they_are_read_as_and_the_most_certain_are_kept() 
     assert judged[4].reason == "not among the 2 surest of 'billing': written for 'billing', read with 0.62"
 
 
+def test_real_inputs_are_calibrated_and_counted_apart_from_those_that_were_written() -> None:
+    # Of the real ones all lean to billing, by what they have in common; of the written ones half do.
+    real = {f"real {i}": 2.0 + i / 10 for i in range(20)}
+    own = {f"written {i}": (-1.0) ** i for i in range(10)}
+    engine = reader(real | own)
+    unlabelled = [Candidate(f"real.{i}", text) for i, text in enumerate(real)]
+    judged = agree(make_brief(keep_share=0.5), engine, PROMPTS, [*unlabelled, *written(own)], Shards())
+    kept = [c for c in judged if c.kept]
+    assert [c.input for c in kept if c.output == "billing" and c.asked_label is None] == [
+        f"real {i}" for i in range(15, 20)
+    ]
+    assert [c.input for c in kept if c.output == "delivery" and c.asked_label is None] == [
+        f"real {i}" for i in range(5)
+    ]
+    assert sum(c.asked_label is not None for c in kept) == 6  # three of each label
+    assert next(c for c in judged if c.input == "real 9").reason is not None
+    assert "a real input" in str(next(c for c in judged if c.input == "real 9").reason)
+
+
+def test_too_few_real_inputs_are_calibrated_with_those_that_were_written() -> None:
+    evidence = {"charged": 3.0, "parcel": -4.0, "billed": 1.0, "box": -0.5}
+    candidates = [Candidate("real.0", "charged"), Candidate("real.1", "billed"), *written(evidence)[1:4:2]]
+    judged = agree(make_brief(keep_share=1.0), reader(evidence), PROMPTS, candidates, Shards())
+    assert [(c.output, c.kept) for c in judged] == [
+        ("billing", True), ("billing", True), ("delivery", True), ("delivery", True),
+    ]  # fmt: skip
+
+
 def test_an_input_is_read_forwards_with_the_examples_and_backwards_under_every_label() -> None:
     evidence = {"charged": 2.0, "parcel": -2.0}
     engine = reader(evidence)

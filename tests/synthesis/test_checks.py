@@ -42,11 +42,15 @@ def test_filters_can_be_turned_off() -> None:
 
 def test_near_duplicates_are_dropped_where_a_threshold_is_given() -> None:
     long = (Example("a box " * 9, "delivery"),)
+    near = make_brief(examples=long, near_duplicates=0.7)
     candidates = [
         Candidate("r0.0", "the parcel that I ordered on Monday has not come to my house"),
         Candidate("r0.1", "the parcel that I ordered on Monday has not come to my flat"),
     ]
-    assert [c.dropped_by for c in filter_inputs(make_brief(examples=long, near_duplicates=0.7), candidates)] == [None, "duplicate"]
+    assert [c.dropped_by for c in filter_inputs(near, candidates)] == [
+        None,
+        "duplicate",
+    ]
     assert [c.dropped_by for c in filter_inputs(make_brief(examples=long), candidates)] == [None, None]
 
 

@@ -38,7 +38,7 @@ class Candidate:
 
     Attributes:
         id: Unique within a run; says in which round and place it was made.
-        input: The input the model wrote.
+        input: The input the model wrote, or a real one without an answer.
         output: The answer chosen for it; empty until it is annotated.
         asked_label: The label (or output) the model was asked to write an input for, if any.
         dropped_by: Name of the filter that dropped it (``empty``, ``noise`` …); None while it is kept.

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from metier.core import storage
 from metier.core.errors import UserError
 from metier.core.records import Example
-from metier.data.pairs import ExampleFile, NoRows, read_examples
+from metier.data.likeness import folded
+from metier.data.pairs import ExampleFile, NoRows, read_examples, read_inputs
 from metier.data.sizes import split_by_source
 from metier.tasks.scenario import Scenario
 from metier.tasks.task import Task
@@ -25,6 +26,7 @@ class TaskRows:
         test: All rows to test on; none of them is ever trained on.
         tested: Those that answers are compared on: all, or as many as ``evaluation.limit`` says.
         warnings: What a user should know about them.
+        unlabelled: Real inputs without answers, none of them a test row's, an example's or a labelled row's.
     """
 
     task: Task
@@ -32,6 +34,7 @@ class TaskRows:
     test: tuple[Example, ...]
     tested: tuple[Example, ...]
     warnings: tuple[str, ...]
+    unlabelled: tuple[str, ...] = ()
 
     @property
     def examples(self) -> tuple[Example, ...]:
@@ -96,13 +99,27 @@ def _rows(scenario: Scenario, task: Task) -> TaskRows:
         kept, held_out = split_by_source(labelled, scenario.settings.test_share, task.seed)
         if held_out:
             labelled, tests = tuple(kept), tuple(held_out)
+    known = [*tests, *labelled, *(Example(e.input, e.output) for e in task.examples)]
     return TaskRows(
         task,
         labelled,
         tests,
         drawn(tests, task.evaluation.limit, task.seed),
         tuple(_warnings(task, train, test, labelled, tests)),
+        _unlabelled(task, known),
     )
+
+
+def _unlabelled(task: Task, known: Sequence[Example]) -> tuple[str, ...]:
+    """Return what the model is to read of a task's unlabelled file; test inputs would make the test easier."""
+    if task.unlabelled is None or task.pool is not None:
+        return ()
+    seen = {folded(row.input) for row in known}
+    fresh = {folded(text): text for text in read_inputs(task.unlabelled) if folded(text) not in seen}
+    if not fresh:
+        raise UserError(f"{task.unlabelled}: no input that is not in the examples, training or test rows as well")
+    several = min(len(fresh), task.synthesis.unlabelled_rows)
+    return tuple(random.Random(storage.seed_of(task.seed, "unlabelled")).sample(list(fresh.values()), several))
 
 
 def _warnings(

@@ -48,7 +48,7 @@ def write_pairs(c: Context, scenario: Scenario, rows: TaskRows) -> Done[Synthesi
     several = scenario.settings.to_write(task.name, labelled=bool(rows.labelled))
     if not scenario.alone and several:
         c.reporter.say(f"task {task.name}")
-    return synthesize(c, task, several) if several else None
+    return synthesize(c, task, several, rows.unlabelled) if several else None
 
 
 def choose_pairs(

@@ -145,13 +145,13 @@ def pool_of_pairs(task: Task, pairs: Sequence[Example]) -> tuple[Task, Pool]:
 def _inputs(c: Context, task: Task, pool: Pool) -> SelectionInputs:
     settings = task.selection
     examples = tuple(Example(e.input, e.output) for e in task.examples)
-    more = read_inputs(settings.inputs) if settings.inputs else []
+    more = read_inputs(task.unlabelled) if task.unlabelled else []
     texts = (*(e.input for e in examples), *more)
     return SelectionInputs(
         model=c.model,
         pool=Artifact(pool.sha256, pool.path),
-        # What it is compared with changes nothing about the choice; the file of inputs is there as what it holds.
-        settings=settings.but(controls=(), inputs=None),
+        # What it is compared with changes nothing about the choice.
+        settings=settings.but(controls=()),
         encoder="" if settings.strategy in _WITHOUT_ENCODER else encoder_digest(c.files, settings.encoder),
         seed=task.seed,
         instruction=task.instruction,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 
 from metier.core import storage
@@ -56,13 +57,14 @@ class Synthesis:
         return dict(sorted(Counter(c.dropped_by for c in self.candidates if c.dropped_by).items()))
 
 
-def synthesize(c: Context, task: Task, several: int) -> Done[Synthesis]:
+def synthesize(c: Context, task: Task, several: int, unlabelled: Sequence[str] = ()) -> Done[Synthesis]:
     """Let the model write pairs for a task.
 
     Args:
         c: The run's context.
         task: What the pairs are for.
         several: How many raw inputs to ask for.
+        unlabelled: Real inputs that it is to answer beside them.
 
     Raises:
         NotEnoughData: Fewer pairs are left than ``synthesis.min_pairs``; all candidates are on file.
@@ -73,7 +75,8 @@ def synthesize(c: Context, task: Task, several: int) -> Done[Synthesis]:
     least = settings.min_pairs if several >= settings.inputs else min(settings.min_pairs, max(1, several // 8))
     examples = tuple(Example(e.input, e.output) for e in task.examples)
     # How many pairs are enough changes none of them.
-    brief = Brief(task.instruction, task.labels, examples, settings.but(inputs=several, min_pairs=1), task.seed)
+    asked = settings.but(inputs=several, min_pairs=1)
+    brief = Brief(task.instruction, task.labels, examples, asked, task.seed, tuple(unlabelled))
     done = once(c.of(task.name), "synthesis", SynthesisInputs(c.model, brief), partial(_write, c))
     if done.before:
         c.reporter.say(f"synthesis: done before ({len(done.value.pairs)} pairs)")

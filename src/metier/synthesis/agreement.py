@@ -2,7 +2,8 @@
 
 In classification each input is read twice: forwards (how likely is each label after it, under the few-shot prompt) and
 backwards (how likely is it under the prompt of each label). Both are calibrated over all inputs and added up; the label
-is the likeliest, and of each label the most certain inputs are kept, equally many. In a free-text task the answer must
+is the likeliest, and of each label the most certain inputs are kept, equally many; real inputs without answers are
+calibrated and counted apart from those that were written. In a free-text task the answer must
 be likelier after its own input than after others: the difference of log-likelihoods is the pair's pointwise mutual
 information, and the pairs with the highest are kept. How many is ``keep_share`` in both: the others are dropped by
 ``quota``, and by ``disagreement`` only those whose answer gains nothing from its own input.
@@ -33,6 +34,7 @@ from metier.synthesis.brief import Brief
 
 _SHARD = 64  # rows between two writes to disk
 _OTHERS = 3  # other inputs that an answer is compared under, in a free-text task
+_ENOUGH = 20  # real inputs that can be calibrated by themselves
 
 _Floats = npt.NDArray[np.float64]
 _Matrix = list[list[float]]
@@ -55,7 +57,7 @@ def agree(
         return list(candidates)
     if brief.labels:
         readings = in_shards(engine, shard, _label_jobs(brief, prompts, forwards, open_ones))
-        verdicts = _read_as(brief, open_ones, _evidence(readings, progress))
+        verdicts = _read_apart(brief, open_ones, _readings(readings, progress))
     else:
         others = min(_OTHERS, len(open_ones) - 1)
         likely = in_shards(engine, shard, _answer_jobs(brief, prompts, forwards, open_ones, others))
@@ -101,8 +103,8 @@ def _both_ways(direct: Sequence[ScoringRequest], channel: Sequence[ScoringReques
     return [[list(s.logprobs) for s in engine.score(asked)] for asked in (direct, channel)]
 
 
-def _evidence(readings: Iterable[list[_Matrix]], progress: Progress | None) -> _Floats:
-    """Return how much speaks for each label, ``[inputs, labels]``: both readings, calibrated and added up."""
+def _readings(readings: Iterable[list[_Matrix]], progress: Progress | None) -> tuple[_Floats, _Floats]:
+    """Return both readings, each ``[inputs, labels]``."""
     direct: _Matrix = []
     channel: _Matrix = []
     for by_input, by_label in readings:
@@ -110,7 +112,21 @@ def _evidence(readings: Iterable[list[_Matrix]], progress: Progress | None) -> _
         channel += [list(row) for row in zip(*by_label, strict=True)]
         if progress:
             progress(len(direct), 0)
-    return _calibrated(np.array(direct)) + _calibrated(np.array(channel))
+    return np.array(direct), np.array(channel)
+
+
+def _read_apart(
+    brief: Brief, open_ones: Sequence[Candidate], readings: tuple[_Floats, _Floats]
+) -> dict[str, Candidate]:
+    """Return the verdicts on inputs that were written and on real ones, whose labels may be of other shares."""
+    real = np.array([c.asked_label is None for c in open_ones])
+    groups = [~real, real] if real.sum() >= _ENOUGH else [np.full(len(open_ones), True)]
+    verdicts: dict[str, Candidate] = {}
+    for rows in groups:
+        some = [c for c, inside in zip(open_ones, rows, strict=True) if inside]
+        if some:
+            verdicts |= _read_as(brief, some, sum((_calibrated(reading[rows]) for reading in readings), np.zeros(())))
+    return verdicts
 
 
 def _calibrated(logprobs: _Floats) -> _Floats:
@@ -137,12 +153,14 @@ def _read_as(brief: Brief, open_ones: Sequence[Candidate], evidence: _Floats) ->
         read = labels[int(best[i])]
         marked = dataclasses.replace(c, output=read, share=float(certain[i]))
         if i not in kept:
-            reason = (
-                f"not among the {quota} surest of {read!r}: written for {c.asked_label!r}, read with {certain[i]:.2f}"
-            )
+            reason = f"not among the {quota} surest of {read!r}: {_origin(c)}, read with {certain[i]:.2f}"
             marked = filters.drop(marked, "quota", reason)
         out[c.id] = marked
     return out
+
+
+def _origin(c: Candidate) -> str:
+    return "a real input" if c.asked_label is None else f"written for {c.asked_label!r}"
 
 
 def _answer_jobs(

@@ -18,6 +18,7 @@ class Brief:
         examples: The hand-written pairs.
         settings: How much to write, and what to keep of it.
         seed: Every random choice follows from it.
+        unlabelled: Real inputs without answers, for ``backward``.
     """
 
     instruction: str
@@ -25,3 +26,4 @@ class Brief:
     examples: tuple[Example, ...]
     settings: SynthesisSettings
     seed: int
+    unlabelled: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from metier.synthesis.brief import Brief
 from metier.synthesis.checks import filter_inputs
 from metier.synthesis.inputs import write_inputs
 from metier.synthesis.outputs import answer_inputs, balance, vote
+from metier.synthesis.real import real_inputs
 
 Track = Callable[[str, int, str], AbstractContextManager[Progress]]
 """From a title, a total and a unit to what shows progress while that much work is done (`Reporter.track`)."""
@@ -34,6 +35,7 @@ def synthesize(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shard
     with track("inputs", brief.settings.inputs, "rows") as update:
         if backward:
             written = filter_inputs(brief, write_pairs(brief, engine, prompts, shard, update))
+            written = [*real_inputs(brief, engine, prompts, shard), *written]
         else:
             written = write_inputs(brief, engine, prompts, shard, update)
     open_ones = sum(candidate.kept for candidate in written)

@@ -21,8 +21,8 @@ from metier.tasks.recipes import recipe_settings
 from metier.tasks.task import RecipeName, Task
 from metier.tasks.yamltext import Key, parse, read_text
 
-_PATH_KEYS = ("test", "train", "pool", "model")
-_NESTED_PATHS = (("selection", "inputs"), ("launch", "accelerate_config"))
+_PATH_KEYS = ("test", "train", "unlabelled", "pool", "model")
+_NESTED_PATHS = (("launch", "accelerate_config"),)
 
 
 def load_task(path: Path, overrides: Sequence[str] = ()) -> Task:

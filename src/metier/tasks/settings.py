@@ -93,6 +93,9 @@ class SynthesisSettings(Settings):
         "than elsewhere.",
     )
     inputs: int = Field(400, ge=1, le=1_000_000, description="How many raw inputs to ask the model for.")
+    unlabelled_rows: int = Field(
+        500, ge=1, le=100_000, description="Inputs of the unlabelled file that are read, at most; drawn by the seed."
+    )
     prompts_per_round: int = Field(10, ge=1, description="Prompts in one round; later rounds see earlier inputs.")
     earlier_inputs: int = Field(10, ge=0, description="Earlier inputs shown in a prompt, at most.")
     input_temperature: float = Field(0.7, gt=0, le=5)
@@ -191,7 +194,6 @@ class SelectionSettings(Settings):
         description="related: share: of the pool. Default: twice the budget; k-centre seeks out what lies apart, so a "
         "wide part lets other tasks in.",
     )
-    inputs: str | None = Field(None, description="File of unlabelled inputs of the task, to know its region better by.")
     controls: tuple[Literal["random", "related", "pool"], ...] = Field(
         ("random",),
         description="What else is trained, to compare with: as many rows at random, all that count as the task's, all.",

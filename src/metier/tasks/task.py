@@ -95,6 +95,11 @@ class Task(Shared):
         None, description="Rows of the test file to take, by columns: {split: test}, {task: [a, b]}. Default: all."
     )
     train_where: Where | None = Field(None, description="The same for the train file.")
+    unlabelled: str | None = Field(
+        None,
+        description="File of real inputs without answers: the model answers those it is surest of and trains on them "
+        "beside what it writes, and a pool's selection knows the task's region better by them.",
+    )
     pool: str | None = Field(None, description="Big file of instruction data to select from (recipe low-data).")
     train_use: Literal["instead", "mixed"] = Field(
         "mixed", description="With train: mixed with synthetic data, or instead of any."
@@ -112,6 +117,16 @@ class Task(Shared):
             raise ValueError("pool: there is a train file too (rows are chosen from the pool alone: leave one out)")
         if self.train_use == "instead" and self.train is None and not self.train_where:
             raise ValueError("train_use: instead, but there is no train file (name one with train:, or use mixed)")
+        return self
+
+    @model_validator(mode="after")
+    def _unlabelled_fits(self) -> Task:
+        if self.unlabelled is None:
+            return self
+        if self.synthesis.method == "self-guide" and self.recipe != "low-data" and self.pool is None:
+            raise ValueError("unlabelled: the recipe self-guide trains on inputs that the model writes (leave one out)")
+        if self.train_use == "instead" and self.pool is None:
+            raise ValueError("unlabelled: with train_use: instead the model answers no inputs (use mixed)")
         return self
 
     @model_validator(mode="after")
