@@ -57,7 +57,8 @@ def test_real_inputs_are_calibrated_and_counted_apart_from_those_that_were_writt
     own = {f"written {i}": (-1.0) ** i for i in range(10)}
     engine = reader(real | own)
     unlabelled = [Candidate(f"real.{i}", text) for i, text in enumerate(real)]
-    judged = agree(make_brief(keep_share=0.5), engine, PROMPTS, [*unlabelled, *written(own)], Shards())
+    brief = dataclasses.replace(make_brief(keep_share=0.5), unlabelled=tuple(real))
+    judged = agree(brief, engine, PROMPTS, [*unlabelled, *written(own)], Shards())
     kept = [c for c in judged if c.kept]
     assert [c.input for c in kept if c.output == "billing" and c.asked_label is None] == [
         f"real {i}" for i in range(15, 20)
@@ -73,7 +74,8 @@ def test_real_inputs_are_calibrated_and_counted_apart_from_those_that_were_writt
 def test_too_few_real_inputs_are_calibrated_with_those_that_were_written() -> None:
     evidence = {"charged": 3.0, "parcel": -4.0, "billed": 1.0, "box": -0.5}
     candidates = [Candidate("real.0", "charged"), Candidate("real.1", "billed"), *written(evidence)[1:4:2]]
-    judged = agree(make_brief(keep_share=1.0), reader(evidence), PROMPTS, candidates, Shards())
+    brief = dataclasses.replace(make_brief(keep_share=1.0), unlabelled=("charged", "billed"))
+    judged = agree(brief, reader(evidence), PROMPTS, candidates, Shards())
     assert [(c.output, c.kept) for c in judged] == [
         ("billing", True), ("billing", True), ("delivery", True), ("delivery", True),
     ]  # fmt: skip

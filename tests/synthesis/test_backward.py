@@ -46,6 +46,14 @@ def test_the_examples_are_shown_backwards_after_what_is_wanted_once() -> None:
     assert shown.text[: shown.shared].endswith(ASK)
 
 
+def test_inputs_can_be_asked_for_whatever_their_label() -> None:
+    engine = ScriptedEngine(lambda request, sample: f"case {sample}")
+    written = write_pairs(make_brief(inputs=4, pseudo_labels=False), engine, PROMPTS, Shards())
+    assert [(c.output, c.asked_label) for c in written] == [("", None)] * 4
+    assert {last_question(r.prompt.text) for r in engine.generated} == {"Write a new input."}
+    assert all(ASK not in r.prompt.text and "I was charged twice" in r.prompt.text for r in engine.generated)
+
+
 def test_a_plain_prompt_shows_the_same_without_a_template() -> None:
     prompts = PromptFormat(ByteTokenizer(chat=False))
     text = input_prompt(make_brief(examples=(Example("I was charged twice", "billing"),)), prompts, "delivery", 0).text

@@ -71,7 +71,7 @@ def test_reasoning_words_are_noise_in_classification_only() -> None:
 def test_length_limits_are_half_the_shortest_and_twice_the_longest() -> None:
     assert filters.length_limits([]) is None
     limits = filters.length_limits(["a" * 10, "a" * 20, "a" * 30])
-    assert limits == (5, 60)
+    assert limits is not None and limits == (5, 60)
     assert [filters.length("a" * size, limits) for size in (4, 5, 60, 61)] == [
         "4 characters, outside 5 to 60", None, None, "61 characters, outside 5 to 60",
     ]  # fmt: skip

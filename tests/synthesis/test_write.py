@@ -64,6 +64,16 @@ def test_backward_pairs_are_written_filtered_agreed_on_and_balanced_in_that_orde
     assert tracks.done == [8, 5]
 
 
+def test_pairs_that_are_not_checked_stay_as_they_were_asked_for() -> None:
+    engine = ScriptedEngine({f"{ASK}billing": ["my parcel came late"], f"{ASK}delivery": ["parcel is lost"]})
+    tracks = Tracks()
+    pairs = synthesize(make_brief(inputs=2, check_pairs=False), engine, PROMPTS, Shards(), tracks)
+    assert [(c.input, c.output, c.kept) for c in pairs] == [
+        ("my parcel came late", "billing", True), ("parcel is lost", "delivery", True),
+    ]  # fmt: skip
+    assert engine.scored == [] and tracks.told == [("inputs", 2, "rows")]
+
+
 def test_self_guide_inputs_are_written_filtered_answered_and_voted_on_in_that_order() -> None:
     inputs = ["charged for a box", "no output", 'parcel is lost"\n\n[input]="', "which one", "neither"]
 

@@ -67,6 +67,13 @@ def test_a_tasks_parts_are_checked_together() -> None:
         ({"metric": "macro_f1"}, "needs labels"),
         ({"train_use": "instead"}, "there is no train file"),
         ({"unseen_wordings": ("Do it.",)}, "is trained on"),
+        ({"unlabelled": "inbox.txt", "train": "rows.jsonl", "train_use": "instead"}, "the model answers no inputs"),
+        ({"unlabelled": "inbox.txt", "synthesis": {"method": "self-guide"}}, "inputs that the model writes"),
+        ({"unlabelled": "inbox.txt", "synthesis": {"check_pairs": False}}, "nothing reads them"),
+        (
+            {"labels": ("b", "c"), "synthesis": {"check_pairs": False, "pseudo_labels": False}},
+            "nothing says which label",
+        ),
     ):
         with pytest.raises(ValidationError, match=told):
             task.but(**changes)

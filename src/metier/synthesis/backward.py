@@ -66,20 +66,27 @@ def write_pairs(
     return written
 
 
-def input_prompt(brief: Brief, prompts: PromptFormat, answer: str, number: int) -> Prompt:
-    """Return the prompt that asks for an input to an answer; prompts of one ``number`` show the same examples."""
+def input_prompt(brief: Brief, prompts: PromptFormat, answer: str | None, number: int) -> Prompt:
+    """Return the prompt that asks for an input to an answer; prompts of one ``number`` show the same examples.
+
+    Args:
+        brief: The job.
+        prompts: Renders for the model.
+        answer: What the right answer to the input is to be; None: it does not matter.
+        number: Which group of prompts this one is of.
+    """
 
     def ask(output: str) -> str:
-        return f"Write a new input to which the right answer is: {output}"
+        return "Write a new input." if answer is None else f"Write a new input to which the right answer is: {output}"
 
     shown = _shown(brief, number)
     head = f"{_context(brief)}\n\n"
     turns = [Turn((head if i == 0 else "") + ask(d.output), d.input) for i, d in enumerate(shown)]
-    return prompts.conversation(turns, ask(""), answer)
+    return prompts.conversation(turns, ask(""), answer or "")
 
 
 def _input_requests(
-    brief: Brief, prompts: PromptFormat, group: list[tuple[str, int]], number: int
+    brief: Brief, prompts: PromptFormat, group: list[tuple[str | None, int]], number: int
 ) -> list[GenerationRequest]:
     settings = brief.settings
     limits = input_limits(brief)
@@ -100,10 +107,10 @@ def _input_requests(
     ]
 
 
-def _pair(name: str, text: str, finished: bool, answer: str, most_lines: int) -> Candidate:
+def _pair(name: str, text: str, finished: bool, answer: str | None, most_lines: int) -> Candidate:
     """Return what a model wrote, as far as inputs go on, as a candidate; one that was cut off is dropped at once."""
     written = text.strip().removeprefix("- ").split("\n")
-    pair = Candidate(name, "\n".join(written[:most_lines]).strip(), output=answer, asked_label=answer)
+    pair = Candidate(name, "\n".join(written[:most_lines]).strip(), output=answer or "", asked_label=answer)
     return (
         pair
         if finished or len(written) > most_lines
@@ -120,14 +127,17 @@ def _stop(texts: Sequence[str], prompts: PromptFormat) -> tuple[str, ...]:
     return (*prompts.stop, "\n") if _most_lines(texts) == 1 else prompts.stop
 
 
-def _answers(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shard) -> list[tuple[str, int]]:
+def _answers(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shard) -> list[tuple[str | None, int]]:
     """Return the answers to write inputs for, and how many inputs to draw for each."""
     settings = brief.settings
     if brief.labels:
         # Every label equally often: the agreement step relies on it.
         each = -(-settings.inputs // len(brief.labels))
         samples = min(_SAMPLES, each)
-        return [(label, samples) for _ in range(-(-each // samples)) for label in brief.labels]
+        labels: tuple[str | None, ...] = brief.labels
+        if not settings.pseudo_labels:
+            labels = (None,) * len(brief.labels)
+        return [(label, samples) for _ in range(-(-each // samples)) for label in labels]
     stop = _stop([example.output for example in brief.examples], prompts)
     asked = [
         GenerationRequest(

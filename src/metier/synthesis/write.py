@@ -39,9 +39,11 @@ def synthesize(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shard
         else:
             written = write_inputs(brief, engine, prompts, shard, update)
     open_ones = sum(candidate.kept for candidate in written)
-    if backward:
+    if backward and brief.settings.check_pairs:
         with track("agreement", open_ones, "rows") as update:
             judged = agree(brief, engine, prompts, written, shard, update)
+    elif backward:
+        judged = written
     else:
         with track("answers", open_ones, "inputs") as update:
             judged = vote(brief, answer_inputs(brief, engine, prompts, written, shard, update))

@@ -102,7 +102,7 @@ class SynthesisSettings(Settings):
     input_top_k: int = Field(40, ge=0, description="Sample from the k likeliest tokens; 0: from all.")
     input_max_tokens: int = Field(500, ge=1, description="An input longer than this is cut off, and dropped.")
     pseudo_labels: bool = Field(
-        True, description="Classification: each prompt asks for an input that has a label drawn at random."
+        True, description="Classification: inputs are asked for by label; false: whatever label they have."
     )
     noise_filter: bool = True
     input_length_filter: bool = Field(
@@ -124,6 +124,10 @@ class SynthesisSettings(Settings):
     )
     keep_share: float = Field(
         0.5, gt=0, le=1, description="backward: the share of pairs kept, the most convincing ones."
+    )
+    check_pairs: bool = Field(
+        True,
+        description="backward: read each pair forwards, and keep the most convincing; false: keep all as asked for.",
     )
     balance: bool = Field(True, description="Classification: down-sample every class to the rarest.")
     min_pairs: int = Field(24, ge=1, description="Stop before training when fewer pairs than this are left.")

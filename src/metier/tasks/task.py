@@ -125,8 +125,18 @@ class Task(Shared):
             return self
         if self.synthesis.method == "self-guide" and self.recipe != "low-data" and self.pool is None:
             raise ValueError("unlabelled: the recipe self-guide trains on inputs that the model writes (leave one out)")
+        if not self.synthesis.check_pairs and self.pool is None:
+            raise ValueError("unlabelled: with synthesis.check_pairs: false nothing reads them (leave one out)")
         if self.train_use == "instead" and self.pool is None:
             raise ValueError("unlabelled: with train_use: instead the model answers no inputs (use mixed)")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_have_labels(self) -> Task:
+        settings = self.synthesis
+        unread = settings.method == "backward" and not settings.check_pairs and not settings.pseudo_labels
+        if self.labels is not None and unread:
+            raise ValueError("synthesis: without pseudo_labels and check_pairs nothing says which label an input has")
         return self
 
     @model_validator(mode="after")
