@@ -28,7 +28,7 @@ from metier.tasks.settings import LaunchSettings
 from metier.tasks.task import Task
 
 _WRITES, _SCORES = "written", "scored"
-_CLASSIFIERS = ("tfidf", "encoder")
+_CLASSIFIERS = ("tfidf", "encoder", "encoder_pair")
 _INSTEAD = "metier predict answers files with it"
 
 
@@ -101,6 +101,8 @@ class LanguageModel:
 class Classifier:
     """A product that answers with a label and asks no language model: TF-IDF or an encoder, with a linear head.
 
+    The encoder reads the input whole, or its two parts.
+
     Attributes:
         folder: The product's.
         product: What is said of it.
@@ -132,8 +134,11 @@ def open_source(path: Path, task: str | None = None, system: str | None = None) 
     if product.form in _CLASSIFIERS:
         return Classifier(folder, product, tested)
     if product.form not in (_WRITES, _SCORES) or product.model is None:
+        why = "it is made of rules that only Metier runs"
+        if product.model is not None:
+            why = "other tools ask a model once, with one prompt"
         raise UserError(
-            f"{folder}: {product.title} cannot be exported: other tools ask a model once, with one prompt",
+            f"{folder}: {product.title} cannot be exported: {why}",
             hint=f"{_INSTEAD}; or export the run's tuned model with --system {SPECIALIST}",
         )
     return _of_product(folder, product, tested)
