@@ -76,13 +76,17 @@ def parity_lines(parity: Parity) -> list[str]:
         found.append(f"Of {what} it writes what the product's own model writes for {_share(parity.answers)}.")
     if parity.product_answers is not None:
         share = _share(parity.product_answers)
-        found.append(
-            "The product does not write: it answers with the likeliest label. What the export writes is the product's "
-            f"answer for {share}."
-            if parity.scored
-            else f"It writes what the product answered in the run's test for {share}. In bfloat16, long answers depend "
-            "a little on what is computed together; so do the product's own."
-        )
+        if parity.scored:
+            found.append(
+                "The product does not write: it answers with the likeliest label. What the export writes is the "
+                f"product's answer for {share}."
+            )
+        else:
+            found.append(f"It writes what the product answered in the run's test for {share}.")
+            if parity.product_answers.equal < parity.product_answers.compared:
+                found.append(
+                    "In bfloat16, long answers depend a little on what is computed together; so do the product's own."
+                )
     if parity.scores is not None:
         both = parity.scores
         found.append(
