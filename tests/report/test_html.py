@@ -260,6 +260,15 @@ def test_a_graded_metric_shows_its_numbers_and_not_right_or_wrong(make: Make) ->
     assert "✓ right" not in text and "✗ wrong" not in text
 
 
+@pytest.mark.parametrize("threads", [2, None])
+def test_that_scores_depend_on_the_threads_is_told_with_their_number(make: Make, threads: int | None) -> None:
+    facts = make()
+    facts = dataclasses.replace(facts, machine=dataclasses.replace(facts.machine, threads=threads))
+    text = " ".join(_Page(render(facts)).text.split())
+    assert "With another number of threads, the same seed may give scores that differ" in text
+    assert ("2 cores, 2 threads, 16.0 GB" in text) == (threads == 2)
+
+
 def test_a_long_loss_curve_is_thinned_but_keeps_every_holdout_point(make: Make) -> None:
     loss = tuple(LossPoint(s, s / 1000, 1.0, 0.123456 if s == 4321 else None) for s in range(1, 10_001))
     text = render(make(loss=loss, chosen_epoch=4))

@@ -57,6 +57,7 @@ class MachineFacts:
         memory_bytes: Memory of the machine.
         accelerator: Name of the GPU, or None.
         versions: Version by name (``python``, ``torch`` …).
+        threads: Threads that torch computed with; None: not known.
     """
 
     cpu: str
@@ -64,6 +65,7 @@ class MachineFacts:
     memory_bytes: int
     accelerator: str | None = None
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    threads: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
