@@ -13,8 +13,9 @@ from metier.core.codec import CodecError
 from metier.core.errors import UserError
 from metier.core.records import Example
 from metier.evaluation.measure import Measure
-from metier.exporting.template import AskedPrompt, prompt_around
+from metier.exporting.template import prompt_around
 from metier.models.locate import ModelFiles, resolve_model
+from metier.report.facts import PromptTemplate
 from metier.runs.load import load_facts, load_run
 from metier.runs.mark import NAME, read_mark
 from metier.runs.use import base_of, product_folder, running_as
@@ -92,7 +93,7 @@ class LanguageModel:
         """Return the prompt that asks for the answer to one input."""
         return RENDERINGS[self.rendering](slot.prompts, self.instruction, self.shown, text)
 
-    def prompt(self, slot: Slot) -> AskedPrompt:
+    def prompt(self, slot: Slot) -> PromptTemplate:
         """Return what the prompt writes round an input."""
         return prompt_around(lambda text: self.rendered(slot, text), self.max_tokens)
 
