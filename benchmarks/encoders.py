@@ -39,6 +39,7 @@ from metier.runs.machine import machine
 from metier.systems.encoder_pair import vectors_of_parts
 from metier.systems.regression import fit
 from self_guide_means import GROUPS
+from superni import rows_outside
 
 TASKS = GROUPS["tuning, labels"]
 _ROWS = 200
@@ -153,9 +154,7 @@ def _rows(data: Path, name: str) -> tuple[list[Example], list[Example]]:
     """Return rows to learn from, none of them in the test split, and test rows."""
     filters = [("task", "=", name)]
     test = pyarrow.parquet.read_table(data / "superni/selfguide_test.parquet", filters=filters).to_pylist()
-    every = pyarrow.parquet.read_table(data / "superni/instances.parquet", filters=filters).to_pylist()
-    tested = {row["input"].strip() for row in test}
-    train = [Example(r["input"], r["outputs"][0].strip()) for r in every if r["input"].strip() not in tested]
+    train = rows_outside(data, name, {row["input"].strip() for row in test})
     if len(train) < 2 * _BATCH:
         raise MetierError(f"{name}: {len(train)} rows outside the test split are too few")
     rng = random.Random(0)

@@ -41,6 +41,7 @@ from metier.tasks.recipes import recipe_settings
 from metier.tasks.scenario import of_one
 from metier.tasks.task import Task
 from self_guide_means import GROUPS, means
+from superni import rows_outside
 
 TASKS = tuple(task for group in GROUPS.values() for task in group)
 GOLD = "gold"
@@ -160,15 +161,11 @@ def _on_gold(task: Task, arguments: argparse.Namespace, beside: Path) -> Task:
         raise MetierError(f"{beside}: the run that gold rows are counted by is missing or failed")
     several = pairs["training_pairs"] - pairs["pairs_by_origin"].get("example", 0)
     tested = {row["input"].strip() for row in storage.read_lines(arguments.runs / "data" / f"{task.name}.jsonl")}
-    table = pyarrow.parquet.read_table(
-        arguments.data / "superni/instances.parquet", filters=[("task", "=", task.name)], columns=["input", "outputs"]
-    )
-    rows = [
-        {"input": row["input"], "output": row["outputs"][0].strip()}
-        for row in table.to_pylist()
-        if row["input"].strip() and row["input"].strip() not in tested
+    kept = [
+        {"input": row.input, "output": row.output}
+        for row in rows_outside(arguments.data, task.name, tested)
+        if row.input.strip() and row.output and (task.labels is None or row.output in task.labels)
     ]
-    kept = [row for row in rows if row["output"] and (task.labels is None or row["output"] in task.labels)]
     random.Random(storage.seed_of(task.seed, "gold")).shuffle(kept)
     train = arguments.runs / "data" / f"{task.name}-gold-{several}.jsonl"
     storage.write_lines(train, kept[:several])

@@ -32,6 +32,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "product-means": tables_products.product_means,
     "product-costs": tables_products.product_costs,
     "tolerance": tables_products.tolerance,
+    "encoders": tables_products.encoders,
     "self-guide": tables_runs.self_guide,
     "self-guide-means": tables_runs.self_guide_means,
     "need": tables_runs.need,

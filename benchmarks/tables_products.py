@@ -1,4 +1,4 @@
-"""The tables of what ships: ``products.json`` and ``tolerance.json``."""
+"""The tables of what ships, and of what might: ``products.json``, ``tolerance.json`` and ``encoders.json``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import statistics
 
 from tables_format import Record, gain, number, read, table
 
+_COUNTS = ("rows", "learnt_from")  # what an encoder's task holds beside its encoders
 _NAMES = {"exact_match": "exact match", "gleu": "GLEU", "sari": "SARI", "rouge_l": "ROUGE-L", "chrf": "chrF"}
 
 
@@ -72,6 +73,22 @@ def tolerance() -> str:
         own = {cell["rows"]: cell for cell in cells if cell["tolerance"] == points}
         lines.append((f"{points:g}", *(_cell(own[n]) for n in rows)))
     return table(header, lines)
+
+
+def encoders() -> str:
+    """Return a line for each task, with every encoder's score, and what each gains over the plain one in the mean."""
+    found = read("encoders")
+    ways = list(dict.fromkeys(way for task in found["tasks"].values() for way in task if way not in _COUNTS))
+    plain, *others = ways
+    lines = [
+        (name, *(number(task[way]["score"]) if way in task else "" for way in ways))
+        for name, task in found["tasks"].items()
+    ]
+    seconds = ["seconds, all tasks"]
+    for way in ways:
+        seconds.append(number(sum(task[way]["seconds"] for task in found["tasks"].values() if way in task), 0))
+    gains = ["mean gain over the first", "", *(gain(found["mean_gain"][way]) for way in others)]
+    return table(("task", plain, *others), [*lines, tuple(gains), tuple(seconds)])
 
 
 def _tasks() -> dict[str, Record]:

@@ -136,6 +136,22 @@ def test_examples_alone_are_enough(tiny_model: Path) -> None:
     assert made.predict_proba(["a bill"]).shape == (1, 2)
 
 
+@pytest.mark.model
+def test_the_real_model_is_fitted_and_names_classes_with_shares_that_sum_to_one(smollm2: Path) -> None:
+    rows = read_examples(Path(__file__).parent.parent / "examples/newspaper-sections/test.jsonl", labels=None).examples
+    two = [row for row in rows if row.output in ("sports", "food")]
+    few = ("train_use=instead", "training.epochs=1", "training.holdout_share=0", "evaluation.max_tokens=4")
+    asked = ("evaluation.baselines=[label_scoring]", "evaluation.timed_rows=1", "evaluation.resamples=100")
+    made = MetierClassifier("Name the section of the newspaper.", settings=(*few, *asked, "ship=specialist"))
+    made.fit([row.input for row in two[:12]], [row.output for row in two[:12]])
+    texts = [row.input for row in two[12:20]]
+    named, shares = made.predict(texts), made.predict_proba(texts)
+    assert made.classes_.tolist() == ["food", "sports"] and set(named) <= {"food", "sports"}
+    assert np.allclose(shares.sum(axis=1), 1) and np.all(shares > 0)
+    assert named.tolist() == made.classes_[shares.argmax(axis=1)].tolist()
+    assert made.score(texts, [row.output for row in two[12:20]]) > 0.5, "sports and food are told apart"
+
+
 def test_a_product_without_probabilities_has_no_predict_proba_and_what_is_no_label_is_the_commonest(
     fitted: MetierClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,13 @@ def test_a_vote_is_no_single_prompt(run: Path, capsys: pytest.CaptureFixture[str
     assert "with one prompt" in refused(capsys, "export", run, "--to", "merged")
 
 
+def test_rules_are_no_model(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = run / "product" / "product.json"
+    said = json.loads(path.read_text()) | {"form": "replacements", "model": None}
+    path.write_text(json.dumps(said))
+    assert "made of rules that only Metier runs" in refused(capsys, "export", run, "--to", "merged")
+
+
 def test_another_base_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = run / "product" / "asker.json"
     saved = json.loads(path.read_text())

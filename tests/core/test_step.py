@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import metier
 from metier.core import storage
 from metier.core.codec import encode
+from metier.core.errors import MetierError
 from metier.core.records import Example
 from metier.core.run_folder import Run
 from metier.core.step import Artifact, Cost, Done, Work, once
@@ -246,3 +247,21 @@ def test_shards_know_what_is_on_file(tmp_path: Path) -> None:
     assert not work.shard.has("part-0")
     assert work.shard("part-0", lambda: ("a", 1)) == ["a", 1], "as it will be read from file"
     assert work.shard.has("part-0")
+
+
+@pytest.mark.parametrize("name", ["result.json", "rows.jsonl"])
+def test_a_file_that_was_changed_after_it_was_written_is_noticed(tmp_path: Path, name: str) -> None:
+    done = step(tmp_path, Given())
+    assert step(tmp_path, Given()).value == MADE
+    path = done.path / name
+    path.write_bytes(path.read_bytes().replace(b"titled", b"titlex").replace(b'"a"', b'"A"'))
+    with pytest.raises(MetierError, match=f"{name}: the file has changed since it was written"):
+        _ = step(tmp_path, Given()).value
+
+
+def test_a_torn_part_is_made_again(tmp_path: Path) -> None:
+    work = Work(tmp_path)
+    assert work.shard("part-0", lambda: [1, 2]) == [1, 2]
+    (tmp_path / "part-0.json").write_text("[1, 2")
+    assert work.shard("part-0", lambda: [3]) == [3]
+    assert work.shard("part-0", lambda: [4]) == [3]

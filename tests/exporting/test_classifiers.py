@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from metier.exporting.source import Classifier, KnownAnswers
 from metier.models.locate import resolve_model
 from metier.runs.use import open_at
 from metier.systems import encoder as encoding
-from metier.systems import tfidf
+from metier.systems import encoder_pair, tfidf
 from metier.systems.base import Material
 from metier.systems.product import save_product
 from metier.systems.product_record import Product
@@ -31,6 +32,7 @@ from tests.systems.test_product import PAIRS, PRODUCT
 
 LABELS = ("billing", "delivery", "other")
 MORE = (*PAIRS, *(Example(f"the café opens, they say, at {i}0", "other") for i in range(6)))
+IN_PARTS = tuple(Example(f"Claim: it is so, {i}.\nReason: {pair.input}", pair.output) for i, pair in enumerate(MORE))
 SURE = dataclasses.replace(
     PRODUCT, confidence=Confidence(3.0, 0.1, 0.05, 80), threshold=Threshold(0.9, 0.5, 0.8, 0.95, 0.91, "firm")
 )
@@ -64,7 +66,7 @@ def test_tfidf_needs_numpy_alone(tmp_path: Path, labels: tuple[str, ...], pairs:
 def test_a_script_that_answers_otherwise_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from metier.exporting import classifiers
 
-    def wrong(kind: str, encoder: str) -> str:
+    def wrong(settings: object) -> str:
         return "def predict(text):\n    return {'prediction': 'billing', 'probability': 1.0, 'abstained': False}\n"
 
     monkeypatch.setattr(classifiers, "_script", wrong)
@@ -74,19 +76,26 @@ def test_a_script_that_answers_otherwise_is_not_kept(tmp_path: Path, monkeypatch
     assert not (tmp_path / "out").exists() and not (tmp_path / "out.partial").exists()
 
 
-def test_an_encoder_is_named_and_its_head_written(encoder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["encoder", "encoder_pair"])
+def test_an_encoder_is_named_and_its_head_written(encoder: Path, tmp_path: Path, form: str) -> None:
     name = "all-minilm-l6-v2"
-    material = Material(LABELS, labelled=MORE, encoder=Artifact(resolve_model(name).digest, encoder), encoder_name=name)
+    rows = MORE if form == "encoder" else IN_PARTS
+    material = Material(LABELS, labelled=rows, encoder=Artifact(resolve_model(name).digest, encoder), encoder_name=name)
     from metier.models.encoder import SentenceEncoder
 
     tools = dataclasses.replace(make_tools(tmp_path / "tools"), open_encoder=lambda found: SentenceEncoder(found.path))
-    learned = encoding.learn(material, tools, source="labelled")
-    product = dataclasses.replace(SURE, labels=LABELS, form="encoder", system="encoder_train")
+    learn: Any = encoding.learn if form == "encoder" else encoder_pair.learn
+    learned = learn(material, tools, source="labelled")
+    product = dataclasses.replace(SURE, labels=LABELS, form=form, system="encoder_all")
     save_product(product, learned, None, tmp_path / "product")
-    known = KnownAnswers(Measure("exact_match", LABELS), MORE, tuple(pair.output for pair in MORE))
+    answers = tuple(answer.text for answer in open_at(tmp_path / "product").answer([row.input for row in rows]))
+    known = KnownAnswers(Measure("exact_match", LABELS), rows, answers)
     out = tmp_path / "out"
     out.mkdir()
     parity = write_classifier(Classifier(tmp_path / "product", product, known), out)
-    assert parity.test_rows == len(MORE) and parity.scores is not None and parity.scores.product == 100
+    assert parity.test_rows == len(rows) and parity.scores is not None
+    assert parity.scores.product == parity.scores.export > 80
     assert "sentence-transformers/all-MiniLM-L6-v2" in (out / "README.md").read_text()
+    settings = json.loads((out / "settings.json").read_text())
+    assert settings["parts"] == (None if form == "encoder" else ["Claim", "Reason"])
     assert not (out / MARK).exists()  # which is the driver's to write

@@ -13,14 +13,13 @@ import pytest
 from metier.core.errors import MetierError, UserError
 from metier.core.progress import Reporter
 from metier.exporting import export as exporting
-from metier.exporting import gguf_writer
+from metier.exporting import gguf_writer, weights
 from metier.exporting.export import export
 from metier.exporting.formats import FORMATS, Job, quant_of
 from metier.exporting.gguf_tokenizer import GgufTokenizer, read_tokenizer
 from metier.exporting.hosts import Unavailable
 from metier.exporting.parity import Parity
 from metier.exporting.source import LanguageModel
-from metier.exporting.template import AskedPrompt
 from tests.exporting.made import make_source
 
 
@@ -134,7 +133,7 @@ def test_another_pre_tokenizer_is_refused(tiny_model: Path, tmp_path: Path) -> N
 def test_a_wrong_template_leaves_nothing_behind(
     task_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(AskedPrompt, "chat_template", property(lambda self: "{{ messages[-1]['content'] }}"))
+    monkeypatch.setattr(weights, "chat_template", lambda prompt: "{{ messages[-1]['content'] }}")
     wanted = exporting.Wanted(task_run / "out", "merged", system="specialist", out=tmp_path / "out")
     with pytest.raises(MetierError, match="prompt differ from the product's for"):
         export(wanted, Reporter(quiet=True))

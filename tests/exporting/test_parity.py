@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from metier.core.records import Example
@@ -21,6 +23,15 @@ def test_wilsons_interval() -> None:
 def test_both_are_scored_on_the_same_rows() -> None:
     tested = KnownAnswers(Measure("exact_match", ("a", "b")), (Example("x", "a"), Example("y", "b")), ("a", "b"))
     assert both_scores(tested, ["a", "a"]) == BothScores("exact_match", 2, 100.0, 50.0)
+
+
+@pytest.mark.parametrize(("answer", "differs"), [("a", False), ("b", True)])
+def test_why_answers_may_differ_is_said_only_where_one_does(answer: str, differs: bool) -> None:
+    parity = Parity("merged", "host", test_rows=2, prompts=agreement([1], [1]))
+    parity = dataclasses.replace(parity, product_answers=agreement(["a", "a"], ["a", answer]))
+    lines = " ".join(parity_lines(parity))
+    assert f"for {'1' if differs else '2'} of 2" in lines
+    assert ("bfloat16" in lines) == differs
 
 
 @pytest.mark.parametrize(("export", "warned"), [(90.0, True), (96.0, False)])

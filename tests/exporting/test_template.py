@@ -14,7 +14,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from metier.core.errors import MetierError
 from metier.engines.prompts import Prompt
-from metier.exporting.template import AskedPrompt, prompt_around
+from metier.exporting.template import chat_template, prompt_around
+from metier.report.facts import PromptTemplate
 from metier.systems.renderings import RENDERINGS, Rendered
 from tests.exporting.made import make_source
 
@@ -33,13 +34,13 @@ def render(template: str, messages: list[dict[str, Any]]) -> str:
 @settings(max_examples=40)
 @given(st.text(), st.text(), st.text())
 def test_any_text_round_any_input_is_written_to_the_byte(before: str, after: str, text: str) -> None:
-    template = AskedPrompt(before, after, (), 1).chat_template
+    template = chat_template(PromptTemplate(before, after, (), 1))
     assert render(template, [{"role": "user", "content": text}]) == before + text + after
 
 
 @pytest.mark.parametrize("hard", ["{{ x }}", "{% endraw %}", "{# c", '"', "\\", "\\n", "a\r\nb\n", "}}{{", "'"])
 def test_nothing_in_an_instruction_is_markup(hard: str) -> None:
-    template = AskedPrompt(hard, hard, (), 1).chat_template
+    template = chat_template(PromptTemplate(hard, hard, (), 1))
     assert render(template, [{"role": "user", "content": hard}]) == hard * 3
 
 
@@ -50,12 +51,12 @@ def test_the_last_user_message_is_the_input() -> None:
         {"role": "assistant", "content": "answer"},
         {"role": "user", "content": "second"},
     ]
-    assert render(AskedPrompt("<", ">", (), 1).chat_template, messages) == "<second>"
+    assert render(chat_template(PromptTemplate("<", ">", (), 1)), messages) == "<second>"
 
 
 def test_without_a_user_message_it_says_so() -> None:
     with pytest.raises(jinja2.TemplateError, match="user message"):
-        render(AskedPrompt("<", ">", (), 1).chat_template, [{"role": "system", "content": "x"}])
+        render(chat_template(PromptTemplate("<", ">", (), 1)), [{"role": "system", "content": "x"}])
 
 
 @pytest.mark.parametrize("rendering", RENDERINGS)
@@ -64,7 +65,7 @@ def test_every_way_to_ask_has_its_template(tiny_model: Path, style: Any, renderi
     source = make_source(tiny_model, rendering=rendering)
     source = dataclasses.replace(source, how=dataclasses.replace(source.how, style=style))
     slot = source.slot()
-    template = source.prompt(slot).chat_template
+    template = chat_template(source.prompt(slot))
     for text in ("a line", " spaces \n", "", "two\nlines\n\n"):
         assert render(template, [{"role": "user", "content": text}]) == source.rendered(slot, text).prompt.text
 

@@ -98,7 +98,7 @@ def some_facts() -> RunFacts:
         recipe="backward",
         seed=7,
         metier_version="0.1.0",
-        machine=MachineFacts("Some CPU 3.0 GHz", 2, 16_000_000_000, None, {"python": "3.11.7", "torch": "2.13.0"}),
+        machine=MachineFacts("Some CPU 3.0 GHz", 2, 16_000_000_000, None, {"python": "3.11.7", "torch": "2.13.0"}, 2),
         data=_data(),
         training=Training(
             method="lora",

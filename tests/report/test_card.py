@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from metier.core.step import Artifact
 from metier.engines.prompts import PromptFormat
 from metier.engines.transformers import TransformersEngine
 from metier.report.card import CONTENT_FREE, write_card
-from metier.report.facts import ModelFacts, PromptTemplate, RunFacts
+from metier.report.facts import MachineFacts, ModelFacts, PromptTemplate, RunFacts
 from metier.report.made import FunnelStep
 from metier.report.markdown import code, fenced
 from metier.systems.asker import Asker
@@ -200,6 +201,14 @@ def test_the_card_says_where_the_data_is_from(make: Make, tmp_path: Path) -> Non
     # A task of a scenario whose pairs the model wrote: there is no funnel, and they are synthetic all the same.
     task = _card(make(pairs_by_origin={"synthetic": 40}, synthesis_funnel=()), tmp_path)
     assert "It was trained on 40 synthetic pairs." in task.text and "synthetic-data" in task.data.tags
+
+
+@pytest.mark.parametrize(
+    ("threads", "said"), [(2, "of threads than 2,"), (None, "of threads than it was trained with,")]
+)
+def test_the_threads_that_scores_depend_on_are_told(make: Make, tmp_path: Path, threads: int | None, said: str) -> None:
+    machine = MachineFacts("Some CPU", 2, 10**9, threads=threads)
+    assert said in _card(dataclasses.replace(make(), machine=machine), tmp_path).text
 
 
 def test_the_seeds_that_were_measured_are_told(make: Make, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metier.core.errors import MetierError
-from metier.core.records import Candidate, Interval, LossPoint
+from metier.core.records import Candidate, Interval, LossPoint, SystemScore
 from metier.report.facts import BeforeAfter, RunFacts
 from metier.report.html import render, write_report
 from metier.report.made import FunnelStep, RenderedExample
@@ -260,6 +260,15 @@ def test_a_graded_metric_shows_its_numbers_and_not_right_or_wrong(make: Make) ->
     assert "✓ right" not in text and "✗ wrong" not in text
 
 
+@pytest.mark.parametrize("threads", [2, None])
+def test_that_scores_depend_on_the_threads_is_told_with_their_number(make: Make, threads: int | None) -> None:
+    facts = make()
+    facts = dataclasses.replace(facts, machine=dataclasses.replace(facts.machine, threads=threads))
+    text = " ".join(_Page(render(facts)).text.split())
+    assert "With another number of threads, the same seed may give scores that differ" in text
+    assert ("2 cores, 2 threads, 16.0 GB" in text) == (threads == 2)
+
+
 def test_a_long_loss_curve_is_thinned_but_keeps_every_holdout_point(make: Make) -> None:
     loss = tuple(LossPoint(s, s / 1000, 1.0, 0.123456 if s == 4321 else None) for s in range(1, 10_001))
     text = render(make(loss=loss, chosen_epoch=4))
@@ -284,17 +293,28 @@ def test_settings_are_those_of_what_was_used(make: Make) -> None:
     settings = {
         "test": "/home/somebody/rows/test.jsonl",
         "selection": {"strategy": "k_center"},
-        "synthesis": {"method": "backward"},
+        "synthesis": {"method": "backward", "keep_share": 0.5, "output_temperature": 0.2, "agreement": 0.3},
         "engine": {"kind": "transformers", "url": "http://localhost:8000/v1", "gguf": None, "dtype": "auto"},
         "prices": {"currency": "USD", "machine_hour": None},
         "evaluation": {"baselines": ["few_shot", "harper"], "timed_rows": 16},
     }
     text = " ".join(_Page(render(make(settings=settings))).text.split())
-    for part in ("testtest.jsonl", "synthesis.methodbackward", "engine.dtypeauto", "evaluation.timed_rows16"):
+    written = ("synthesis.methodbackward", "synthesis.keep_share0.5")
+    for part in (*written, "testtest.jsonl", "engine.dtypeauto", "evaluation.timed_rows16"):
         assert part in text
-    for part in ("/home/somebody", "selection.", "engine.url", "engine.gguf", "prices.", "evaluation.baselines"):
+    other = ("synthesis.output_temperature", "synthesis.agreement", "engine.gguf")
+    for part in (*other, "/home/somebody", "selection.", "engine.url", "prices.", "evaluation.baselines"):
         assert part not in text
     assert "systems that answeredmajority, zero_shot, few_shot, label_scoring, specialist" in text
+    guided = with_settings(make(settings=settings), "synthesis", method="self-guide")
+    text = _Page(render(guided)).text
+    assert "synthesis.agreement" in text and "synthesis.keep_share" not in text
+    voted = make(settings=settings)
+    assert voted.judged is not None
+    more = (*voted.judged.systems, SystemScore("sampled_majority", "vote", {"exact_match": 1.0}))
+    voted = dataclasses.replace(voted, judged=dataclasses.replace(voted.judged, systems=more))
+    text = _Page(render(voted)).text
+    assert "synthesis.output_temperature" in text and "synthesis.agreement" not in text
     chosen = (FunnelStep("rows to choose from", 50_000), FunnelStep("chosen", 300))
     pool = make(settings=settings, pairs_by_origin={"pool": 300}, synthesis_funnel=(), selection_funnel=chosen)
     text = _Page(render(pool)).text

@@ -9,7 +9,7 @@ from metier.evaluation.compare import compare
 from metier.evaluation.measure import Measure
 from metier.evaluation.records import Need
 from metier.report.facts import Judged
-from metier.report.judged import judged_by
+from metier.report.judged import RowsTested, judged_by
 
 LABELS = ("a", "b")
 ROWS = [Example(f"text {i}", LABELS[i % 2]) for i in range(40)]
@@ -31,7 +31,7 @@ def judged(rows: int = 40, *, labels: bool = True, drawn_from: int | None = None
     ]
     measure = MEASURE if labels else dataclasses.replace(MEASURE, labels=None, metric="rouge_l")
     found = compare(measure, ROWS[:rows], systems)
-    return judged_by(found, measure, systems, source="test.jsonl", need=Need(words=("Use it.",)), drawn_from=drawn_from)
+    return judged_by(found, measure, systems, Need(words=("Use it.",)), RowsTested("test.jsonl", drawn_from))
 
 
 def test_the_facts_are_those_of_the_comparison() -> None:

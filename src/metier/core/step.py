@@ -12,6 +12,7 @@ the result depends on can be left out of the key: what makes the result gets tha
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 import typing
@@ -23,6 +24,7 @@ from typing import Any, Generic, TypeVar, get_args, get_origin
 import metier
 from metier.core import storage
 from metier.core.codec import decode, encode
+from metier.core.errors import MetierError
 from metier.core.run_folder import Run, peak_memory
 
 _HASH_LENGTH = 10
@@ -155,7 +157,9 @@ class Shards:
         """
         path = self._path(name)
         if path.exists():
-            return storage.read_json(path)
+            # One that the disk has torn is made again; nothing else knows what is in it.
+            with contextlib.suppress(MetierError):
+                return storage.read_json(path)
         start = time.perf_counter()
         storage.write_text(path, storage.canonical_json(make()) + "\n")
         self._work.add_cost(seconds=time.perf_counter() - start, part=name.rpartition("-")[0])
@@ -256,9 +260,23 @@ def _write(kind: Any, value: Any, folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _read(kind: type[T], folder: Path) -> T:
+    written = storage.read_json(folder / "manifest.json")["files"]
     data = storage.read_json(folder / "result.json")
-    data |= {field: storage.read_lines(folder / f"{field}.jsonl") for field in _tables(kind)}
+    _check(folder, "result.json", data, written)
+    for field in _tables(kind):
+        records = storage.read_lines(folder / f"{field}.jsonl")
+        _check(folder, f"{field}.jsonl", records, written)
+        data[field] = records
     return decode(kind, data, str(folder))
+
+
+def _check(folder: Path, name: str, value: object, written: Mapping[str, Mapping[str, object]]) -> None:
+    """Notice a file that is not as it was written: every later step would build on it."""
+    if storage.digest(value) != written[name]["sha256"]:
+        raise MetierError(
+            f"{folder / name}: the file has changed since it was written",
+            hint=f"delete {folder} and run the same command again: the step is made anew",
+        )
 
 
 def _tables(kind: Any) -> list[str]:

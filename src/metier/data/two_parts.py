@@ -11,7 +11,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-_NAME = re.compile(r"(?<![^\s'\",;])([^\W\d]\w*(?: \w)?) ?:(?=\s)")
+NAME = r"(?<![^\s'\",;])([^\W\d]\w*(?: \w)?) ?:(?=\s)"
+"""How the name of a part is written; the group is the name."""
+_NAME = re.compile(NAME)
 _SHARE = 0.9  # of the inputs that must have both parts
 
 

@@ -11,8 +11,8 @@ import metier
 from metier.core import storage
 from metier.exporting.parity import Agreement, Parity
 from metier.exporting.source import LanguageModel
-from metier.exporting.template import AskedPrompt
 from metier.report import words
+from metier.report.facts import PromptTemplate
 from metier.report.markdown import base_header, base_name, card
 
 _MUCH = 5.0  # points: an export that scores so much less than its product is warned of
@@ -27,7 +27,9 @@ class Use:
     code: str
 
 
-def write_card(source: LanguageModel, prompt: AskedPrompt, parity: Parity, uses: Sequence[Use], folder: Path) -> None:
+def write_card(
+    source: LanguageModel, prompt: PromptTemplate, parity: Parity, uses: Sequence[Use], folder: Path
+) -> None:
     """Write ``README.md`` into an export's folder.
 
     Args:
@@ -76,13 +78,17 @@ def parity_lines(parity: Parity) -> list[str]:
         found.append(f"Of {what} it writes what the product's own model writes for {_share(parity.answers)}.")
     if parity.product_answers is not None:
         share = _share(parity.product_answers)
-        found.append(
-            "The product does not write: it answers with the likeliest label. What the export writes is the product's "
-            f"answer for {share}."
-            if parity.scored
-            else f"It writes what the product answered in the run's test for {share}. In bfloat16, long answers depend "
-            "a little on what is computed together; so do the product's own."
-        )
+        if parity.scored:
+            found.append(
+                "The product does not write: it answers with the likeliest label. What the export writes is the "
+                f"product's answer for {share}."
+            )
+        else:
+            found.append(f"It writes what the product answered in the run's test for {share}.")
+            if parity.product_answers.equal < parity.product_answers.compared:
+                found.append(
+                    "In bfloat16, long answers depend a little on what is computed together; so do the product's own."
+                )
     if parity.scores is not None:
         both = parity.scores
         found.append(
@@ -108,7 +114,7 @@ def worse(parity: Parity) -> str | None:
     )
 
 
-def modelfile(prompt: AskedPrompt, context: int) -> str:
+def modelfile(prompt: PromptTemplate, context: int) -> str:
     """Return Ollama's Modelfile: the template is the GGUF file's own."""
     lines = [
         "FROM ./model.gguf",
@@ -120,7 +126,7 @@ def modelfile(prompt: AskedPrompt, context: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def transformers_use(prompt: AskedPrompt, base: str | None = None) -> Use:
+def transformers_use(prompt: PromptTemplate, base: str | None = None) -> Use:
     """Return how transformers runs an export.
 
     Args:
@@ -156,7 +162,7 @@ def transformers_use(prompt: AskedPrompt, base: str | None = None) -> Use:
     return Use("In Python:", "python", "\n".join(code))
 
 
-def request_use(name: str, url: str, prompt: AskedPrompt) -> Use:
+def request_use(name: str, url: str, prompt: PromptTemplate) -> Use:
     """Return how a server that has the export open is asked."""
     body = {
         "model": name,
@@ -175,7 +181,7 @@ def _what(source: LanguageModel, to: str) -> str:
     return f"A small language model for one job ({to}): {base}, {way}, made with Metier {metier.__version__}. The job:"
 
 
-def _note(prompt: AskedPrompt) -> str:
+def _note(prompt: PromptTemplate) -> str:
     return (
         "Send the input alone, as one user message: the chat template puts the instruction and whatever else the "
         "product shows round it. Earlier turns and system messages are ignored. "
@@ -194,7 +200,7 @@ def _made(source: LanguageModel) -> list[tuple[str, str]]:
     ]
 
 
-def _limits(source: LanguageModel, prompt: AskedPrompt, parity: Parity) -> list[str]:
+def _limits(source: LanguageModel, prompt: PromptTemplate, parity: Parity) -> list[str]:
     found = ["It was made for one job. What was measured holds for inputs like those of the test."]
     if source.scored:
         found.append(

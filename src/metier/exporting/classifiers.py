@@ -9,12 +9,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import metier
 from metier.core import storage
 from metier.core.codec import encode
 from metier.core.errors import MetierError, first_line
+from metier.data.two_parts import NAME, TwoParts
 from metier.exporting.card import parity_lines
 from metier.exporting.parity import HARD, Parity, agreement, both_scores
 from metier.exporting.source import Classifier
@@ -22,6 +22,7 @@ from metier.models.encoder import LONGEST
 from metier.models.locate import ModelFiles, resolve_model
 from metier.report.markdown import base_header, card
 from metier.runs.use import open_at
+from metier.systems import encoder_pair
 from metier.systems.encoder import read_used
 
 _HEAD = ("head.safetensors", "head.json")
@@ -39,12 +40,14 @@ class _Settings:
         threshold: Below this probability an answer is not to be used.
         encoder: The hub id of the encoder; None for TF-IDF.
         longest: Tokens of a text that the encoder reads.
+        parts: The names of the two parts of an input that the encoder reads; None: it reads the input whole.
     """
 
     temperature: float
     threshold: float
     encoder: str | None = None
     longest: int = 0
+    parts: tuple[str, str] | None = None
 
 
 def write_classifier(source: Classifier, folder: Path) -> Parity:
@@ -60,7 +63,8 @@ def write_classifier(source: Classifier, folder: Path) -> Parity:
     Raises:
         MetierError: ``predict.py`` fails or answers otherwise than the product.
     """
-    product, encoder = source.product, _encoder(source)
+    product = source.product
+    encoder, parts = _encoder(source)
     for name in (*_HEAD, *(() if encoder else _TFIDF)):
         with storage.explained(folder):
             shutil.copy2(source.folder / name, folder / name)
@@ -69,31 +73,39 @@ def write_classifier(source: Classifier, folder: Path) -> Parity:
         threshold=product.threshold.threshold if product.threshold else 0.0,
         encoder=encoder.card_name if encoder else None,
         longest=LONGEST if encoder else 0,
+        parts=(parts.first, parts.second) if parts else None,
     )
     storage.write_json(folder / "settings.json", encode(settings))
     script = folder / "predict.py"
-    storage.write_text(script, _script("encoder" if encoder else "tfidf", settings.encoder or ""))
+    storage.write_text(script, _script(settings))
     parity = _compare(source, script, encoder)
     _write_card(source, parity, encoder, folder)
     return parity
 
 
-def _encoder(source: Classifier) -> ModelFiles | None:
-    if source.product.form != "encoder":
-        return None
-    return resolve_model(read_used(source.folder).name)
+def _encoder(source: Classifier) -> tuple[ModelFiles | None, TwoParts | None]:
+    """Return the encoder that a product needs, and the parts of an input that it reads, if it has them."""
+    if source.product.form == "encoder":
+        return resolve_model(read_used(source.folder).name), None
+    if source.product.form == "encoder_pair":
+        used = encoder_pair.read_used(source.folder)
+        return resolve_model(used.encoder.name), used.parts
+    return None, None
 
 
-def _script(kind: Literal["encoder", "tfidf"], encoder: str) -> str:
+def _script(settings: _Settings) -> str:
     import jinja2
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("metier.exporting", "."),
         autoescape=False,
         keep_trailing_newline=True,
+        trim_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.get_template(f"predict_{kind}.py.j2").render(encoder=encoder).rstrip("\n") + "\n"
+    template = environment.get_template(f"predict_{'encoder' if settings.encoder else 'tfidf'}.py.j2")
+    # No name that comes from data is written into code: settings.json has them.
+    return template.render(encoder=settings.encoder, pair=bool(settings.parts), part_name=repr(NAME)).rstrip() + "\n"
 
 
 def _compare(source: Classifier, script: Path, encoder: ModelFiles | None) -> Parity:

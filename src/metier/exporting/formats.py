@@ -14,8 +14,8 @@ from metier.exporting.card import Use, modelfile, request_use, transformers_use
 from metier.exporting.gguf_writer import QUANTS, Quant, write_gguf
 from metier.exporting.hosts import Host, LlamaCppHost, TransformersHost, Unavailable
 from metier.exporting.source import LanguageModel
-from metier.exporting.template import AskedPrompt
 from metier.exporting.weights import adapter_rank, write_adapter, write_merged
+from metier.report.facts import PromptTemplate
 
 DEFAULT_QUANT: Quant = "q8_0"
 """Half of f16's size; its answers are hardly ever others."""
@@ -36,7 +36,7 @@ class Job:
     """
 
     source: LanguageModel
-    prompt: AskedPrompt
+    prompt: PromptTemplate
     folder: Path
     quant: Quant
 

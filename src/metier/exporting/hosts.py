@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from metier.core.errors import MetierError
 from metier.engines.base import GenerationRequest
 from metier.engines.prompts import Prompt
-from metier.exporting.template import AskedPrompt
+from metier.report.facts import PromptTemplate
 from metier.tasks.settings import EngineSettings
 
 _SLOTS = 4  # answers at once
@@ -57,7 +57,7 @@ class TransformersHost:
         engine: Device and precision, as the product uses them.
     """
 
-    def __init__(self, folder: Path, base: Path | None, prompt: AskedPrompt, engine: EngineSettings) -> None:
+    def __init__(self, folder: Path, base: Path | None, prompt: PromptTemplate, engine: EngineSettings) -> None:
         from transformers import AutoTokenizer
 
         from metier.engines.transformers import TransformersEngine
@@ -117,7 +117,7 @@ class LlamaCppHost:
         MetierError: llama.cpp cannot read the file.
     """
 
-    def __init__(self, gguf: Path, prompt: AskedPrompt, longest: int) -> None:
+    def __init__(self, gguf: Path, prompt: PromptTemplate, longest: int) -> None:
         import httpx
         import xllamacpp
 

@@ -13,8 +13,9 @@ from metier.core.codec import CodecError
 from metier.core.errors import UserError
 from metier.core.records import Example
 from metier.evaluation.measure import Measure
-from metier.exporting.template import AskedPrompt, prompt_around
+from metier.exporting.template import prompt_around
 from metier.models.locate import ModelFiles, resolve_model
+from metier.report.facts import PromptTemplate
 from metier.runs.load import load_facts, load_run
 from metier.runs.mark import NAME, read_mark
 from metier.runs.use import base_of, product_folder, running_as
@@ -28,7 +29,7 @@ from metier.tasks.settings import LaunchSettings
 from metier.tasks.task import Task
 
 _WRITES, _SCORES = "written", "scored"
-_CLASSIFIERS = ("tfidf", "encoder")
+_CLASSIFIERS = ("tfidf", "encoder", "encoder_pair")
 _INSTEAD = "metier predict answers files with it"
 
 
@@ -92,7 +93,7 @@ class LanguageModel:
         """Return the prompt that asks for the answer to one input."""
         return RENDERINGS[self.rendering](slot.prompts, self.instruction, self.shown, text)
 
-    def prompt(self, slot: Slot) -> AskedPrompt:
+    def prompt(self, slot: Slot) -> PromptTemplate:
         """Return what the prompt writes round an input."""
         return prompt_around(lambda text: self.rendered(slot, text), self.max_tokens)
 
@@ -100,6 +101,8 @@ class LanguageModel:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Classifier:
     """A product that answers with a label and asks no language model: TF-IDF or an encoder, with a linear head.
+
+    The encoder reads the input whole, or its two parts.
 
     Attributes:
         folder: The product's.
@@ -132,8 +135,11 @@ def open_source(path: Path, task: str | None = None, system: str | None = None) 
     if product.form in _CLASSIFIERS:
         return Classifier(folder, product, tested)
     if product.form not in (_WRITES, _SCORES) or product.model is None:
+        why = "it is made of rules that only Metier runs"
+        if product.model is not None:
+            why = "other tools ask a model once, with one prompt"
         raise UserError(
-            f"{folder}: {product.title} cannot be exported: other tools ask a model once, with one prompt",
+            f"{folder}: {product.title} cannot be exported: {why}",
             hint=f"{_INSTEAD}; or export the run's tuned model with --system {SPECIALIST}",
         )
     return _of_product(folder, product, tested)

@@ -11,12 +11,13 @@ from typing import Any
 from metier.core import storage
 from metier.core.errors import UserError
 from metier.exporting.source import LanguageModel
-from metier.exporting.template import AskedPrompt
+from metier.exporting.template import chat_template
+from metier.report.facts import PromptTemplate
 
 _ADAPTER_CONFIG, _ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
-def write_merged(source: LanguageModel, prompt: AskedPrompt, folder: Path) -> None:
+def write_merged(source: LanguageModel, prompt: PromptTemplate, folder: Path) -> None:
     """Write whole weights that plain transformers loads, in the base model's precision.
 
     An adapter is added in float32, so that its small steps are rounded once and not twice.
@@ -49,7 +50,7 @@ def write_merged(source: LanguageModel, prompt: AskedPrompt, folder: Path) -> No
     _write_tokenizer(source, prompt, folder)
 
 
-def write_adapter(source: LanguageModel, prompt: AskedPrompt, folder: Path) -> None:
+def write_adapter(source: LanguageModel, prompt: PromptTemplate, folder: Path) -> None:
     """Write the PEFT adapter with its tokenizer; its base is named as the hub knows it, never by a path of this disk.
 
     Raises:
@@ -70,9 +71,9 @@ def adapter_rank(folder: Path) -> int:
     return int(storage.read_json(folder / _ADAPTER_CONFIG)["r"])
 
 
-def _write_tokenizer(source: LanguageModel, prompt: AskedPrompt, folder: Path) -> None:
+def _write_tokenizer(source: LanguageModel, prompt: PromptTemplate, folder: Path) -> None:
     tokenizer = source.slot().tokenizer
-    tokenizer.chat_template = prompt.chat_template
+    tokenizer.chat_template = chat_template(prompt)
     with storage.explained(folder):
         tokenizer.save_pretrained(str(folder))
     _without_machine(folder / "tokenizer_config.json")

@@ -57,6 +57,7 @@ class MachineFacts:
         memory_bytes: Memory of the machine.
         accelerator: Name of the GPU, or None.
         versions: Version by name (``python``, ``torch`` …).
+        threads: Threads that torch computed with; None: not known.
     """
 
     cpu: str
@@ -64,6 +65,7 @@ class MachineFacts:
     memory_bytes: int
     accelerator: str | None = None
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    threads: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -180,14 +182,15 @@ class StageCost:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PromptTemplate:
-    """How the specialist must be asked: ``before + input + after``, special tokens already in the text.
+    """How a model is asked: ``before + input + after``, special tokens already in the text.
 
     Attributes:
         before: Text in front of the input.
         after: Text behind it, up to where the answer begins.
         stop: Strings that end an answer, beside the model's own end token.
         max_tokens: The longest answer, in tokens.
-        answers: Every label as it follows the prompt, in the order of the labels; empty for free text.
+        answers: Every label as it follows the prompt, in the order of the labels; empty for free text, and in an
+            export, which only writes.
     """
 
     before: str

@@ -31,6 +31,9 @@ from metier.report.sentences import (
     split_sentences,
     verdict_sentence,
 )
+from metier.synthesis.checks import settings_of_vote, settings_used
+from metier.systems.registry import SYSTEMS
+from metier.tasks.settings import SynthesisSettings
 
 _LOSS_POINTS = 240  # drawn and listed; a longer curve is thinned
 # Settings that only some engines have, and which.
@@ -249,16 +252,27 @@ def _used(facts: RunFacts) -> list[tuple[str, str]]:
     """Return the settings that the run made use of, with the systems that answered in place of those asked for."""
     unused = {"evaluation.baselines"}
     unused |= {f"engine.{key}" for key, kinds in _ENGINES.items() if facts.setting("engine", "kind") not in kinds}
+    unused |= {f"synthesis.{key}" for key in SynthesisSettings.model_fields if key not in _synthesis_used(facts)}
     sections = set()
     if not facts.data.selection_funnel:
         sections.add("selection")
-    if not facts.data.synthesis_funnel and not facts.data.synthetic:
-        sections.add("synthesis")
     if all(facts.setting("prices", key) is None for key in ("machine_hour", "api_input_million", "api_output_million")):
         sections.add("prices")
     rows = [row for row in _flat(facts.settings) if row[0] not in unused and row[0].partition(".")[0] not in sections]
     answered = [s.system for s in facts.judged.systems if s.scores] if facts.judged else []
     return [*rows, ("systems that answered", ", ".join(answered))] if answered else rows
+
+
+def _synthesis_used(facts: RunFacts) -> frozenset[str]:
+    """Return the synthesis settings that pairs were written with, and those that a System sampled its answers with."""
+    used: frozenset[str] = frozenset()
+    labels = facts.labels is not None
+    if facts.data.synthesis_funnel or facts.data.synthetic:
+        used |= settings_used(str(facts.setting("synthesis", "method")), labels=labels)
+    answered = [s.system for s in facts.judged.systems if s.scores] if facts.judged else []
+    if any("sampling" in SYSTEMS[key].uses for key in answered if key in SYSTEMS):
+        used |= settings_of_vote(labels=labels)
+    return used
 
 
 def _flat(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Sequence
 
@@ -16,15 +17,23 @@ from metier.report.facts import BeforeAfter, Judged
 _SHOWN = 20
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class RowsTested:
+    """Where the test rows are from, and where they are kept.
+
+    Attributes:
+        source: Name of the test file, in words.
+        drawn_from: Test rows there are, where not all were taken.
+        folder: Name of the evaluation's folder inside the run folder.
+    """
+
+    source: str
+    drawn_from: int | None = None
+    folder: str | None = None
+
+
 def judged_by(
-    comparison: Comparison,
-    measure: Measure,
-    systems: Sequence[SystemAnswers],
-    *,
-    source: str,
-    need: Need,
-    drawn_from: int | None = None,
-    evaluation_folder: str | None = None,
+    comparison: Comparison, measure: Measure, systems: Sequence[SystemAnswers], need: Need, tested: RowsTested
 ) -> Judged:
     """Return what a report says of a comparison.
 
@@ -32,24 +41,22 @@ def judged_by(
         comparison: What `compare` returned.
         measure: What it was given.
         systems: What it was given; the specialist's probabilities say how confident it was.
-        source: Name of the test file, in words.
         need: What `need.weigh` returned.
-        drawn_from: Test rows there are, where not all were taken.
-        evaluation_folder: Name of the evaluation's folder inside the run folder.
+        tested: Where the rows are from.
     """
     rows = _before_and_after(comparison)
     places = list(range(len(rows)))
     random.Random(measure.seed).shuffle(places)
     lost = sorted((row for row in rows if row.score_after < 100), key=lambda row: row.score_after - row.score_before)
     return Judged(
-        source=source,
+        source=tested.source,
         rows=len(rows),
         systems=comparison.systems,
         baseline=comparison.baseline if comparison.gain else None,
         gain=comparison.gain,
         p_value=comparison.p_value,
         verdict=comparison.verdict,
-        drawn_from=drawn_from,
+        drawn_from=tested.drawn_from,
         detectable=comparison.detectable,
         rows_needed=comparison.rows_needed,
         split=comparison.split,
@@ -61,7 +68,7 @@ def judged_by(
         by_label=_by_label(measure, rows, systems),
         sample=tuple(rows[i] for i in sorted(places[:_SHOWN])),
         worst=tuple(lost[:_SHOWN]),
-        evaluation_folder=evaluation_folder,
+        evaluation_folder=tested.folder,
     )
 
 

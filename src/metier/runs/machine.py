@@ -24,6 +24,7 @@ def machine() -> MachineFacts:
         memory_bytes=psutil.virtual_memory().total,
         accelerator=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        threads=torch.get_num_threads(),
     )
 
 

@@ -21,7 +21,7 @@ from metier.report.card import write_card
 from metier.report.facts import Judged as JudgedFacts
 from metier.report.facts import ModelFacts, PromptTemplate, RunFacts, StageCost
 from metier.report.html import write_report
-from metier.report.judged import judged_by
+from metier.report.judged import RowsTested, judged_by
 from metier.report.made import RenderedExample, Training
 from metier.report.scenario import write_scenario
 from metier.report.scenario_card import write_scenario_card
@@ -171,10 +171,12 @@ def _judged(c: Context, finished: FinishedTask) -> JudgedFacts | None:
         dataclasses.replace(comparison, systems=timed),
         measure,
         systems,
-        source=Path(task.test).name if task.test else "rows held out from training",
-        need=need,
-        drawn_from=len(rows.test) if len(rows.tested) < len(rows.test) else None,
-        evaluation_folder=finished.judged.path.name,
+        need,
+        RowsTested(
+            Path(task.test).name if task.test else "rows held out from training",
+            len(rows.test) if len(rows.tested) < len(rows.test) else None,
+            finished.judged.path.name,
+        ),
     )
 
 

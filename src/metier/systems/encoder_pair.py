@@ -57,8 +57,13 @@ def load(folder: Path, tools: Tools) -> Learned:
     Raises:
         MetierError: It is not here, is not the one that was used, or cannot be opened.
     """
-    used = decode(Used, storage.read_json(folder / _FILE))
+    used = read_used(folder)
     return EncodedPair(used, whole.open_used(used.encoder, folder, tools), load_head(folder))
+
+
+def read_used(folder: Path) -> Used:
+    """Return which encoder and parts what is saved in a folder was learnt with."""
+    return decode(Used, storage.read_json(folder / _FILE))
 
 
 def vectors_of_parts(encoder: SentenceEncoder, parts: TwoParts, inputs: Sequence[str]) -> npt.NDArray[np.float32]:
