@@ -1,19 +1,10 @@
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, Literal
-
 import pytest
 
-from metier.core.progress import Reporter
 from metier.core.records import Candidate, Example
-from metier.engines.base import GenerationRequest
-from metier.engines.prompts import PromptFormat
-from metier.synthesis.checks import answer_checks, filter_inputs, input_limits, settings_of_vote, settings_used
-from metier.synthesis.outputs import vote_rule
-from metier.synthesis.write import synthesize
-from metier.tasks.settings import SynthesisSettings
-from tests.scripted import ByteTokenizer, ScriptedEngine, Shards, make_brief
+from metier.synthesis.checks import answer_checks, filter_inputs, input_limits
+from tests.scripted import make_brief
 
 # 10, 20 and 30 characters.
 THREE = tuple(Example(letter * size, "billing") for letter, size in (("a", 10), ("b", 20), ("c", 30)))
@@ -85,39 +76,6 @@ def test_every_method_has_length_limits_of_its_own() -> None:
     assert input_limits(make_brief(method="backward", examples=THREE[:2])) == (5, 40)
     assert input_limits(make_brief(method="self-guide", examples=THREE[:2])) == (5, 24)
     assert input_limits(make_brief(method="self-guide", examples=THREE, input_length_filter=False)) is None
-
-
-READ: set[str] = set()
-
-
-class Watched(SynthesisSettings):
-    """Settings that say which of them were read."""
-
-    def __getattribute__(self, name: str) -> Any:
-        READ.add(name)
-        return super().__getattribute__(name)
-
-
-@pytest.mark.parametrize("method", ["backward", "self-guide"])
-@pytest.mark.parametrize("labels", [("billing", "delivery"), None])
-def test_the_settings_said_to_be_used_are_those_that_are_read(
-    method: Literal["backward", "self-guide"], labels: tuple[str, ...] | None
-) -> None:
-    def answer(request: GenerationRequest, sample: int) -> str:
-        if request.prompt.text.endswith('[input]="') or "new input to which" in request.prompt.text:
-            return f"call {request.seed % 100_000:05d} {sample}x late"  # as long as the examples
-        return f"team {request.seed % 100:02d}" if labels is None else labels[request.seed % 2]
-
-    engine = ScriptedEngine(answer, lambda prompt, text: -float(len(text)))
-    brief = dataclasses.replace(make_brief(labels), settings=Watched(method=method, inputs=20))
-    READ.clear()
-    synthesize(brief, engine, PromptFormat(ByteTokenizer()), Shards(), Reporter(quiet=True).track)
-    said = settings_used(method, labels=labels is not None)
-    assert READ & set(SynthesisSettings.model_fields) == said - {"min_pairs"}  # which the step asks for
-    READ.clear()
-    vote_rule(brief, PromptFormat(ByteTokenizer()), agreement=0.0, keep=10)
-    read = READ & set(SynthesisSettings.model_fields)
-    assert read == settings_of_vote(labels=labels is not None) - {"output_temperature", "output_top_k"}
 
 
 @pytest.mark.parametrize(

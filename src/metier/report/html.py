@@ -31,9 +31,9 @@ from metier.report.sentences import (
     split_sentences,
     verdict_sentence,
 )
-from metier.synthesis.checks import settings_of_vote, settings_used
 from metier.systems.registry import SYSTEMS
 from metier.tasks.settings import SynthesisSettings
+from metier.tasks.used import settings_of_vote, settings_used
 
 _LOSS_POINTS = 240  # drawn and listed; a longer curve is thinned
 # Settings that only some engines have, and which.
@@ -269,6 +269,7 @@ def _synthesis_used(facts: RunFacts) -> frozenset[str]:
     labels = facts.labels is not None
     if facts.data.synthesis_funnel or facts.data.synthetic:
         used |= settings_used(str(facts.setting("synthesis", "method")), labels=labels)
+        used |= {"unlabelled_rows"} if facts.settings.get("unlabelled") else frozenset()
     answered = [s.system for s in facts.judged.systems if s.scores] if facts.judged else []
     if any("sampling" in SYSTEMS[key].uses for key in answered if key in SYSTEMS):
         used |= settings_of_vote(labels=labels)

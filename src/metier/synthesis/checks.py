@@ -1,4 +1,4 @@
-"""What each method of synthesis uses: which filters, SELF-GUIDE's own or those of `backward`, and which settings."""
+"""Which filters a job's inputs and answers go through: those that SELF-GUIDE published, or those of `backward`."""
 
 from __future__ import annotations
 
@@ -11,39 +11,6 @@ from metier.synthesis.brief import Brief
 
 Checks = list[tuple[str, filters.Filter]]
 """The names and functions of filters, in the order in which they are asked."""
-
-
-_OF_ANY_METHOD = frozenset(
-    {
-        "method", "inputs", "input_temperature", "input_top_k", "input_max_tokens", "input_length_filter",
-        "noise_filter", "near_duplicates", "min_pairs",
-    }
-)  # fmt: skip
-_OF_SELF_GUIDE = frozenset(
-    {
-        "prompts_per_round", "earlier_inputs", "output_samples", "output_keep", "output_temperature", "output_top_k",
-        "output_max_tokens", "agreement",
-    }
-)  # fmt: skip
-
-
-def settings_used(method: str, *, labels: bool) -> frozenset[str]:
-    """Return the names of the synthesis settings that a method makes use of.
-
-    Args:
-        method: ``backward`` or ``self-guide``.
-        labels: Whether the task has labels.
-    """
-    used = _OF_ANY_METHOD | ({"balance"} if labels else set())
-    if method == "backward":
-        return used | {"keep_share"} | (set() if labels else {"output_max_tokens"})
-    return used | _OF_SELF_GUIDE | {"pseudo_labels" if labels else "output_length_filter"}
-
-
-def settings_of_vote(*, labels: bool) -> frozenset[str]:
-    """Return the names of the synthesis settings that a vote on the answers to test rows makes use of."""
-    used = frozenset({"method", "output_temperature", "output_top_k", "noise_filter"})
-    return used if labels else used | {"output_length_filter"}
 
 
 def input_checks(brief: Brief) -> Checks:

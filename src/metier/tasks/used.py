@@ -1,0 +1,35 @@
+"""Which synthesis settings each method makes use of; a test of the methods watches that it is true."""
+
+from __future__ import annotations
+
+_OF_ANY_METHOD = frozenset(
+    {
+        "method", "inputs", "input_temperature", "input_top_k", "input_max_tokens", "input_length_filter",
+        "noise_filter", "near_duplicates", "min_pairs",
+    }
+)  # fmt: skip
+_OF_SELF_GUIDE = frozenset(
+    {
+        "prompts_per_round", "earlier_inputs", "output_samples", "output_keep", "output_temperature", "output_top_k",
+        "output_max_tokens", "agreement",
+    }
+)  # fmt: skip
+
+
+def settings_used(method: str, *, labels: bool) -> frozenset[str]:
+    """Return the names of the synthesis settings that a method makes use of.
+
+    Args:
+        method: ``backward`` or ``self-guide``.
+        labels: Whether the task has labels.
+    """
+    used = _OF_ANY_METHOD | ({"balance", "pseudo_labels"} if labels else set())
+    if method == "backward":
+        return used | {"keep_share", "check_pairs"} | (set() if labels else {"output_max_tokens"})
+    return used | _OF_SELF_GUIDE | (set() if labels else {"output_length_filter"})
+
+
+def settings_of_vote(*, labels: bool) -> frozenset[str]:
+    """Return the names of the synthesis settings that a vote on the answers to test rows makes use of."""
+    used = frozenset({"method", "output_temperature", "output_top_k", "noise_filter"})
+    return used if labels else used | {"output_length_filter"}
