@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
 
 from metier.core.progress import Reporter
 from metier.core.records import Answers, Example
@@ -17,8 +17,10 @@ from metier.core.run_folder import Run
 from metier.core.step import Artifact, Work, once
 from metier.engines.base import Engine
 from metier.engines.prompts import PromptFormat
-from metier.models.encoder import SentenceEncoder
 from metier.tasks.settings import EngineSettings, SynthesisSettings
+
+if TYPE_CHECKING:
+    from metier.models.encoder import SentenceEncoder
 
 Given = TypeVar("Given")
 T = TypeVar("T")
