@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metier.data.two_parts import TwoParts, find_two_parts
+from metier.data.two_parts import TwoParts, find_two_parts, names_in_all
 
 WORDS = st.text("abcdef ,.", min_size=1).filter(str.strip)
 
@@ -54,3 +54,17 @@ def test_an_input_without_the_parts_is_either_part() -> None:
 def test_parts_are_whole(one: str, other: str) -> None:
     text = f"Premise: {one}\nHypothesis: {other}"
     assert TwoParts("Premise", "Hypothesis").split(text) == (one.strip(), other.strip())
+
+
+@pytest.mark.parametrize(
+    ("inputs", "names"),
+    [
+        (["Fact: It rains.", "Fact: It is late. Source: me"], ("Fact",)),
+        (["Premise: a\nHypothesis: b", "Hypothesis: b\nPremise: a"], ("Premise", "Hypothesis")),
+        (["Premise: a\nHypothesis: b"], ()),
+        (["It rains.", "Fact: It rains."], ()),
+        ([], ()),
+    ],
+)
+def test_the_names_that_all_inputs_have(inputs: list[str], names: tuple[str, ...]) -> None:
+    assert names_in_all(inputs) == names

@@ -93,8 +93,8 @@ def test_a_prior_that_is_not_in_the_folder_is_named_and_the_code_says_what_it_re
     (code,) = _snippets(card)
     assert "model.generate" in code
     assert (
-        "answers (and scored 68.7 exact match) by scoring the labels, less a prior from its own synthetic inputs, "
-        "which are not in this folder. The code below lets it write, which scored 12.5 exact match;"
+        "answers (and scored 68.7 exact match) by scoring the labels, less a prior from the inputs of its "
+        "synthetic pairs, which are not in this folder. The code below lets it write, which scored 12.5 exact match;"
     ) in card.text
 
 

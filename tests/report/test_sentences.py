@@ -132,7 +132,11 @@ def test_of_several_tasks_a_note_that_is_for_all_is_told_once(make: Make) -> Non
     ("settings", "pairs", "said"),
     [
         ({}, {"labelled": 9}, "its mean after inputs that say nothing is taken off"),
-        ({"label_prior": "synthetic"}, {"synthetic": 9}, "its mean after its own synthetic inputs is taken off"),
+        (
+            {"label_prior": "synthetic"},
+            {"synthetic": 9},
+            "its mean after the inputs of its synthetic pairs is taken off",
+        ),
         ({"label_prior": "synthetic"}, {"labelled": 9}, "its mean after inputs that say nothing is taken off"),
         ({"label_prior": "none"}, {"synthetic": 9}, "the label whose tokens are likeliest on average"),
         ({"answer_by": "writing"}, {"synthetic": 9}, "The specialist writes its answer"),
@@ -206,6 +210,11 @@ SELECTION = (FunnelStep("rows to choose from", 50_000), FunnelStep("the task's p
             Data({"example": 3, "synthetic": 208}, synthesis_funnel=SYNTHESIS),
             "It was trained on 211 pairs: 3 hand-written examples and 208 synthetic pairs. The base model wrote 480 "
             "pairs for this task, from the instruction and a few examples; 208 passed the filters.",
+        ),
+        (
+            Data({"synthetic": 208}, synthesis_funnel=SYNTHESIS, real_inputs=80, real_kept=40),
+            "It was trained on 208 synthetic pairs. The base model wrote 400 pairs for this task, from the instruction "
+            "and a few examples, and answered 80 real inputs; 208 passed the filters, 40 of them with real inputs.",
         ),
         (
             Data({"pool": 300}, selection_funnel=SELECTION),

@@ -507,3 +507,19 @@ def test_a_run_in_python_is_a_run_of_the_command(task_run: Path, copy: Path) -> 
     outcome = driver.run(of_one(load_task(task_run / "task.yaml")), copy / "out", Reporter(quiet=True))
     assert outcome is not None and outcome.scenario is None
     assert outcome.only == facts_of(copy / "out")
+
+
+def test_real_inputs_without_answers_are_answered_and_told_apart(tiny_model: Path, tmp_path: Path) -> None:
+    task = make_task(tmp_path, tiny_model, "unlabelled: inbox.jsonl\n")
+    write_rows(
+        tmp_path / "inbox.jsonl", [*({"text": f"the app {i} is slow"} for i in range(24)), {"text": "case 3 charged"}]
+    )
+    assert run_cli(["run", str(task), *FEW, "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    data = facts_of(tmp_path / "out").data
+    assert data.real_inputs == 24, "that of a test row is left out"
+    assert data.synthesis_funnel[0].stage == "written or answered"
+    (candidates,) = (tmp_path / "out").glob("synthesis-*/candidates.jsonl")
+    kept = {row["input"] for row in read_rows(candidates) if row["id"].startswith("real.") and not row["dropped_by"]}
+    trained = {row["input"] for row in mixed(tmp_path / "out")}
+    assert kept and len(kept) == data.real_kept and kept <= trained
+    assert "and answered 24 real inputs" in (tmp_path / "out" / "report.html").read_text()

@@ -85,3 +85,19 @@ def test_answers_go_through_the_filters_of_the_method_too(method: str, passing: 
     checks = answer_checks(make_brief(method=method))
     texts = ["here is: billing", "Hence billing", "the output billing"]
     assert [all(check(text) is None for check in checks) for text in texts] == passing
+
+
+def test_an_input_has_the_parts_that_all_examples_have() -> None:
+    examples = tuple(Example(f"Premise: a {word}\nHypothesis: {word} is here", "billing") for word in ("dog", "cat"))
+    texts = {
+        "Premise: a cow\nHypothesis: cow is there": None,
+        "Premise: a cow, and a hypothesis of it": "has no 'Hypothesis:', as all examples have",
+        "a cow\nHypothesis: cow is there": "has no 'Premise:', as all examples have",
+    }
+    candidates = [Candidate(f"r0.{i}", text) for i, text in enumerate(texts)]
+    found = filter_inputs(make_brief(examples=examples, method="backward"), candidates)
+    assert [c.reason for c in found] == list(texts.values())
+    assert {c.dropped_by for c in found} == {None, "form"}
+    of_one = filter_inputs(make_brief(examples=examples[:1], method="backward"), candidates)
+    published = filter_inputs(make_brief(examples=examples, method="self-guide"), candidates)
+    assert "form" not in {c.dropped_by for c in (*of_one, *published)}

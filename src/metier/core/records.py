@@ -32,6 +32,10 @@ class Example:
         return (self.output, *self.others)
 
 
+REAL = "real."
+"""How the id of a candidate with a real input begins."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Candidate:
     """One synthetic pair on its way to the training set, kept or dropped.
@@ -60,6 +64,11 @@ class Candidate:
     def kept(self) -> bool:
         """Whether no filter has dropped it."""
         return self.dropped_by is None
+
+    @property
+    def real(self) -> bool:
+        """Whether its input is a real one, and not written by the model."""
+        return self.id.startswith(REAL)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ def usage(facts: RunFacts) -> list[tuple[str, str]]:
     if facts.label_prior == "synthetic":
         why = (
             f"The specialist answers{f' (and scored {scored})' if scored else ''} by scoring the labels, less a prior "
-            "from its own synthetic inputs, which are not in this folder. The code below"
+            "from the inputs of its synthetic pairs, which are not in this folder. The code below"
         )
         return [(f"{why} {writes}", writing_snippet(facts))]
     found = [(f"This {writes}", writing_snippet(facts))]

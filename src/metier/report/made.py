@@ -36,10 +36,13 @@ class Data:
     Attributes:
         pairs_by_origin: Training pairs (those held out from training included) by where they are from.
         label_counts: Training pairs by label; empty for free text.
-        synthesis_funnel: From what the model wrote to what passed every filter; empty where nothing was written.
+        synthesis_funnel: From what the model wrote or answered to what passed every filter; empty where there was
+            nothing.
         selection_funnel: The rows that could be chosen from, those of them that count as the task's (where that was
             asked), and those chosen; empty where all were taken.
-        candidates: A sample of what the model wrote, kept and dropped.
+        candidates: A sample of what the model wrote or answered, kept and dropped.
+        real_inputs: Real inputs without answers that the model answered; they are in the funnel too.
+        real_kept: Those of them that passed every filter.
     """
 
     pairs_by_origin: Mapping[Origin, int]
@@ -47,6 +50,8 @@ class Data:
     synthesis_funnel: tuple[FunnelStep, ...] = ()
     selection_funnel: tuple[FunnelStep, ...] = ()
     candidates: tuple[Candidate, ...] = ()
+    real_inputs: int = 0
+    real_kept: int = 0
 
     @property
     def pairs(self) -> int:
@@ -55,7 +60,7 @@ class Data:
 
     @property
     def synthetic(self) -> int:
-        """Training pairs that the model wrote."""
+        """Training pairs whose answers, and mostly inputs too, the model wrote."""
         return self.pairs_by_origin.get("synthetic", 0)
 
 

@@ -178,7 +178,7 @@ def answering_sentence(facts: RunFacts) -> str:
         return "The specialist writes its answer, the likeliest token at each step."
     if facts.label_prior == "none":
         return "The specialist answers with the label whose tokens are likeliest on average after the prompt."
-    anyway = "its own synthetic inputs" if facts.label_prior == "synthetic" else "inputs that say nothing"
+    anyway = "the inputs of its synthetic pairs" if facts.label_prior == "synthetic" else "inputs that say nothing"
     return (
         "The specialist answers with the likeliest label: of each label's log-likelihood after the prompt, its mean "
         f"after {anyway} is taken off, which is how likely the model finds it anyway."
@@ -243,10 +243,13 @@ def data_sentences(data: Data) -> tuple[str, ...]:
         said = [f"It was trained on {count(data.pairs, 'pair')}" + (f": {listed(parts)}." if parts else ".")]
     if data.synthesis_funnel:
         first, last = data.synthesis_funnel[0], data.synthesis_funnel[-1]
-        said.append(
-            f"The base model wrote {count(first.entered, 'pair')} for this task, from the instruction and a few "
-            f"examples; {last.kept:,} passed the filters."
-        )
+        wrote = f"The base model wrote {count(first.entered - data.real_inputs, 'pair')} for this task, from the "
+        wrote += "instruction and a few examples"
+        if data.real_inputs:
+            wrote += f", and answered {count(data.real_inputs, 'real input')}"
+            said.append(f"{wrote}; {last.kept:,} passed the filters, {data.real_kept:,} of them with real inputs.")
+        else:
+            said.append(f"{wrote}; {last.kept:,} passed the filters.")
     if data.selection_funnel:
         said.append(_selection(data))
     return tuple(said)

@@ -34,6 +34,8 @@ def data_facts(rows: Sequence[MixedRow], pairs: TaskPairs) -> Data:
         synthesis_funnel=_funnel(synthesis),
         selection_funnel=_selection_funnel(pairs.selection),
         candidates=_sample(candidates, pairs.rows.task.seed),
+        real_inputs=sum(c.real for c in candidates),
+        real_kept=sum(c.real and c.kept for c in candidates),
     )
 
 
@@ -43,7 +45,8 @@ def _funnel(synthesis: Done[Synthesis] | None) -> tuple[FunnelStep, ...]:
         return ()
     dropped = Counter(c.dropped_by for c in synthesis.value.candidates if c.dropped_by)
     left = len(synthesis.value.candidates)
-    steps = [FunnelStep("written", left)]
+    real = any(c.real for c in synthesis.value.candidates)
+    steps = [FunnelStep("written or answered" if real else "written", left)]
     for name, several in sorted(dropped.items(), key=lambda item: _place(item[0])):
         left -= several
         steps.append(FunnelStep(name, left, {name: several}))
@@ -54,6 +57,7 @@ _ORDER = (
     "cut_off",
     "empty",
     "length",
+    "form",
     "noise",
     "duplicate",
     "too_long",

@@ -22,6 +22,8 @@ _REMEDIES = {
     "cut_off": "the inputs do not end: raise synthesis.input_max_tokens, or use a model tuned for chat",
     "duplicate": "the inputs repeat each other: raise synthesis.input_temperature, or give more varied examples",
     "length": "the inputs differ in length from the examples: set synthesis.input_length_filter=false",
+    "form": "the inputs lack the parts that the examples have, such as 'Premise:': give more examples, or use a larger "
+    "model",
     "noise": "the model talks about the task: reword the instruction, or set synthesis.noise_filter=false",
     "disagreement": "the model cannot tell the answers apart: make the instruction name what each one means, "
     "give an example of each, or use a larger model",

@@ -119,8 +119,7 @@ def _read_apart(
     brief: Brief, open_ones: Sequence[Candidate], readings: tuple[_Floats, _Floats]
 ) -> dict[str, Candidate]:
     """Return the verdicts on inputs that were written and on real ones, whose labels may be of other shares."""
-    unlabelled = frozenset(brief.unlabelled)
-    real = np.array([c.input in unlabelled for c in open_ones])
+    real = np.array([c.real for c in open_ones])
     groups = [~real, real] if real.sum() >= _ENOUGH else [np.full(len(open_ones), True)]
     verdicts: dict[str, Candidate] = {}
     for rows in groups:
@@ -154,16 +153,16 @@ def _read_as(brief: Brief, open_ones: Sequence[Candidate], evidence: _Floats) ->
         read = labels[int(best[i])]
         marked = dataclasses.replace(c, output=read, share=float(certain[i]))
         if i not in kept:
-            reason = f"not among the {quota} surest of {read!r}: {_origin(brief, c)}, read with {certain[i]:.2f}"
+            reason = f"not among the {quota} surest of {read!r}: {_origin(c)}, read with {certain[i]:.2f}"
             marked = filters.drop(marked, "quota", reason)
         out[c.id] = marked
     return out
 
 
-def _origin(brief: Brief, c: Candidate) -> str:
-    if c.asked_label is None:
-        return "a real input" if c.input in brief.unlabelled else "written for no label"
-    return f"written for {c.asked_label!r}"
+def _origin(c: Candidate) -> str:
+    if c.real:
+        return "a real input"
+    return "written for no label" if c.asked_label is None else f"written for {c.asked_label!r}"
 
 
 def _answer_jobs(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from metier.core.records import Candidate
+from metier.data.two_parts import names_in_all
 from metier.synthesis import filters
 from metier.synthesis.brief import Brief
 
@@ -14,7 +15,7 @@ Checks = list[tuple[str, filters.Filter]]
 
 
 def input_checks(brief: Brief) -> Checks:
-    """Return the filters of inputs: empty, length, noise, duplicate, in the paper's order.
+    """Return the filters of inputs: empty, length, noise, duplicate, in the paper's order; `backward` has form too.
 
     The last one remembers the texts that reach it, so one list serves all inputs of a job. A copy of an example counts
     as a duplicate in both methods. The authors keep it; but its answer is known, and the model's own may differ.
@@ -23,6 +24,9 @@ def input_checks(brief: Brief) -> Checks:
     checks: Checks = [("empty", filters.empty)]
     if limits is not None:
         checks.append(("length", partial(filters.length, limits=limits)))
+    if brief.settings.method == "backward":
+        names = names_in_all([e.input for e in brief.examples])
+        checks.append(("form", partial(filters.form, names=names)))
     if brief.settings.noise_filter:
         checks.append(("noise", _noise(brief)))
     seen = filters.SeenTexts(near=brief.settings.near_duplicates)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 
 from metier.core.records import Candidate, Example
 from metier.data.likeness import HASHES, Grams, folded, jaccard, sketch, word_grams
+from metier.data.two_parts import names_in
 
 _PLEASANTRIES = (
     "sure,",
@@ -148,6 +149,13 @@ def length(text: str, limits: tuple[float, float]) -> str | None:
     if low <= len(text) <= high:
         return None
     return f"{len(text)} characters, outside {max(0, low):.0f} to {high:.0f}"
+
+
+def form(text: str, names: Sequence[str]) -> str | None:
+    """Drop a text without one of the names that stand before the parts of every example, such as ``Premise:``."""
+    there = names_in(text)
+    missing = next((name for name in names if name not in there), None)
+    return None if missing is None else f"has no '{missing}:', as all examples have"
 
 
 class SeenTexts:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from metier.core.records import Candidate
+from metier.core.records import REAL, Candidate
 from metier.core.storage import seed_of
 from metier.engines.base import Engine, GenerationRequest
 from metier.engines.prompts import Prompt, PromptFormat, fitting_demonstrations
@@ -33,7 +33,7 @@ def real_inputs(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shar
         prompts: Renders for that model.
         shard: Puts each part of the work on file, or brings it back from there.
     """
-    candidates = [Candidate(f"real.{i}", text) for i, text in enumerate(brief.unlabelled)]
+    candidates = [Candidate(f"{REAL}{i}", text) for i, text in enumerate(brief.unlabelled)]
     if brief.labels or not candidates:
         return candidates
     shown = fitting_demonstrations(brief.examples, engine.count_tokens, engine.context_length // 2)
