@@ -33,6 +33,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "product-costs": tables_products.product_costs,
     "tolerance": tables_products.tolerance,
     "encoders": tables_products.encoders,
+    "input-form": tables_runs.input_form,
     "self-guide": tables_runs.self_guide,
     "self-guide-means": tables_runs.self_guide_means,
     "need": tables_runs.need,

@@ -1,4 +1,4 @@
-"""The tables of what ships, and of what might: ``products.json``, ``tolerance.json`` and ``encoders.json``."""
+"""The tables of what ships, and of what might: ``products.json``, ``tolerance.json``, ``encoders.json``."""
 
 from __future__ import annotations
 

@@ -46,6 +46,17 @@ _EXAMPLE_COLUMNS = {
 _WITHOUT_THE_MODEL = ("majority", "copied_input", "tfidf", "encoder", "harper", "replacements")
 
 
+def input_form() -> str:
+    """Return for each task which share of its real inputs pass each filter that its examples make."""
+    found = read("input_form")["tasks"]
+    ways = list(next(iter(found.values()))["pass"])
+    rows = [
+        (name, str(told["examples"]), str(told["instances"]), *(number(told["pass"][way]) for way in ways))
+        for name, told in found.items()
+    ]
+    return table(("task", "examples", "real inputs", *ways), rows)
+
+
 def demo() -> str:
     """Return the four rows of the README: what a user had, the best prompt, the cheap rival, the specialist."""
     run = read("demo")

@@ -33,6 +33,7 @@ BENCHMARKS = ROOT / "benchmarks"
 SCRIPTS = (
     "encoders",
     "generation",
+    "input_form",
     "kcenter",
     "label_priors",
     "low_data",
@@ -613,3 +614,17 @@ def test_means_of_self_guide_tell_what_of_real_labels_is_recovered(
     right["gold"]["specialist"] = 3
     (groups,) = script.means(Path("runs"), keys).values()
     assert groups["tuning, labels"]["exact_match"]["backward"]["gold"]["label_recovery"] is None
+
+
+def test_real_inputs_go_through_the_filters_that_examples_make(on_path: None, tmp_path: Path) -> None:
+    (tmp_path / "superni").mkdir()
+    inputs = ["Fact: aa", "Fact: " + "b" * 5, "Fact: " + "c" * 40, "no name", "Fact: a\nb"]
+    table = pyarrow.table({"task": ["task036"] * 5, "input": inputs})
+    pyarrow.parquet.write_table(table, tmp_path / "superni" / "instances.parquet")
+    examples = [{"input": "Fact: aaa"}, {"input": "Fact: bbbbb"}]
+    write_lines(tmp_path / "superni" / "tasks.jsonl", [{"task": "task036", "examples": examples}])
+    out = tmp_path / "out.json"
+    load("input_form").main(["--data", str(tmp_path), "--tasks", "task036", "--results", str(out)])
+    (told,) = json.loads(out.read_text())["tasks"].values()
+    # Characters: 8, 11, 46, 7 and 9, of examples with 9 and 11.
+    assert told["pass"] == {"mean ± 2σ": 60.0, "half to twice": 80.0, "lines": 80.0, "names of parts": 80.0}
