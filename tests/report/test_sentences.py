@@ -217,6 +217,12 @@ SELECTION = (FunnelStep("rows to choose from", 50_000), FunnelStep("the task's p
             "and a few examples, and answered 80 real inputs; 208 passed the filters, 40 of them with real inputs.",
         ),
         (
+            Data({"synthetic": 208}, synthesis_funnel=SYNTHESIS, as_asked=0.604, asked_labels=2),
+            "It was trained on 208 synthetic pairs. The base model wrote 480 pairs for this task, from the instruction "
+            "and a few examples; 208 passed the filters. Of the inputs that it wrote for a label, 60% were read as "
+            "that label (50% would be by chance): the nearer to chance, the less its pairs can teach.",
+        ),
+        (
             Data({"pool": 300}, selection_funnel=SELECTION),
             "It was trained on 300 rows chosen from a pool. The pool has 50,000 rows, 600 of which count as the "
             "task's; 300 were chosen.",

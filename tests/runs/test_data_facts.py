@@ -24,12 +24,12 @@ class Inputs:
     """Nothing that a result depends on."""
 
 
-def make_pairs(folder: Path) -> TaskPairs:
-    """Return a task's pairs of which some were dropped, each by a filter, and three kept."""
+def make_pairs(folder: Path, more: tuple[Candidate, ...] = ()) -> TaskPairs:
+    """Return a task's pairs of which some were dropped, each by a filter, and three kept, and some more."""
     task = make_task()
     rows = make_rows(task)
     candidates = [Candidate(f"r{i}", f"text {i}", "billing", dropped_by=name) for i, name in enumerate(DROPPED)]
-    candidates += [Candidate(f"k{i}", f"kept {i}", "billing") for i in range(3)]
+    candidates += [*(Candidate(f"k{i}", f"kept {i}", "billing") for i in range(3)), *more]
 
     def make(inputs: Inputs, work: Work) -> Synthesis:
         return Synthesis(tuple(candidates))
@@ -51,7 +51,26 @@ def test_the_funnel_follows_the_filters_in_the_order_in_which_they_come(tmp_path
         ("balance", 3, {"balance": 1}),
     ]
     assert found.synthetic == 1 and found.label_counts == {"billing": 1}
+    assert found.as_asked is None, "none was written for a label"
     assert len(found.candidates) == 9, "both kept and dropped are shown"
+
+
+def test_how_many_are_read_as_what_they_were_written_for_and_how_many_are_real(tmp_path: Path) -> None:
+    def read(i: int, asked: str | None, output: str, dropped: str | None = None) -> Candidate:
+        return Candidate(f"a{i}" if asked else f"real.{i}", f"more {i}", output, asked, dropped, share=0.9)
+
+    more = (
+        read(0, "billing", "billing"),
+        read(1, "billing", "delivery", "quota"),
+        read(2, "delivery", "delivery"),
+        read(3, "delivery", "", "no_answer"),
+        read(4, None, "billing"),
+        read(5, None, "billing", "quota"),
+    )
+    found = data_facts([], make_pairs(tmp_path, more))
+    assert (found.as_asked, found.asked_labels) == (2 / 3, 2)
+    assert (found.real_inputs, found.real_kept) == (2, 1)
+    assert found.synthesis_funnel[0].stage == "written or answered"
 
 
 def test_every_filter_has_its_place() -> None:

@@ -43,6 +43,9 @@ class Data:
         candidates: A sample of what the model wrote or answered, kept and dropped.
         real_inputs: Real inputs without answers that the model answered; they are in the funnel too.
         real_kept: Those of them that passed every filter.
+        as_asked: Of the inputs that were written for a label and read again, the share that was read as that label;
+            None where none was.
+        asked_labels: How many labels inputs were written for.
     """
 
     pairs_by_origin: Mapping[Origin, int]
@@ -52,6 +55,8 @@ class Data:
     candidates: tuple[Candidate, ...] = ()
     real_inputs: int = 0
     real_kept: int = 0
+    as_asked: float | None = None
+    asked_labels: int = 0
 
     @property
     def pairs(self) -> int:

@@ -250,6 +250,12 @@ def data_sentences(data: Data) -> tuple[str, ...]:
             said.append(f"{wrote}; {last.kept:,} passed the filters, {data.real_kept:,} of them with real inputs.")
         else:
             said.append(f"{wrote}; {last.kept:,} passed the filters.")
+    if data.as_asked is not None:
+        chance = 100 / data.asked_labels
+        said.append(
+            f"Of the inputs that it wrote for a label, {100 * data.as_asked:.0f}% were read as that label "
+            f"({chance:.0f}% would be by chance): the nearer to chance, the less its pairs can teach."
+        )
     if data.selection_funnel:
         said.append(_selection(data))
     return tuple(said)

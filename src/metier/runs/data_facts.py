@@ -36,7 +36,15 @@ def data_facts(rows: Sequence[MixedRow], pairs: TaskPairs) -> Data:
         candidates=_sample(candidates, pairs.rows.task.seed),
         real_inputs=sum(c.real for c in candidates),
         real_kept=sum(c.real and c.kept for c in candidates),
+        as_asked=_as_asked(candidates) if labels else None,
+        asked_labels=len({c.asked_label for c in candidates if c.asked_label}) if labels else 0,
     )
+
+
+def _as_asked(candidates: Sequence[Candidate]) -> float | None:
+    """Return the share of inputs that were read as the label they were written for, of those that were read."""
+    read = [c for c in candidates if c.asked_label is not None and c.share is not None and c.output]
+    return sum(c.output == c.asked_label for c in read) / len(read) if read else None
 
 
 def _funnel(synthesis: Done[Synthesis] | None) -> tuple[FunnelStep, ...]:
