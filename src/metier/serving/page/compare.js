@@ -1,0 +1,56 @@
+// Two runs side by side: what `metier compare` says of them.
+
+import { ask } from "./api.js";
+import { el } from "./dom.js";
+import { count, ends, points, shorten } from "./words.js";
+
+const LETTERS = 400;
+
+/** Return the view of two runs. */
+export async function compareView(first, second) {
+  const compared = await ask(`compare?${new URLSearchParams({ a: first, b: second })}`);
+  const element = el(
+    "div",
+    {},
+    el("p", { class: "crumbs" }, el("a", { href: "#/runs" }, "Runs")),
+    el("h1", { tabindex: "-1" }, `${first} and ${second}`),
+    compared.pairings.map(pairing),
+    compared.sentences.map((sentence) => el("p", {}, sentence)),
+    compared.pairings.map(differing),
+  );
+  return { element };
+}
+
+function pairing({ first, second, rows, gain, p_value, wins, ties, losses }) {
+  const p = p_value === null ? "" : `, p ${p_value < 0.001 ? "< 0.001" : `= ${p_value.toFixed(3)}`}`;
+  const by = gain ? `${points(gain.value, true)} points, 95% interval ${ends(gain, true)}${p}` : "with one row there is no interval";
+  const bar = el("div", { class: "outcome", "aria-hidden": "true" });
+  for (const [kind, amount] of Object.entries({ wins, ties, losses })) {
+    const part = el("span", { class: kind });
+    part.style.flexGrow = amount;
+    bar.append(part);
+  }
+  return el(
+    "div",
+    { class: "card" },
+    el("p", { class: "lead" }, `${second} over ${first}: ${by}.`),
+    bar,
+    el("p", {}, `Of ${count(rows, "test row")}, ${second} is better on ${wins}, as good on ${ties}, and worse on ${losses}.`),
+  );
+}
+
+function differing({ first, second, differing: rows }) {
+  if (!rows.length) return el("p", { class: "muted" }, "Both give answers of the same score to every row.");
+  const titles = ["Input", "Right answer", first, second];
+  const cells = (row) => [row.input, row.reference, row.first, row.second].map((text) => shorten(text, LETTERS));
+  const cell = (text, index) => el("td", { class: "text", "data-label": titles[index], dir: "auto" }, text);
+  return [
+    el("h2", {}, "Where they differ most"),
+    el(
+      "table",
+      { class: "cards" },
+      el("thead", {}, el("tr", {}, titles.map((title) => el("th", { scope: "col" }, title)))),
+      el("tbody", {}, rows.map((row) => el("tr", {}, cells(row).map(cell)))),
+    ),
+  ];
+}
