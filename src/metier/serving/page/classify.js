@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { correction } from "./correct.js";
 import { el, put } from "./dom.js";
 import { textField } from "./field.js";
-import { percent } from "./words.js";
+import { limit, percent } from "./words.js";
 import { work } from "./work.js";
 
 /** Return the view, and what the keys start and stop in it. */
@@ -38,7 +38,7 @@ function headline(answer, product) {
     return el("p", { class: "answer" }, el("strong", {}, answer.label), sure);
   }
   const why = answer.label
-    ? `${answer.label} is the most probable label, but ${percent(share)} is below ${percent(product.metier.threshold)}, from which on this product answers.`
+    ? `${answer.label} is the most probable label, but ${percent(share)} is below ${limit(product.metier.threshold)}, from which on this product answers.`
     : "The text does not fit the model's context.";
   return el("div", {}, el("p", { class: "answer ask" }, el("strong", {}, "Ask a person")), el("p", {}, why));
 }
@@ -51,7 +51,7 @@ function bars(answer, product) {
   if (threshold === null) return list;
   list.classList.add("limited");
   list.style.setProperty("--threshold", threshold);
-  const legend = el("p", { class: "legend" }, el("i", { class: "limit" }), `Below ${percent(threshold)}: ask a person`);
+  const legend = el("p", { class: "legend" }, el("i", { class: "limit" }), `Below ${limit(threshold)}: ask a person`);
   return [list, legend];
 }
 
@@ -60,7 +60,7 @@ function barOf({ label, share }, chosen) {
   fill.style.setProperty("--share", share);
   return el(
     "li",
-    { class: chosen ? "chosen" : null },
+    { class: chosen ? "top" : null },
     el("span", { class: "name" }, label),
     el("span", { class: "track", "aria-hidden": "true" }, fill),
     el("span", { class: "number" }, percent(share)),

@@ -22,7 +22,7 @@ export async function compareView(first, second) {
 }
 
 function pairing({ first, second, rows, gain, p_value, wins, ties, losses }) {
-  const p = p_value === null ? "" : `, p ${p_value < 0.001 ? "< 0.001" : `= ${p_value.toFixed(3)}`}`;
+  const p = p_value === null ? "" : `, p\u00a0${p_value < 0.001 ? "<\u00a00.001" : `=\u00a0${p_value.toFixed(3)}`}`;
   const by = gain ? `${points(gain.value, true)} points, 95% interval ${ends(gain, true)}${p}` : "with one row there is no interval";
   const bar = el("div", { class: "outcome", "aria-hidden": "true" });
   for (const [kind, amount] of Object.entries({ wins, ties, losses })) {

@@ -52,5 +52,5 @@ function filled(element, attributes, children) {
 }
 
 function present(children) {
-  return children.flat().filter((child) => child != null && child !== false);
+  return children.flat(Infinity).filter((child) => child != null && child !== false);
 }

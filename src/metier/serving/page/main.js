@@ -50,20 +50,22 @@ function showNothing() {
 
 /** Mark in the header and the list what is shown. */
 function mark([page, id]) {
-  const current = page === "product" ? "products" : "runs";
-  for (const link of document.querySelectorAll("[data-page]")) {
-    if (link.dataset.page === current) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
+  const chapter = page === "product" ? "products" : "runs";
+  for (const link of document.querySelectorAll("[data-page]")) current(link, link.dataset.page === chapter, "page");
   const side = document.getElementById("side");
-  side.hidden = page !== "product";
-  const scrolled = side.scrollTop;
-  put(side, productList(products, id));
-  side.scrollTop = scrolled;
+  side.hidden = page !== "product" || products.length < 2;
+  for (const link of side.querySelectorAll("a")) current(link, link.dataset.product === id, "true");
+  side.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+function current(link, isCurrent, what) {
+  if (isCurrent) link.setAttribute("aria-current", what);
+  else link.removeAttribute("aria-current");
 }
 
 async function begin() {
   [settings, { data: products }] = await Promise.all([ask("settings"), ask("v1/models")]);
+  put(document.getElementById("side"), productList(products));
   listen(() => shown);
   addEventListener("hashchange", show);
   await show();

@@ -5,7 +5,7 @@ import { drawn, el } from "./dom.js";
 import { milliseconds, points } from "./words.js";
 
 const [TOP, BASE, HEIGHT] = [14, 284, 326]; // pixels
-const [LEFT, RIGHT] = [9, 96]; // percent
+const [LEFT, RIGHT] = [7, 96]; // percent, of the dots: room for letters on the left, for half a dot on the right
 
 /** Return the figure of those Systems whose time was measured. */
 export function scatter(systems) {
@@ -15,9 +15,9 @@ export function scatter(systems) {
   const ends = timed.flatMap(({ score, interval }) => [score, interval?.low ?? score, interval?.high ?? score]);
   const y = scale(ends, BASE, TOP, 2);
   const parts = [
-    ...ticks(y.low, y.high).map((value) => [line(LEFT, y(value), RIGHT, y(value), "grid"), text(LEFT - 1, y(value) + 4, String(value), "end")]),
+    ...ticks(y.low, y.high).map((value) => [line(0, y(value), 100, y(value), "grid"), text(0, y(value) - 4, String(value), "start")]),
     ...decades(x.low, x.high).map((value) => text(x(Math.log10(value)), BASE + 18, milliseconds(value), "middle")),
-    text((LEFT + RIGHT) / 2, HEIGHT - 6, "time of a row", "middle"),
+    text(50, HEIGHT - 6, "time of a row", "middle"),
     ...timed.toSorted((a, b) => a.isProduct - b.isProduct).map((system) => mark(system, x(Math.log10(system.milliseconds)), y)),
   ];
   const title = "Each System's score against the time that it takes for a row";
@@ -52,7 +52,7 @@ function ticks(low, high) {
   return found;
 }
 
-/** Return the powers of ten between two exponents; where there are fewer than two, also their double and fivefold. */
+/** Return powers of ten between two exponents, four at most; where there is one alone, also its double and fivefold. */
 function decades(low, high) {
   const between = (factors) => {
     const found = [];
@@ -65,7 +65,8 @@ function decades(low, high) {
     return found;
   };
   const whole = between([1]);
-  return whole.length > 1 ? whole : between([1, 2, 5]);
+  if (whole.length < 2) return between([1, 2, 5]);
+  return whole.filter((_, index) => index % Math.ceil(whole.length / 4) === 0);
 }
 
 function line(x1, y1, x2, y2, kind) {

@@ -4,7 +4,7 @@ import { classifyView } from "./classify.js";
 import { el } from "./dom.js";
 import { rewriteView } from "./rewrite.js";
 import { tableView } from "./table.js";
-import { count, metricTitle, percent, score } from "./words.js";
+import { count, limit, metricTitle, score } from "./words.js";
 import { writeView } from "./write.js";
 
 const USES = {
@@ -25,8 +25,8 @@ export function addressOf(product, use = usesOf(product)[0]) {
   return `#/product/${encodeURIComponent(product.id)}/${use}`;
 }
 
-/** Return the list of products; `current` is the id of the one that is shown. */
-export function productList(products, current) {
+/** Return the list of products. */
+export function productList(products) {
   return el(
     "ul",
     { class: "products" },
@@ -36,7 +36,7 @@ export function productList(products, current) {
         {},
         el(
           "a",
-          { href: addressOf(product), "aria-current": product.id === current ? "true" : null },
+          { href: addressOf(product), "data-product": product.id },
           el("b", {}, product.id),
           el("span", {}, summary(product)),
         ),
@@ -53,14 +53,14 @@ export function productView(product, use, settings) {
 
 function summary({ metier }) {
   const what = metier.labels ? count(metier.labels.length, "label") : "free text";
-  return metier.score == null ? what : `${score(metier.score, metier.interval)} ${metricTitle(metier.metric)}, ${what}`;
+  return metier.score == null ? what : `${what}, ${score(metier.score, metier.interval)}`;
 }
 
 function heading({ id, metier }) {
   const facts = [
     ["System", metier.title],
     metier.score != null && [`Score (${metricTitle(metier.metric)}, 95%)`, score(metier.score, metier.interval)],
-    metier.threshold != null && ["Asks a person", `below ${percent(metier.threshold)}`],
+    metier.threshold != null && ["Asks a person", `below ${limit(metier.threshold)}`],
   ].filter(Boolean);
   return el(
     "div",

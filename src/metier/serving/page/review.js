@@ -22,7 +22,7 @@ export function review(parts, decisions, decided) {
   next.setAttribute("aria-label", "Next change");
   const all = button("Accept all", "Shift+A", acceptAll);
   const undo = button("Undo", "U", takeBack);
-  const copying = button("Copy the result", "C", () => copy(resultOf(parts, decisions.made), copying));
+  const copying = button("Copy", "C", () => copy(resultOf(parts, decisions.made), copying));
   const tally = el("p", { class: "hint" });
   const controls = changes.length ? [el("span", { class: "group" }, accept, reject, before, next), all, undo] : [];
   const bar = el("div", { class: "review-bar" }, place, el("div", { class: "buttons" }, controls, copying), tally);
@@ -80,7 +80,7 @@ export function review(parts, decisions, decided) {
     else put(place, "Nothing was changed.");
     all.disabled = open === 0;
     undo.disabled = !decisions.history.length;
-    put(tally, open ? `${count(open, "change")} open: the result leaves the text as it was there.` : "");
+    put(tally, open ? `${count(open, "change")} undecided: a copy has the text as it was there.` : "");
   }
 
   function pressed(event) {

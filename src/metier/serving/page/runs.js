@@ -2,7 +2,7 @@
 
 import { ask, file, pathOf } from "./api.js";
 import { el } from "./dom.js";
-import { count, duration, metricTitle, score } from "./words.js";
+import { duration, metricTitle, score } from "./words.js";
 import { key } from "./waits.js";
 
 /** Return the view of all runs. */
@@ -37,7 +37,7 @@ function cellsOf(run) {
     el("a", { href: `#/runs/${encodeURIComponent(run.name)}` }, run.name),
     product ? product.title : el("span", { class: "muted" }, "no product"),
     product?.score != null ? `${score(product.score, product.interval)} ${metricTitle(run.metric)}` : "",
-    run.rows == null ? "" : count(run.rows, "row"),
+    run.rows?.toLocaleString("en") ?? "",
     run.model ?? "",
     run.seconds == null ? "" : duration(run.seconds),
     run.has_report ? reportLink(run) : "",

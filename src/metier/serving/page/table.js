@@ -130,8 +130,9 @@ function intake(take, paste) {
     "div",
     { class: "card drop" },
     el("p", {}, el("b", {}, "Drop a CSV or TSV file here"), ", or ", picker, el("label", { for: "file", class: "button" }, "choose one")),
-    el("label", { for: "rows" }, "Or paste rows, such as cells of a spreadsheet; the first has the names of the columns"),
+    el("label", { for: "rows" }, "Or paste rows"),
     area,
+    el("p", { class: "hint" }, "Cells of a spreadsheet, or lines of CSV."),
     el("p", { class: "buttons" }, el("button", { type: "button", onclick: () => paste(area.value) }, "Use these rows")),
   );
   const over = (event) => {
@@ -151,14 +152,14 @@ function intake(take, paste) {
 function chosen(table, change, close) {
   const titles = titlesOf(table);
   const columns = titles.map((title, index) => el("option", { value: index, selected: index === table.column }, title));
-  const column = el("select", { id: "column", onchange: () => change({ column: Number(column.value) }) }, columns);
+  const column = el("select", { onchange: () => change({ column: Number(column.value) }) }, columns);
   const header = el("input", { type: "checkbox", checked: table.header, onchange: () => change({ header: header.checked }) });
   const size = `${count(inputs(table).length, "row")}, ${count(titles.length, "column")}`;
   return el(
     "div",
     { class: "chosen" },
     el("p", {}, el("b", {}, table.name), ` ${size} `, el("button", { type: "button", class: "link", onclick: close }, "Another table")),
-    el("p", { class: "buttons" }, el("label", { for: "column" }, "Input column"), column),
+    el("label", { class: "option" }, "Input column", column),
     el("label", { class: "option" }, header, "The first row has the names of the columns"),
   );
 }

@@ -1,10 +1,15 @@
 // Numbers, times and names as people read them.
 
-/** Return a probability in percent: 87.3%, under 0.1%. */
+/** Return a probability in percent: 87.3%, < 0.1%. */
 export function percent(share) {
-  if (share > 0 && share < 0.0005) return "under 0.1%";
-  if (share < 1 && share > 0.9995) return "over 99.9%";
-  return `${(100 * share).toFixed(share === 0 || share === 1 ? 0 : 1)}%`;
+  if (share > 0 && share < 0.0005) return "< 0.1%";
+  if (share < 1 && share > 0.9995) return "> 99.9%";
+  return `${(100 * share).toFixed(1)}%`;
+}
+
+/** Return a limit in percent, without a decimal that says nothing: 62%, 62.5%. */
+export function limit(share) {
+  return `${Number((100 * share).toFixed(1))}%`;
 }
 
 /** Return points with one decimal; with `sign`, as a difference. */
@@ -45,9 +50,10 @@ export function duration(seconds) {
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
 }
 
-/** Return a time in milliseconds for people. */
+/** Return a time in milliseconds for people: 3 µs, 0.3 ms, 45 ms, 1.2 s. */
 export function milliseconds(value) {
   if (value >= 995) return duration(value / 1000);
+  if (value < 0.0995) return `${Math.max(1, Math.round(1000 * value))} µs`;
   return `${value < 9.95 ? Number(value.toPrecision(2)) : Math.round(value)} ms`;
 }
 

@@ -12,7 +12,7 @@ export function writeView(product, settings) {
   const answer = el("p", { class: "document" }, el("span", { class: "muted" }, "The answer appears here as it is written."));
   const copying = el("button", { type: "button", hidden: true, onclick: () => copy(answer.textContent, copying) }, "Copy");
   const after = el("div", {});
-  const output = el("section", { class: "card result", "aria-label": "Answer" }, answer, el("p", { class: "buttons" }, copying), after);
+  const output = el("section", { class: "card result stream", "aria-label": "Answer" }, answer, el("p", { class: "buttons" }, copying), after);
 
   async function job(signal) {
     const text = area.value;
