@@ -3,7 +3,7 @@
 import { ask, Refused } from "./api.js";
 
 const FIRST = 4; // texts in the first chunk
-const MOST = 256;
+const MOST = 128; // the server takes twice that
 const LETTERS = 100_000; // in a chunk, unless one text alone has more
 const AIM = 1000; // milliseconds
 

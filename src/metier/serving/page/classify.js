@@ -37,10 +37,13 @@ function headline(answer, product) {
     const sure = share !== null && el("span", { class: "share" }, percent(share));
     return el("p", { class: "answer" }, el("strong", {}, answer.label), sure);
   }
-  const why = answer.label
-    ? `${answer.label} is the most probable label, but ${percent(share)} is below ${limit(product.metier.threshold)}, from which on this product answers.`
-    : "The text does not fit the model's context.";
-  return el("div", {}, el("p", { class: "answer ask" }, el("strong", {}, "Ask a person")), el("p", {}, why));
+  return el("div", {}, el("p", { class: "answer ask" }, el("strong", {}, "Ask a person")), el("p", {}, whyNot(answer, share, product)));
+}
+
+function whyNot({ label }, share, { metier }) {
+  if (!label) return "The text does not fit the model's context.";
+  if (metier.threshold > 1) return `${label} is the most probable label, but at no probability was this product shown to be right often enough.`;
+  return `${label} is the most probable label, but ${percent(share)} is below ${limit(metier.threshold)}, from which on this product answers.`;
 }
 
 function bars(answer, product) {
@@ -48,7 +51,7 @@ function bars(answer, product) {
   if (!answer.probs?.length) return el("p", { class: "muted" }, "This product gives no probabilities.");
   const rows = labels.map((label, index) => ({ label, share: answer.probs[index] })).sort((a, b) => b.share - a.share);
   const list = el("ul", { class: "bars" }, rows.map((row) => barOf(row, row.label === answer.label && !answer.abstained)));
-  if (threshold === null) return list;
+  if (threshold === null || threshold > 1) return list;
   list.classList.add("limited");
   list.style.setProperty("--threshold", threshold);
   const legend = el("p", { class: "legend" }, el("i", { class: "limit" }), `Below ${limit(threshold)}: ask a person`);

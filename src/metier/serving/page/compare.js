@@ -23,7 +23,7 @@ export async function compareView(first, second) {
 
 function pairing({ first, second, rows, gain, p_value, wins, ties, losses }) {
   const p = p_value === null ? "" : `, p\u00a0${p_value < 0.001 ? "<\u00a00.001" : `=\u00a0${p_value.toFixed(3)}`}`;
-  const by = gain ? `${points(gain.value, true)} points, 95% interval ${ends(gain, true)}${p}` : "with one row there is no interval";
+  const by = gain ? `${points(gain.value, true)} points, 95% interval ${ends([gain.low, gain.high], true)}${p}` : "with one row there is no interval";
   const bar = el("div", { class: "outcome", "aria-hidden": "true" });
   for (const [kind, amount] of Object.entries({ wins, ties, losses })) {
     const part = el("span", { class: kind });
@@ -48,7 +48,7 @@ function differing({ first, second, differing: rows }) {
     el("h2", {}, "Where they differ most"),
     el(
       "table",
-      { class: "cards" },
+      { class: "cards stacked" },
       el("thead", {}, el("tr", {}, titles.map((title) => el("th", { scope: "col" }, title)))),
       el("tbody", {}, rows.map((row) => el("tr", {}, cells(row).map(cell)))),
     ),

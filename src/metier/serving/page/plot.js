@@ -12,7 +12,7 @@ export function scatter(systems) {
   const timed = systems.filter((system) => system.milliseconds > 0);
   if (!timed.length) return el("p", { class: "muted" }, "The time of a row was not measured in this run.");
   const x = scale(timed.map((system) => Math.log10(system.milliseconds)), LEFT, RIGHT, 0.25);
-  const ends = timed.flatMap(({ score, interval }) => [score, interval?.low ?? score, interval?.high ?? score]);
+  const ends = timed.flatMap(({ score, interval }) => [score, ...(interval ?? [])]);
   const y = scale(ends, BASE, TOP, 2);
   const parts = [
     ...ticks(y.low, y.high).map((value) => [line(0, y(value), 100, y(value), "grid"), text(0, y(value) - 4, String(value), "start")]),
@@ -31,7 +31,7 @@ function mark(system, x, y) {
     "g",
     { class: system.isProduct ? "product" : null },
     drawn("title", {}, told),
-    interval && line(x, y(interval.low), x, y(interval.high), "whisker"),
+    interval && line(x, y(interval[0]), x, y(interval[1]), "whisker"),
     drawn("circle", { cx: `${x}%`, cy: y(score), r: 10 }),
     text(x, y(score) + 4, String(system.number), "middle", "number"),
   );

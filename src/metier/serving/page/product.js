@@ -60,7 +60,7 @@ function heading({ id, metier }) {
   const facts = [
     ["System", metier.title],
     metier.score != null && [`Score (${metricTitle(metier.metric)}, 95%)`, score(metier.score, metier.interval)],
-    metier.threshold != null && ["Asks a person", `below ${limit(metier.threshold)}`],
+    metier.threshold != null && ["Asks a person", metier.threshold > 1 ? "always" : `below ${limit(metier.threshold)}`],
   ].filter(Boolean);
   return el(
     "div",

@@ -20,13 +20,13 @@ export function points(value, sign = false) {
 }
 
 /** Return an interval's ends: [75.3, 88.0]. */
-export function ends(interval, sign = false) {
-  return `[${points(interval.low, sign)}, ${points(interval.high, sign)}]`;
+export function ends([low, high], sign = false) {
+  return `[${points(low, sign)}, ${points(high, sign)}]`;
 }
 
 /** Return a score with its interval, where it has one. */
 export function score(value, interval) {
-  return interval && interval.low < interval.high ? `${points(value)} ${ends(interval)}` : points(value);
+  return interval && interval[0] < interval[1] ? `${points(value)} ${ends(interval)}` : points(value);
 }
 
 /** Return a metric's name for people. */
