@@ -1,0 +1,146 @@
+"""What is served: the products of the runs that were named, each under its name, and their base models."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from metier.core.errors import MetierError, UserError
+from metier.report.facts import RunFacts
+from metier.runs.load import load_facts
+from metier.runs.use import Opener, product_folder, products_in
+from metier.serving.errors import ApiError
+from metier.serving.worker import Outcome
+from metier.systems.asker import Asks
+from metier.systems.base import Samples
+from metier.systems.product import OpenProduct
+from metier.systems.product_record import Product
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServedProduct:
+    """A product under its name.
+
+    Attributes:
+        name: The run's name, or RUN/TASK.
+        opened: The product.
+        folder: The task's folder in the run, where its facts and its page are.
+        facts: What the run found; None where its folder is not there.
+        created: When it was made, in seconds since 1970.
+    """
+
+    name: str
+    opened: OpenProduct
+    folder: Path
+    facts: RunFacts | None
+    created: int
+
+    @property
+    def product(self) -> Product:
+        """What is said of it."""
+        return self.opened.product
+
+    @property
+    def together(self) -> bool:
+        """Whether requests may be put together without a change to their answers."""
+        return not isinstance(self.opened.learned, Samples)
+
+    @property
+    def example(self) -> str | None:
+        """An input from the task's own examples."""
+        given = self.facts.settings.get("examples") if self.facts is not None else None
+        first = given[0] if isinstance(given, list) and given else None
+        return str(first["input"]) if isinstance(first, Mapping) and "input" in first else None
+
+    @property
+    def streams(self) -> bool:
+        """Whether it writes its answer piece by piece."""
+        return self.opened.streams
+
+    def answer(self, questions: Sequence[str]) -> list[Outcome]:
+        """Answer inputs as evaluation did."""
+        answers = self.opened.answer(questions)
+        texts = [answer.text for answer in answers]
+        finished = self.opened.finished(texts)
+        learned = self.opened.learned
+        if not isinstance(learned, Asks):
+            return [Outcome((a.text,), (True,), 0, 0, answer=a) for a in answers]
+        asker = learned.asker
+        read = asker.sizes(questions)
+        most = asker.engine.context_length - learned.room
+        written = asker.engine.count_tokens(texts)
+        return [
+            Outcome((a.text,), (ended,), size, tokens, size <= most, a)
+            for a, ended, size, tokens in zip(answers, finished, read, written, strict=True)
+        ]
+
+    def stream(self, question: str) -> Iterator[str]:
+        """Write the answer to an input piece by piece."""
+        return self.opened.stream(question)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Served:
+    """All that is served, by name."""
+
+    products: Mapping[str, ServedProduct]
+
+    def product(self, name: str) -> ServedProduct:
+        """Return a product.
+
+        Raises:
+            ApiError: There is none of that name.
+        """
+        if name in self.products:
+            return self.products[name]
+        raise unknown(name, list(self.products))
+
+
+def unknown(name: str, known: Sequence[str]) -> ApiError:
+    """Return the error for a name that is not served."""
+    shown = name.encode("utf-8", "backslashreplace").decode()[:200]
+    near = difflib.get_close_matches(name[:200], known, n=1, cutoff=0.5)
+    hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}"
+    return ApiError(404, f"the model `{shown}` is not served here; {hint}", param="model", code="model_not_found")
+
+
+def open_runs(folders: Sequence[Path]) -> Served:
+    """Open the products of runs.
+
+    Raises:
+        UserError: A folder has no product, or two have the same name.
+        MetierError: A product's base model or encoder is not there, or an extra is not installed.
+    """
+    opener = Opener()
+    found: dict[str, ServedProduct] = {}
+    for folder in folders:
+        for name, place in _named(folder).items():
+            if name in found:
+                raise UserError(
+                    f"{folder}: another run that is served is named {name} too", hint="rename one of the two folders"
+                )
+            task = place.parent if place.name == "product" else place
+            created = int((place / "product.json").stat().st_mtime)
+            found[name] = ServedProduct(name, opener.open(place), task, _facts(task), created)
+    return Served(found)
+
+
+def _named(folder: Path) -> dict[str, Path]:
+    """Return the folders of a run's products by the names they are served under."""
+    there = products_in(folder)
+    if not there:
+        product_folder(folder)  # says why there is none
+    whole = folder.resolve()
+    run = whole.parent.name if whole.name == "product" else whole.name
+    if len(there) == 1 and "tasks" not in next(iter(there.values())).relative_to(folder).parts:
+        return {run: next(iter(there.values()))}
+    return {f"{run}/{task}": place for task, place in there.items()}
+
+
+def _facts(folder: Path) -> RunFacts | None:
+    try:
+        return load_facts(folder)
+    except MetierError:
+        return None
