@@ -19,7 +19,7 @@ from tests.serving.made import write_labels_run, write_model_run, write_replacem
 
 pytest.importorskip("axe_playwright_python", reason="the page is not tested: pip install axe-playwright-python")
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 KEY = "the-key-1234"
 LONG = 400  # tokens that the tiny model writes: it never comes to an end by itself
@@ -56,6 +56,7 @@ def server(runs: list[Path]) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=20_000)  # a busy machine is slow
     with chromium() as found:
         yield found
 
@@ -87,6 +88,11 @@ def opened(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
 
 def product(name: str, use: str) -> str:
     return f"#/product/{name}/{use}"
+
+
+def shown(page: Page, text: str) -> Locator:
+    """Return where a text is seen, and not only said to those who do not see."""
+    return page.locator("#main").get_by_text(text)
 
 
 def copied(page: Page) -> str:
@@ -136,7 +142,7 @@ def test_an_answer_is_corrected(opened: Callable[..., Page], runs: list[Path]) -
     page.get_by_text("Correct this answer").click()
     page.get_by_label("The right answer").select_option("delivery")
     page.get_by_role("button", name="Send the correction").click()
-    expect(page.get_by_text("Kept beside the run")).to_be_visible()
+    expect(shown(page, "Kept beside the run")).to_be_visible()
     assert "no test row" in (runs[0] / "feedback.jsonl").read_text()
 
 
@@ -149,7 +155,7 @@ def test_an_answer_streams_and_can_be_stopped(opened: Callable[..., Page]) -> No
     first = answer.inner_text()
     page.wait_for_function("before => document.querySelector('.stream .document').textContent.length > before", arg=len(first))
     page.keyboard.press("Escape")
-    expect(page.get_by_text("Stopped")).to_be_visible()
+    expect(shown(page, "Stopped")).to_be_visible()
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert copied(page) == answer.text_content()
@@ -165,19 +171,19 @@ def test_changes_are_accepted_rejected_and_undone_one_by_one(opened: Callable[..
     undo, copying = page.get_by_role("button", name="Undo"), page.get_by_role("button", name="Copy")
     accept.click()
     reject.click()
-    expect(page.get_by_text("1 change undecided")).to_be_visible()
+    expect(shown(page, "1 change undecided")).to_be_visible()
     copying.click()
     assert copied(page) == DRAFT.replace("They utilize the car", "They use the car")
     undo.click()
     undo.click()
-    expect(page.get_by_text("3 changes undecided")).to_be_visible()
+    expect(shown(page, "3 changes undecided")).to_be_visible()
     page.get_by_role("button", name="Accept all").click()
     page.get_by_role("button", name="Cop").click()
     page.wait_for_timeout(50)
     assert copied(page) == DRAFT.replace("They utilize the", "They use the")
     undo.click()
     page.reload()
-    expect(page.get_by_text("3 changes undecided")).to_be_visible()  # what was decided survives, too
+    expect(shown(page, "3 changes undecided")).to_be_visible()  # what was decided survives, too
 
 
 def test_changes_are_reviewed_with_the_keyboard(opened: Callable[..., Page]) -> None:
@@ -218,7 +224,7 @@ def test_a_table_is_answered_and_downloaded(opened: Callable[..., Page], runs: l
     load_table(page, TICKETS)
     expect(page.get_by_label("Input column")).to_have_value("1")  # by its name
     page.get_by_role("button", name="Answer the rows").click()
-    expect(page.get_by_text("3 rows answered")).to_be_visible()
+    expect(shown(page, "3 rows answered")).to_be_visible()
     inputs = ['the invoice; is "wrong"', "the parcel\nis late", "the invoice"]
     answers = metier.load(runs[0]).classify(inputs)
     told = [[a.text, f"{a.probability}", "false"] for a in answers]
@@ -238,9 +244,9 @@ def test_a_table_shows_progress_stops_and_survives_a_reload(opened: Callable[...
     page = opened(product("writer", "table"))
     load_table(page, "text\n" + "".join(f"parcel {i}\n" for i in range(30)))
     page.get_by_role("button", name="Answer the rows").click()
-    expect(page.get_by_text("of 30 rows, about")).to_be_visible()
+    expect(shown(page, "of 30 rows, about")).to_be_visible()
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_text("of 30 rows answered")).to_be_visible()
+    expect(shown(page, "of 30 rows answered")).to_be_visible()
     done = page.locator("td.said:not(:empty)").count()
     assert 0 < done < 30
     page.reload()
@@ -323,7 +329,7 @@ def test_the_key_is_asked_for_and_kept(opened: Callable[..., Page], runs: list[P
     with serving(runs[2:3], key=KEY) as server:
         page = opened(home=server.home)
         for given in ("wrong", KEY):
-            page.get_by_label("Key").fill(given)
+            page.get_by_role("textbox", name="Key").fill(given)
             page.keyboard.press("Enter")
         expect(page.get_by_role("heading", name="strict")).to_be_visible()
         page.reload()
@@ -346,7 +352,7 @@ def test_runs_are_listed_opened_and_compared(opened: Callable[..., Page]) -> Non
     page.goto(page.url.split("#")[0] + "#/runs")
     page.get_by_label("To", exact=True).select_option("teams-again")
     page.get_by_role("button", name="Compare").click()
-    expect(page.get_by_text("Of 10 test rows, teams-again is better on 0, as good on 10")).to_be_visible()
+    expect(shown(page, "Of 10 test rows, teams-again is better on 0, as good on 10")).to_be_visible()
 
 
 VIEWS = [
@@ -374,7 +380,7 @@ def test_every_view_is_accessible_and_fits_a_phone(opened: Callable[..., Page], 
         if view.endswith("table"):
             load_table(page, TICKETS)
             page.get_by_role("button", name="Answer the rows").click()
-            expect(page.get_by_text("3 rows answered")).to_be_visible()
+            expect(shown(page, "3 rows answered")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, view
         found = Axe().run(page)
         assert found.violations_count == 0, f"{view}: {found.generate_report()}"
