@@ -19,7 +19,12 @@ export function classifyView(product, settings) {
     }
     const { data } = await ask("classify", { body: { model: product.id, input: text }, signal });
     const answer = { ...data[0], input: text };
-    put(output, headline(answer, product), bars(answer, product), settings.feedback && correction(product, text, answer.label));
+    put(
+      output,
+      headline(answer, product),
+      bars(answer, product),
+      settings.feedback && correction(product, text, answer.label),
+    );
     return saidOf(answer);
   };
   const { bar, start, stop } = work({ label: "Classify", output, job });
@@ -37,12 +42,18 @@ function headline(answer, product) {
     const sure = share !== null && el("span", { class: "share" }, percent(share));
     return el("p", { class: "answer" }, el("strong", {}, answer.label), sure);
   }
-  return el("div", {}, el("p", { class: "answer ask" }, el("strong", {}, "Ask a person")), el("p", {}, whyNot(answer, share, product)));
+  return el(
+    "div",
+    {},
+    el("p", { class: "answer ask" }, el("strong", {}, "Ask a person")),
+    el("p", {}, whyNot(answer, share, product)),
+  );
 }
 
 function whyNot({ label }, share, { metier }) {
   if (!label) return "The text does not fit the model's context.";
-  if (metier.threshold > 1) return `${label} is the most probable label, but at no probability was this product shown to be right often enough.`;
+  if (metier.threshold > 1)
+    return `${label} is the most probable label, but at no probability was this product shown to be right often enough.`;
   return `${label} is the most probable label, but ${percent(share)} is below ${limit(metier.threshold)}, from which on this product answers.`;
 }
 
@@ -50,7 +61,11 @@ function bars(answer, product) {
   const { labels, threshold } = product.metier;
   if (!answer.probs?.length) return el("p", { class: "muted" }, "This product gives no probabilities.");
   const rows = labels.map((label, index) => ({ label, share: answer.probs[index] })).sort((a, b) => b.share - a.share);
-  const list = el("ul", { class: "bars" }, rows.map((row) => barOf(row, row.label === answer.label && !answer.abstained)));
+  const list = el(
+    "ul",
+    { class: "bars" },
+    rows.map((row) => barOf(row, row.label === answer.label && !answer.abstained)),
+  );
   if (threshold === null || threshold > 1) return list;
   list.classList.add("limited");
   list.style.setProperty("--threshold", threshold);

@@ -23,7 +23,9 @@ export async function compareView(first, second) {
 
 function pairing({ first, second, rows, gain, p_value, wins, ties, losses }) {
   const p = p_value === null ? "" : `, p\u00a0${p_value < 0.001 ? "<\u00a00.001" : `=\u00a0${p_value.toFixed(3)}`}`;
-  const by = gain ? `${points(gain.value, true)} points, 95% interval ${ends([gain.low, gain.high], true)}${p}` : "with one row there is no interval";
+  const by = gain
+    ? `${points(gain.value, true)} points, 95% interval ${ends([gain.low, gain.high], true)}${p}`
+    : "with one row there is no interval";
   const bar = el("div", { class: "outcome", "aria-hidden": "true" });
   for (const [kind, amount] of Object.entries({ wins, ties, losses })) {
     const part = el("span", { class: kind });
@@ -35,7 +37,11 @@ function pairing({ first, second, rows, gain, p_value, wins, ties, losses }) {
     { class: "card" },
     el("p", { class: "lead" }, `${second} over ${first}: ${by}.`),
     bar,
-    el("p", {}, `Of ${count(rows, "test row")}, ${second} is better on ${wins}, as good on ${ties}, and worse on ${losses}.`),
+    el(
+      "p",
+      {},
+      `Of ${count(rows, "test row")}, ${second} is better on ${wins}, as good on ${ties}, and worse on ${losses}.`,
+    ),
   );
 }
 
@@ -49,8 +55,20 @@ function differing({ first, second, differing: rows }) {
     el(
       "table",
       { class: "cards stacked" },
-      el("thead", {}, el("tr", {}, titles.map((title) => el("th", { scope: "col" }, title)))),
-      el("tbody", {}, rows.map((row) => el("tr", {}, cells(row).map(cell)))),
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          titles.map((title) => el("th", { scope: "col" }, title)),
+        ),
+      ),
+      el(
+        "tbody",
+        {},
+        rows.map((row) => el("tr", {}, cells(row).map(cell))),
+      ),
     ),
   ];
 }

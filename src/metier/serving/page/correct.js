@@ -7,7 +7,11 @@ import { el, put } from "./dom.js";
 export function correction(product, input, answer) {
   const labels = product.metier.labels;
   const field = labels
-    ? el("select", { id: "right" }, labels.map((label) => el("option", { selected: label === answer }, label)))
+    ? el(
+        "select",
+        { id: "right" },
+        labels.map((label) => el("option", { selected: label === answer }, label)),
+      )
     : el("textarea", { id: "right", rows: 4 }, answer);
   const told = el("p", { class: "hint", role: "status" });
   const send = el("button", {}, "Send the correction");

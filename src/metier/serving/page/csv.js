@@ -67,7 +67,7 @@ function* rowsOf(text, delimiter) {
 /** Return a quoted field without its quotes, and where it ends: at the text's end if nothing closes it. */
 function quotedCell(text, begin) {
   let cell = "";
-  for (let at = begin; ; ) {
+  for (let at = begin; ;) {
     const quote = text.indexOf('"', at);
     if (quote < 0) return [cell + text.slice(at), text.length];
     cell += text.slice(at, quote);

@@ -26,6 +26,12 @@ export function textField({ label, name, example, rows = 7 }) {
   }
 
   const fill = example && el("button", { type: "button", class: "link", onclick: useExample }, "Use an example");
-  const field = el("div", { class: "field" }, el("div", { class: "label" }, el("label", { for: id }, label), fill), area, note);
+  const field = el(
+    "div",
+    { class: "field" },
+    el("div", { class: "label" }, el("label", { for: id }, label), fill),
+    area,
+    note,
+  );
   return { field, area };
 }

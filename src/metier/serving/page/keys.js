@@ -3,10 +3,25 @@
 import { el, isTyping } from "./dom.js";
 
 const SHORTCUTS = [
-  ["Everywhere", [["Ctrl+Enter", "run"], ["Esc", "stop"], ["/", "go to the text"], ["P", "go to the products"], ["?", "show this list"]]],
+  [
+    "Everywhere",
+    [
+      ["Ctrl+Enter", "run"],
+      ["Esc", "stop"],
+      ["/", "go to the text"],
+      ["P", "go to the products"],
+      ["?", "show this list"],
+    ],
+  ],
   [
     "While reviewing changes",
-    [["J, K", "next, previous change"], ["A, R", "accept, reject"], ["Shift+A", "accept all"], ["U or Ctrl+Z", "undo"], ["C", "copy the result"]],
+    [
+      ["J, K", "next, previous change"],
+      ["A, R", "accept, reject"],
+      ["Shift+A", "accept all"],
+      ["U or Ctrl+Z", "undo"],
+      ["C", "copy the result"],
+    ],
   ],
 ];
 
@@ -33,7 +48,11 @@ function showShortcuts() {
     el("h2", { id: "shortcuts" }, "Keyboard shortcuts"),
     SHORTCUTS.map(([title, rows]) => [
       el("h3", {}, title),
-      el("dl", { class: "keys" }, rows.map(([key, what]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, what)))),
+      el(
+        "dl",
+        { class: "keys" },
+        rows.map(([key, what]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, what))),
+      ),
     ]).flat(),
     el("form", { method: "dialog", class: "buttons" }, el("button", {}, "Close")),
   );

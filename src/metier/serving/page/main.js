@@ -40,7 +40,11 @@ async function show() {
     if (moved) main.querySelector("h1").focus();
   } catch (error) {
     shown = null;
-    put(main, el("h1", { tabindex: "-1" }, "That did not work"), el("p", { class: "problem", role: "alert" }, error.message));
+    put(
+      main,
+      el("h1", { tabindex: "-1" }, "That did not work"),
+      el("p", { class: "problem", role: "alert" }, error.message),
+    );
   }
 }
 

@@ -11,17 +11,31 @@ const [LEFT, RIGHT] = [7, 96]; // percent, of the dots: room for letters on the 
 export function scatter(systems) {
   const timed = systems.filter((system) => system.milliseconds > 0);
   if (!timed.length) return el("p", { class: "muted" }, "The time of a row was not measured in this run.");
-  const x = scale(timed.map((system) => Math.log10(system.milliseconds)), LEFT, RIGHT, 0.25);
+  const x = scale(
+    timed.map((system) => Math.log10(system.milliseconds)),
+    LEFT,
+    RIGHT,
+    0.25,
+  );
   const ends = timed.flatMap(({ score, interval }) => [score, ...(interval ?? [])]);
   const y = scale(ends, BASE, TOP, 2);
   const parts = [
-    ...ticks(y.low, y.high).map((value) => [line(0, y(value), 100, y(value), "grid"), text(0, y(value) - 4, String(value), "start")]),
+    ...ticks(y.low, y.high).map((value) => [
+      line(0, y(value), 100, y(value), "grid"),
+      text(0, y(value) - 4, String(value), "start"),
+    ]),
     ...decades(x.low, x.high).map((value) => text(x(Math.log10(value)), BASE + 18, milliseconds(value), "middle")),
     text(50, HEIGHT - 6, "time of a row", "middle"),
-    ...timed.toSorted((a, b) => a.isProduct - b.isProduct).map((system) => mark(system, x(Math.log10(system.milliseconds)), y)),
+    ...timed
+      .toSorted((a, b) => a.isProduct - b.isProduct)
+      .map((system) => mark(system, x(Math.log10(system.milliseconds)), y)),
   ];
   const title = "Each System's score against the time that it takes for a row";
-  return drawn("svg", { class: "plot", role: "img", "aria-label": `${title}; the table has the numbers`, height: HEIGHT, width: "100%" }, parts.flat());
+  return drawn(
+    "svg",
+    { class: "plot", role: "img", "aria-label": `${title}; the table has the numbers`, height: HEIGHT, width: "100%" },
+    parts.flat(),
+  );
 }
 
 function mark(system, x, y) {

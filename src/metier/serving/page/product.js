@@ -67,12 +67,18 @@ function heading({ id, metier }) {
     { class: "heading" },
     el("h1", { tabindex: "-1" }, id),
     metier.instruction && el("p", { class: "lead" }, metier.instruction),
-    el("dl", {}, facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
-    metier.why && el("details", {}, el("summary", {}, "Why this System"), el("p", {}, `It ships because ${metier.why}.`)),
+    el(
+      "dl",
+      {},
+      facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+    ),
+    metier.why &&
+      el("details", {}, el("summary", {}, "Why this System"), el("p", {}, `It ships because ${metier.why}.`)),
   );
 }
 
 function tabs(product, current) {
-  const tab = (use) => el("a", { href: addressOf(product, use), "aria-current": use === current ? "page" : null }, USES[use].title);
+  const tab = (use) =>
+    el("a", { href: addressOf(product, use), "aria-current": use === current ? "page" : null }, USES[use].title);
   return el("nav", { class: "tabs", "aria-label": "Uses" }, usesOf(product).map(tab));
 }

@@ -48,7 +48,10 @@ export function review(parts, decisions, decided) {
 
   function decide(indexes, accepted) {
     if (!changes.length) return;
-    decisions.decide(indexes.map((index) => changes[index].id), accepted);
+    decisions.decide(
+      indexes.map((index) => changes[index].id),
+      accepted,
+    );
     decided(decisions.made);
     const following = changes.map((_, offset) => (current + offset) % changes.length).find(isOpen);
     select(following ?? current);
@@ -76,7 +79,8 @@ export function review(parts, decisions, decided) {
       mark.setAttribute("tabindex", index === current ? "0" : "-1");
       mark.toggleAttribute("data-current", index === current);
     }
-    if (changes.length) put(place, el("b", {}, `Change ${current + 1} of ${changes.length}`), " ", inWords(changes[current]));
+    if (changes.length)
+      put(place, el("b", {}, `Change ${current + 1} of ${changes.length}`), " ", inWords(changes[current]));
     else put(place, "Nothing was changed.");
     all.disabled = open === 0;
     undo.disabled = !decisions.history.length;
@@ -95,7 +99,13 @@ export function review(parts, decisions, decided) {
     action();
   }
 
-  select(Math.max(0, changes.findIndex((_, index) => isOpen(index))), false);
+  select(
+    Math.max(
+      0,
+      changes.findIndex((_, index) => isOpen(index)),
+    ),
+    false,
+  );
   return el("div", { class: "review", onkeydown: pressed }, text, reasons(parts), bar);
 }
 

@@ -12,7 +12,12 @@ import { work } from "./work.js";
 /** Return the view, and what the keys start and stop in it. */
 export function rewriteView(product) {
   const kept = `rewritten:${product.id}`;
-  const { field, area } = textField({ label: "Text or Markdown", name: `draft:${product.id}`, example: product.metier.example, rows: 14 });
+  const { field, area } = textField({
+    label: "Text or Markdown",
+    name: `draft:${product.id}`,
+    example: product.metier.example,
+    rows: 14,
+  });
   const by = el("select", { "aria-label": "What is rewritten at once" }, ["sentence", "paragraph"].map(choice));
   const reviewing = el("input", { type: "checkbox", checked: recall("review") ?? true, onchange: show });
   const output = el("section", { class: "card result", "aria-label": "Rewritten text" });

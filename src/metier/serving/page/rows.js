@@ -13,7 +13,8 @@ export function answerRows(product, texts, answers, download) {
   const more = el("button", { type: "button", onclick: showMore });
   const guarded = el("input", { type: "checkbox", checked: true });
   const save = el("button", { type: "button", onclick: () => download(guarded.checked) }, "Download as CSV");
-  const apostrophe = "Put an apostrophe before cells that start with = + - @ (numbers excepted), so that no spreadsheet runs them";
+  const apostrophe =
+    "Put an apostrophe before cells that start with = + - @ (numbers excepted), so that no spreadsheet runs them";
   const saving = el("div", { class: "buttons" }, save, el("label", { class: "option" }, guarded, apostrophe));
   const rows = [];
 
@@ -38,7 +39,15 @@ export function answerRows(product, texts, answers, download) {
 
   const titles = ["Row", "Input", "Answer", labelled && "Probability"].filter(Boolean);
   const numeric = ["Row", "Probability"];
-  const head = el("thead", {}, el("tr", {}, titles.map((title) => el("th", { scope: "col", class: numeric.includes(title) ? "n" : null }, title))));
+  const head = el(
+    "thead",
+    {},
+    el(
+      "tr",
+      {},
+      titles.map((title) => el("th", { scope: "col", class: numeric.includes(title) ? "n" : null }, title)),
+    ),
+  );
   showMore();
   enable();
   return { element: el("div", {}, saving, el("table", { class: "cards answers" }, head, body), more), update, enable };

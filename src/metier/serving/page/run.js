@@ -15,7 +15,8 @@ export async function runView(name) {
     number: index + 1,
     isProduct: system.key === run?.product?.system,
   }));
-  const shipped = run?.product && el("p", {}, el("b", {}, `Ends with ${run.product.title}`), `, because ${run.product.why}.`);
+  const shipped =
+    run?.product && el("p", {}, el("b", {}, `Ends with ${run.product.title}`), `, because ${run.product.why}.`);
   const element = el(
     "div",
     {},
@@ -42,8 +43,16 @@ function systemsTable(systems) {
       [system.isProduct && el("span", { class: "tag good" }, "the product"), system.verdict],
     ];
     const marked = { class: system.isProduct ? "ours" : null };
-    return el("tr", marked, cells.map((cell, index) => el("td", { class: [2, 3, 4].includes(index) ? "n" : null, "data-label": titles[index] }, cell)));
+    return el(
+      "tr",
+      marked,
+      cells.map((cell, index) =>
+        el("td", { class: [2, 3, 4].includes(index) ? "n" : null, "data-label": titles[index] }, cell),
+      ),
+    );
   });
-  const head = titles.map((title, index) => el(title ? "th" : "td", { scope: title ? "col" : null, class: [2, 3, 4].includes(index) ? "n" : null }, title));
+  const head = titles.map((title, index) =>
+    el(title ? "th" : "td", { scope: title ? "col" : null, class: [2, 3, 4].includes(index) ? "n" : null }, title),
+  );
   return el("table", { class: "cards systems" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows));
 }

@@ -9,11 +9,25 @@ import { key } from "./waits.js";
 export async function runsView() {
   const { runs } = await ask("runs");
   const titles = ["Run", "Ends with", "Score [95%]", "Test rows", "Model", "Took", ""];
-  const rows = runs.map((run) => el("tr", {}, cellsOf(run).map((cell, index) => el("td", { "data-label": titles[index] }, cell))));
+  const rows = runs.map((run) =>
+    el(
+      "tr",
+      {},
+      cellsOf(run).map((cell, index) => el("td", { "data-label": titles[index] }, cell)),
+    ),
+  );
   const table = el(
     "table",
     { class: "cards" },
-    el("thead", {}, el("tr", {}, titles.map((title) => (title ? el("th", { scope: "col" }, title) : el("td"))))),
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        titles.map((title) => (title ? el("th", { scope: "col" }, title) : el("td"))),
+      ),
+    ),
     el("tbody", {}, rows),
   );
   return { element: el("div", {}, el("h1", { tabindex: "-1" }, "Runs"), table, runs.length > 1 && comparison(runs)) };
@@ -24,7 +38,10 @@ export function reportLink(run) {
   const path = `runs/${pathOf(run.name)}/report`;
   if (key() === null) return el("a", { href: path, target: "_blank", rel: "noopener" }, "Report");
   const save = async () => {
-    const link = el("a", { href: URL.createObjectURL(await file(path)), download: `${run.name.replaceAll("/", "-")}.html` });
+    const link = el("a", {
+      href: URL.createObjectURL(await file(path)),
+      download: `${run.name.replaceAll("/", "-")}.html`,
+    });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   };
@@ -45,7 +62,12 @@ function cellsOf(run) {
 }
 
 function comparison(runs) {
-  const choice = (id, place) => el("select", { id }, runs.map(({ name }, index) => el("option", { selected: index === place }, name)));
+  const choice = (id, place) =>
+    el(
+      "select",
+      { id },
+      runs.map(({ name }, index) => el("option", { selected: index === place }, name)),
+    );
   const [a, b] = [choice("first", 0), choice("second", 1)];
   const go = (event) => {
     event.preventDefault();

@@ -3,14 +3,13 @@
 import { answerAll } from "./answering.js";
 import { format, parse } from "./csv.js";
 import { el, put } from "./dom.js";
+import { intake } from "./intake.js";
 import { answerRows } from "./rows.js";
 import { keep, recall } from "./session.js";
+import { inputsOf, likelyInput, outName, summary, titlesOf, withAnswers } from "./sheet.js";
 import { readText } from "./textfile.js";
 import { count, duration } from "./words.js";
 import { work } from "./work.js";
-
-const ADDED = ["prediction", "probability", "abstained"]; // the columns that `metier predict` adds
-const INPUTS = ["input", "prompt", "text", "question", "message"];
 
 /** Return the view, and what the keys start and stop in it. */
 export function tableView(product) {
@@ -30,7 +29,14 @@ export function tableView(product) {
     if (!rows.length) return put(problem, "There are no rows in it.");
     stop();
     const header = kept?.header ?? true;
-    table = { name, rows, delimiter, header, column: kept?.column ?? likelyInput(rows, header), answers: kept?.answers ?? [] };
+    table = {
+      name,
+      rows,
+      delimiter,
+      header,
+      column: kept?.column ?? likelyInput(rows, header),
+      answers: kept?.answers ?? [],
+    };
     const fits = keep(names.table, { name, text });
     show();
     put(problem, !fits && "This table is too large to survive a reload of the page.");
@@ -66,7 +72,7 @@ export function tableView(product) {
 
   async function job(signal) {
     const { answers } = table;
-    const texts = inputs(table);
+    const texts = inputsOf(table);
     const wanted = [...texts.keys()].filter((index) => !answers[index] && texts[index].trim());
     const before = texts.length - wanted.length;
     const began = performance.now();
@@ -80,7 +86,10 @@ export function tableView(product) {
       progress.value = before + ++done;
       shown.update(index);
       const rest = ((performance.now() - began) / 1000 / done) * (wanted.length - done);
-      put(left, `${progress.value.toLocaleString("en")} of ${count(texts.length, "row")}, about ${duration(rest)} left`);
+      put(
+        left,
+        `${progress.value.toLocaleString("en")} of ${count(texts.length, "row")}, about ${duration(rest)} left`,
+      );
     };
     const keeping = setInterval(keepAnswers, 1000);
     try {
@@ -91,7 +100,8 @@ export function tableView(product) {
       if (table?.answers === answers) {
         keepAnswers();
         progress.hidden = done === wanted.length;
-        if (signal.aborted) put(left, `${progress.value.toLocaleString("en")} of ${count(texts.length, "row")} answered`);
+        if (signal.aborted)
+          put(left, `${progress.value.toLocaleString("en")} of ${count(texts.length, "row")} answered`);
         rename(done === wanted.length ? "Answer the rows" : "Continue");
         shown.enable();
       }
@@ -102,15 +112,22 @@ export function tableView(product) {
     progress.hidden = true;
     put(left);
     rename(table?.answers.length ? "Continue" : "Answer the rows");
-    if (!table) return put(content, intake(take, (text) => open("pasted rows", text)));
-    shown = answerRows(product, inputs(table), table.answers, download);
+    if (!table)
+      return put(
+        content,
+        intake(take, (text) => open("pasted rows", text)),
+      );
+    shown = answerRows(product, inputsOf(table), table.answers, download);
     put(output, shown.element);
     put(content, chosen(table, change, close), bar, output);
   }
 
   function download(guarded) {
     const text = format(withAnswers(table), table.delimiter, guarded);
-    const link = el("a", { href: URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv" })), download: outName(table) });
+    const link = el("a", {
+      href: URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv" })),
+      download: outName(table),
+    });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
@@ -121,88 +138,28 @@ export function tableView(product) {
   return { element, start: () => table && start(), stop };
 }
 
-/** Return the part in which a file is dropped or chosen, or rows are pasted. */
-function intake(take, paste) {
-  const picker = el("input", { type: "file", id: "file", accept: ".csv,.tsv,.txt,text/csv", class: "unseen" });
-  picker.addEventListener("change", () => picker.files.length && take(picker.files[0]));
-  const area = el("textarea", { id: "rows", rows: 4, "data-start": true });
-  const zone = el(
-    "div",
-    { class: "card drop" },
-    el("p", {}, el("b", {}, "Drop a CSV or TSV file here"), ", or ", picker, el("label", { for: "file", class: "button" }, "choose one")),
-    el("label", { for: "rows" }, "Or paste rows"),
-    area,
-    el("p", { class: "hint" }, "Cells of a spreadsheet, or lines of CSV."),
-    el("p", { class: "buttons" }, el("button", { type: "button", onclick: () => paste(area.value) }, "Use these rows")),
-  );
-  const over = (event) => {
-    event.preventDefault();
-    zone.classList.toggle("over", event.type === "dragover");
-  };
-  zone.addEventListener("dragover", over);
-  zone.addEventListener("dragleave", over);
-  zone.addEventListener("drop", (event) => {
-    over(event);
-    if (event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
-  });
-  return zone;
-}
-
 /** Return the line that says which table it is, and which column is asked. */
 function chosen(table, change, close) {
   const titles = titlesOf(table);
   const columns = titles.map((title, index) => el("option", { value: index, selected: index === table.column }, title));
   const column = el("select", { onchange: () => change({ column: Number(column.value) }) }, columns);
-  const header = el("input", { type: "checkbox", checked: table.header, onchange: () => change({ header: header.checked }) });
-  const size = `${count(inputs(table).length, "row")}, ${count(titles.length, "column")}`;
+  const header = el("input", {
+    type: "checkbox",
+    checked: table.header,
+    onchange: () => change({ header: header.checked }),
+  });
+  const size = `${count(inputsOf(table).length, "row")}, ${count(titles.length, "column")}`;
   return el(
     "div",
     { class: "chosen" },
-    el("p", {}, el("b", {}, table.name), ` ${size} `, el("button", { type: "button", class: "link", onclick: close }, "Another table")),
+    el(
+      "p",
+      {},
+      el("b", {}, table.name),
+      ` ${size} `,
+      el("button", { type: "button", class: "link", onclick: close }, "Another table"),
+    ),
     el("label", { class: "option" }, "Input column", column),
     el("label", { class: "option" }, header, "The first row has the names of the columns"),
   );
-}
-
-function inputs({ rows, header, column }) {
-  return rows.slice(header ? 1 : 0).map((row) => row[column] ?? "");
-}
-
-function titlesOf({ rows, header }) {
-  const width = Math.max(...rows.slice(0, 100).map((row) => row.length));
-  return Array.from({ length: width }, (_, index) => (header && rows[0][index]) || `column ${index + 1}`);
-}
-
-/** Return the column that is most likely the input: by its name, else the one with the longest texts. */
-function likelyInput(rows, header) {
-  const named = header ? rows[0].findIndex((title) => INPUTS.includes(title.trim().toLowerCase())) : -1;
-  if (named >= 0) return named;
-  const letters = rows[0].map((_, index) => rows.slice(1, 100).reduce((sum, row) => sum + (row[index]?.length ?? 0), 0));
-  return letters.indexOf(Math.max(...letters));
-}
-
-/** Return all rows with the answers in columns of their own; a column of such a name is replaced. */
-function withAnswers(table) {
-  const titles = titlesOf(table);
-  const own = titles.map((_, index) => index).filter((index) => !(table.header && ADDED.includes(titles[index])));
-  const body = table.rows.slice(table.header ? 1 : 0).map((row, index) => {
-    const { text = "", probability = "", abstained = "" } = table.answers[index] ?? {};
-    return [...own.map((place) => row[place] ?? ""), text, String(probability ?? ""), String(abstained)];
-  });
-  return [[...own.map((place) => titles[place]), ...ADDED], ...body];
-}
-
-function outName({ name }) {
-  return `${name.replace(/\.[^.]*$/, "").replace(/\s/g, "-")}-answers.csv`;
-}
-
-function summary(answers, texts) {
-  const all = answers.filter(Boolean);
-  const parts = [count(all.filter((answer) => !answer.problem).length, "row") + " answered"];
-  const [unsure, bad] = [all.filter((answer) => answer.abstained).length, all.filter((answer) => answer.problem).length];
-  if (unsure) parts.push(`${unsure} for a person`);
-  if (bad) parts.push(`${bad} could not be answered`);
-  const empty = texts.filter((text) => !text.trim()).length;
-  if (empty) parts.push(`${empty} empty`);
-  return parts.join(", ");
 }

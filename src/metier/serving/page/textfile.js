@@ -14,7 +14,9 @@ const KINDS = [
 /** Return a file's text. Throws an error whose message is for people. */
 export async function readText(file) {
   if (file.size > LARGEST) {
-    throw new Error(`${file.name} has ${Math.round(file.size / 1e6)} MB, more than this page takes. metier predict does.`);
+    throw new Error(
+      `${file.name} has ${Math.round(file.size / 1e6)} MB, more than this page takes. metier predict does.`,
+    );
   }
   const bytes = new Uint8Array(await file.arrayBuffer());
   const begin = String.fromCharCode(...bytes.subarray(0, 8));

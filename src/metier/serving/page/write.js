@@ -9,10 +9,24 @@ import { work } from "./work.js";
 /** Return the view, and what the keys start and stop in it. */
 export function writeView(product, settings) {
   const { field, area } = textField({ label: "Text", name: `text:${product.id}`, example: product.metier.example });
-  const answer = el("p", { class: "document" }, el("span", { class: "muted" }, "The answer appears here as it is written."));
-  const copying = el("button", { type: "button", hidden: true, onclick: () => copy(answer.textContent, copying) }, "Copy");
+  const answer = el(
+    "p",
+    { class: "document" },
+    el("span", { class: "muted" }, "The answer appears here as it is written."),
+  );
+  const copying = el(
+    "button",
+    { type: "button", hidden: true, onclick: () => copy(answer.textContent, copying) },
+    "Copy",
+  );
   const after = el("div", {});
-  const output = el("section", { class: "card result stream", "aria-label": "Answer" }, answer, el("p", { class: "buttons" }, copying), after);
+  const output = el(
+    "section",
+    { class: "card result stream", "aria-label": "Answer" },
+    answer,
+    el("p", { class: "buttons" }, copying),
+    after,
+  );
 
   async function job(signal) {
     const text = area.value;
