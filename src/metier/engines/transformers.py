@@ -19,6 +19,7 @@ import torch
 
 from metier.core.errors import MetierError
 from metier.engines.base import EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
+from metier.engines.control_tokens import PromptReader
 from metier.engines.decoding import Decoder, Waiting
 from metier.engines.forward import Forward
 from metier.engines.prompts import Prompt
@@ -80,6 +81,7 @@ class TransformersEngine:
         )
         self._adapter = self._weights.put_on(adapter) if adapter is not None else None
         self._model, self._tokenizer = self._weights.model, self._weights.tokenizer
+        self._reader = PromptReader(self._tokenizer)
         self._batching = batching
         self._warned = False
         self.stats = EngineStats()
@@ -213,7 +215,7 @@ class TransformersEngine:
         return [*self._tokens(text), self._tokenizer.eos_token_id]
 
     def _encode(self, index: int, prompt: Prompt, room: int) -> _Encoded:
-        tokens = self._tokens(prompt.text)
+        tokens = self._reader.tokens(prompt.text, prompt.data)
         if len(tokens) + room > self.context_length:
             raise MetierError(
                 f"request {index}: a prompt of {len(tokens)} tokens and an answer of up to {room} do not fit "

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from metier.serving.errors import ApiError, documented
+from metier.serving.served import Question
 from metier.serving.shapes import Asked, Usage, new_id, usage_of
 from metier.serving.state import State
 from metier.serving.texts import check_fits, inputs_of
@@ -65,7 +66,7 @@ def routes(state: State) -> APIRouter:
                 400, f"{model.name} answers with free text; ask it through /v1/chat/completions", param="model"
             )
         texts = inputs_of(asked.input, "input")
-        outcomes = await state.ask(request, model, texts)
+        outcomes = await state.ask(request, model, [Question(text) for text in texts])
         check_fits(outcomes, "input")
         return ClassifyResponse(
             id=new_id("classify"),

@@ -11,12 +11,21 @@ from metier.core.errors import MetierError, UserError
 from metier.report.facts import RunFacts
 from metier.runs.load import load_facts
 from metier.runs.use import Opener, product_folder, products_in
+from metier.serving.cutting import Cutter, Limits
 from metier.serving.errors import ApiError
 from metier.serving.worker import Outcome
 from metier.systems.asker import Asks
 from metier.systems.base import Samples
-from metier.systems.product import OpenProduct
+from metier.systems.product import Answer, OpenProduct
 from metier.systems.product_record import Product
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Question:
+    """An input, and where its answer is to end."""
+
+    text: str
+    limits: Limits = Limits()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,26 +68,49 @@ class ServedProduct:
         """Whether it writes its answer piece by piece."""
         return self.opened.streams
 
-    def answer(self, questions: Sequence[str]) -> list[Outcome]:
+    @property
+    def tokens(self) -> int | None:
+        """The most tokens that an answer has; None where no language model is asked."""
+        learned = self.opened.learned
+        return learned.room if isinstance(learned, Asks) else None
+
+    def answer(self, questions: Sequence[Question]) -> list[Outcome]:
         """Answer inputs as evaluation did."""
-        answers = self.opened.answer(questions)
-        texts = [answer.text for answer in answers]
-        finished = self.opened.finished(texts)
+        answers = self.opened.answer([question.text for question in questions])
+        finished = self.opened.finished([answer.text for answer in answers])
+        sizes = self._sizes([question.text for question in questions])
+        made = []
+        for question, answer, ended, (size, fits) in zip(questions, answers, finished, sizes, strict=True):
+            cutter = Cutter(question.limits, self._count)
+            made.append(self._outcome(cutter, cutter.whole(answer.text), ended, size, fits, answer))
+        return made
+
+    def stream(self, question: Question) -> Iterator[str | Outcome]:
+        """Write the answer to an input piece by piece."""
+        cutter = Cutter(question.limits, self._count)
+        whole = ""
+        for piece in cutter.pieces(self.opened.stream(question.text)):
+            whole += piece
+            yield piece
+        ended = self.opened.finished([whole])[0]
+        yield self._outcome(cutter, whole, ended, *self._sizes([question.text])[0], None)
+
+    def _outcome(self, cutter: Cutter, text: str, ended: bool, size: int, fits: bool, answer: Answer | None) -> Outcome:
+        reason = cutter.reason or ("stop" if ended else "length")
+        return Outcome((text,), (reason,), size, self._count([text])[0], fits, answer)
+
+    def _sizes(self, texts: Sequence[str]) -> list[tuple[int, bool]]:
+        """Return how many tokens each input's prompt has, and whether it fits the model's context."""
         learned = self.opened.learned
         if not isinstance(learned, Asks):
-            return [Outcome((a.text,), (True,), 0, 0, answer=a) for a in answers]
-        asker = learned.asker
-        read = asker.sizes(questions)
-        most = asker.engine.context_length - learned.room
-        written = asker.engine.count_tokens(texts)
-        return [
-            Outcome((a.text,), (ended,), size, tokens, size <= most, a)
-            for a, ended, size, tokens in zip(answers, finished, read, written, strict=True)
-        ]
+            return [(0, True)] * len(texts)
+        most = learned.asker.engine.context_length - learned.room
+        return [(size, size <= most) for size in learned.asker.sizes(texts)]
 
-    def stream(self, question: str) -> Iterator[str]:
-        """Write the answer to an input piece by piece."""
-        return self.opened.stream(question)
+    def _count(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens texts have; none where no language model is asked."""
+        learned = self.opened.learned
+        return learned.asker.engine.count_tokens(texts) if isinstance(learned, Asks) else [0] * len(texts)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any, TypeVar
 
 from fastapi import Request
 
@@ -15,6 +15,7 @@ from metier.serving.served import Served
 from metier.serving.settings import ServeSettings
 from metier.serving.worker import Job, Model, Outcome, QueueFull, Stopping, Worker
 
+T = TypeVar("T")
 _GONE = 499  # nobody reads it: the client has closed the connection
 
 
@@ -33,59 +34,68 @@ class State:
             ApiError: The queue is full, the server stops, it took too long, or the client has gone.
         """
         job = self._taken(lambda: self.worker.ask(model, questions))
-        answered: asyncio.Future[Any] = asyncio.wrap_future(job.future)
-        gone: asyncio.Future[Any] = asyncio.ensure_future(_gone(request))
+        answered: asyncio.Future[list[Outcome]] = asyncio.wrap_future(job.future)
         try:
-            await asyncio.wait({answered, gone}, timeout=self.settings.timeout, return_when=asyncio.FIRST_COMPLETED)
-            if answered.done():
-                return answered.result()
-            raise ApiError(_GONE, "the client has gone") if gone.done() else self.too_long()
+            return await self._before(answered, self.settings.timeout, request)
         finally:
-            gone.cancel()
             self.worker.drop(job)
 
-    async def stream(self, model: Model, question: Any) -> AsyncIterator[str]:
-        """Yield a model's answer to a question piece by piece; closing the iterator stops the model.
+    async def stream(self, request: Request, model: Model, question: Any) -> AsyncGenerator[str | Outcome]:
+        """Yield a model's answer to a question piece by piece, and the outcome; closing the iterator stops the model.
+
+        Until the first piece is there, nothing of the response has been sent, and it is here that is noticed if the
+        client goes; after that, whoever sends the response notices it.
 
         Raises:
-            ApiError: The queue is full, the server stops, or it took too long.
+            ApiError: The queue is full, the server stops, it took too long, or the client has gone.
         """
         loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[str | Exception | None] = asyncio.Queue()
+        pieces: asyncio.Queue[str | Outcome | Exception] = asyncio.Queue()
 
-        def told(piece: str | Exception | None) -> None:
+        def told(piece: str | Outcome | Exception) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended with the server
                 loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
         job = self._taken(lambda: self.worker.stream(model, question, told))
         end = loop.time() + self.settings.timeout
+        watched: Request | None = request
         try:
             while True:
-                try:
-                    piece = await asyncio.wait_for(pieces.get(), end - loop.time())
-                except TimeoutError as error:
-                    raise self.too_long() from error
-                if piece is None:
-                    return
+                next_one = asyncio.ensure_future(pieces.get())
+                piece = await self._before(next_one, end - loop.time(), watched)
+                watched = None
                 if isinstance(piece, Exception):
                     raise piece
                 yield piece
+                if isinstance(piece, Outcome):
+                    return
         finally:
             self.worker.drop(job)
 
-    def too_long(self) -> ApiError:
-        """Return the error for a request that takes too long."""
-        return ApiError(504, f"not answered within {self.settings.timeout:g} seconds", code="timeout")
+    async def _before(self, wanted: asyncio.Future[T], seconds: float, request: Request | None) -> T:
+        """Return a result, if it is there before the time is over or the client goes."""
+        gone = asyncio.ensure_future(_gone(request)) if request is not None else None
+        waited: set[asyncio.Future[Any]] = {wanted} if gone is None else {wanted, gone}
+        try:
+            await asyncio.wait(waited, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
+            if wanted.done():
+                return wanted.result()
+            if gone is not None and gone.done():
+                raise ApiError(_GONE, "the client has gone")
+            raise ApiError(504, f"not answered within {self.settings.timeout:g} seconds", code="timeout")
+        finally:
+            wanted.cancel()
+            if gone is not None:
+                gone.cancel()
 
     @staticmethod
-    def _taken(put: Any) -> Job:
+    def _taken(put: Callable[[], Job]) -> Job:
         try:
-            job: Job = put()
+            return put()
         except QueueFull as error:
             raise ApiError(429, f"{error.message}; try again later", code="queue_full", retry_after=1) from error
         except Stopping as error:
             raise ApiError(503, error.message, code="stopping", retry_after=5) from error
-        return job
 
 
 async def _gone(request: Request) -> None:

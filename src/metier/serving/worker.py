@@ -16,10 +16,8 @@ from concurrent.futures import Future
 from typing import Any, Protocol
 
 from metier.core.errors import MetierError
+from metier.serving.cutting import Reason
 from metier.systems.product import Answer
-
-Told = Callable[[str | Exception | None], None]
-"""Called in the model's thread with each piece of a text; at the end with None, or with what went wrong."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class Outcome:
 
     Attributes:
         texts: Its answers; more than one where several were asked for.
-        finished: For each, whether it came to its end.
+        reasons: For each, why it ended: by itself or at a stop string, or because it may not be longer.
         prompt_tokens: Of the whole prompt; 0 without a language model.
         completion_tokens: Of all answers.
         fits: Whether the question fitted the model's context; the answers are empty if it did not.
@@ -36,11 +34,15 @@ class Outcome:
     """
 
     texts: tuple[str, ...]
-    finished: tuple[bool, ...]
+    reasons: tuple[Reason, ...]
     prompt_tokens: int
     completion_tokens: int
     fits: bool = True
     answer: Answer | None = None
+
+
+Told = Callable[[str | Outcome | Exception], None]
+"""Called in the model's thread with each piece of a text; at the end with the outcome, or with what went wrong."""
 
 
 class Model(Protocol):
@@ -60,8 +62,8 @@ class Model(Protocol):
         """Answer questions together."""
         ...
 
-    def stream(self, question: Any) -> Iterator[str]:
-        """Write the answer to one question piece by piece."""
+    def stream(self, question: Any) -> Iterator[str | Outcome]:
+        """Write the answer to one question piece by piece; the last that comes is the outcome."""
         ...
 
 
@@ -121,7 +123,7 @@ class Worker:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._waiting: collections.deque[Job] = collections.deque()
-        self._streams: collections.deque[tuple[Job, Iterator[str]]] = collections.deque()
+        self._streams: collections.deque[tuple[Job, Iterator[str | Outcome]]] = collections.deque()
         self._running = 0
         self._stopping = False
         self._changed = threading.Condition()
@@ -251,10 +253,10 @@ class Worker:
             return
         assert job.told is not None
         try:
-            piece = next(pieces, None)
+            piece = next(pieces)
         except Exception as error:
             job.told(error)
             return
-        job.told(piece)
-        if piece is not None:
+        if isinstance(piece, str):
             self._streams.append((job, pieces))
+        job.told(piece)

@@ -182,7 +182,11 @@ class Asker:
         return self._sizes([self.prompt(text) for text in texts])
 
     def _sizes(self, prompts: Sequence[Prompt]) -> list[int]:
-        return self.engine.count_tokens([prompt.text for prompt in prompts])
+        sizes = self.engine.count_tokens([prompt.text for prompt in prompts])
+        return [
+            len(self.prompts.tokens(prompt)) if self.prompts.is_special(prompt) else size
+            for prompt, size in zip(prompts, sizes, strict=True)
+        ]
 
     def _rendered(self, text: str) -> Rendered:
         return RENDERINGS[self.rendering](self.prompts, self.asked.instruction, self.shown, text)
