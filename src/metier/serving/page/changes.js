@@ -13,42 +13,82 @@ export function partsOf(pieces) {
   for (const piece of pieces) {
     if (piece.reason) parts.push({ text: piece.before, reason: piece.reason, number: ++reasons });
     else if (!piece.changed) parts.push({ text: piece.after });
-    else for (const part of ofDiff(piece.diff)) parts.push("gone" in part ? { id: changes++, ...part } : part);
+    else for (const part of ofDiff(piece.diff)) parts.push(isChange(part) ? { id: changes++, ...part } : part);
   }
   return parts;
 }
 
-/** Return the text that results from decisions: by a change's id, whether it is accepted; undecided: it is not made. */
-export function resultOf(parts, decisions) {
-  return parts.map((part) => ("gone" in part ? (decisions[part.id] ? part.added : part.gone) : part.text)).join("");
+/** Return the text with every change made. */
+export function allMade(parts) {
+  return joined(parts, () => true);
 }
 
-/** Decisions with a memory: every step can be undone. */
-export class Decisions {
-  constructor(made = {}) {
+/** The review of a text: which change is looked at, and what was decided. Every step can be undone. */
+export class Review {
+  /** `made` is what was decided before: by a change's id, whether it is accepted. */
+  constructor(parts, made = {}) {
+    this.parts = parts;
+    this.changes = parts.filter(isChange);
     this.made = made;
     this.history = [];
+    this.current = Math.max(0, this.changes.indexOf(this.open[0]));
   }
 
-  /** Decide some changes in one step. */
-  decide(ids, accepted) {
-    this.history.push(this.made);
-    this.made = { ...this.made, ...Object.fromEntries(ids.map((id) => [id, accepted])) };
+  /** The changes that are not decided. */
+  get open() {
+    return this.changes.filter(({ id }) => this.made[id] === undefined);
   }
 
-  /** Take the last step back, and return whether there was one. */
+  /** The text as decided; where nothing is, it is as it was. */
+  get result() {
+    return joined(this.parts, ({ id }) => this.made[id] ?? false);
+  }
+
+  stateOf({ id }) {
+    if (this.made[id] === undefined) return "open";
+    return this.made[id] ? "accepted" : "rejected";
+  }
+
+  /** Look at the change that is so many further on, or back; after the last comes the first. */
+  move(by) {
+    this.current = (this.current + by + this.changes.length) % this.changes.length;
+  }
+
+  /** Decide the change that is looked at, and go on to the next open one. */
+  decide(accepted) {
+    this.#record([this.changes[this.current]], accepted);
+    const following = [...this.changes.slice(this.current), ...this.changes];
+    const next = following.find((change) => this.open.includes(change));
+    if (next) this.current = this.changes.indexOf(next);
+  }
+
+  acceptAll() {
+    this.#record(this.open, true);
+  }
+
   undo() {
-    if (!this.history.length) return false;
-    this.made = this.history.pop();
-    return true;
+    this.made = this.history.pop() ?? this.made;
   }
+
+  #record(changes, accepted) {
+    this.history.push(this.made);
+    this.made = { ...this.made, ...Object.fromEntries(changes.map(({ id }) => [id, accepted])) };
+  }
+}
+
+function isChange(part) {
+  return "gone" in part;
+}
+
+function joined(parts, isMade) {
+  return parts.map((part) => (isChange(part) ? (isMade(part) ? part.added : part.gone) : part.text)).join("");
 }
 
 function ofDiff(diff) {
   const parts = [];
   for (const [index, { op, text }] of diff.entries()) {
     const last = parts.at(-1);
-    const inChange = last !== undefined && "gone" in last;
+    const inChange = last !== undefined && isChange(last);
     if (op === "equal" && inChange && !text.trim() && index < diff.length - 1) {
       last.gone += text;
       last.added += text;

@@ -9,14 +9,10 @@ import { work } from "./work.js";
 
 /** Return the view, and what the keys start and stop in it. */
 export function classifyView(product, settings) {
-  const { field, area } = textField({ label: "Text", name: `text:${product.id}`, example: product.metier.example });
+  const { field, read } = textField({ label: "Text", name: `text:${product.id}`, example: product.metier.example });
   const output = el("section", { class: "card result", "aria-label": "Result" }, waiting());
   const job = async (signal) => {
-    const text = area.value;
-    if (!text.trim()) {
-      area.focus();
-      throw new Error("There is no text yet.");
-    }
+    const text = read();
     const { data } = await ask("classify", { body: { model: product.id, input: text }, signal });
     const answer = { ...data[0], input: text };
     put(

@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 import { keep, recall } from "./session.js";
 
 /**
- * Return a labelled text field and its area.
+ * Return a labelled text field, and a function that returns its text; it throws where there is none.
  *
  * `name` is what the text is kept under, `example` what the button beside the label fills in.
  */
@@ -17,6 +17,12 @@ export function textField({ label, name, example, rows = 7 }) {
   function changed() {
     const kept = keep(name, area.value || null);
     note.textContent = kept ? "" : "This text is too long to survive a reload of the page.";
+  }
+
+  function read() {
+    if (area.value.trim()) return area.value;
+    area.focus();
+    throw new Error("There is no text yet.");
   }
 
   function useExample() {
@@ -33,5 +39,5 @@ export function textField({ label, name, example, rows = 7 }) {
     area,
     note,
   );
-  return { field, area };
+  return { field, read };
 }

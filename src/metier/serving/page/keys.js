@@ -20,7 +20,7 @@ const SHORTCUTS = [
       ["A, R", "accept, reject"],
       ["Shift+A", "accept all"],
       ["U or Ctrl+Z", "undo"],
-      ["C", "copy the result"],
+      ["C", "copy"],
     ],
   ],
 ];

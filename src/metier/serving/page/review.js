@@ -1,117 +1,91 @@
 // The review of a rewritten text: every change can be accepted or rejected, with the mouse, a finger or the keyboard.
 
-import { resultOf } from "./changes.js";
+import { Review } from "./changes.js";
 import { copy, el, put, say } from "./dom.js";
 import { count, shorten } from "./words.js";
 
 const SHOWN = 40; // letters of a change in the bar
 
+// What can be done to a `Review`, in the order of the buttons, and by which key.
+const ACTIONS = [
+  { key: "a", label: "Accept", title: "A", act: (state) => state.decide(true) },
+  { key: "r", label: "Reject", title: "R", act: (state) => state.decide(false) },
+  { key: "k", label: "‹", name: "Previous change", title: "Previous change (K)", act: (state) => state.move(-1) },
+  { key: "j", label: "›", name: "Next change", title: "Next change (J)", act: (state) => state.move(1) },
+  {
+    key: "A",
+    label: "Accept all",
+    title: "Shift+A",
+    act: (state) => state.acceptAll(),
+    can: (state) => state.open.length,
+  },
+  { key: "u", label: "Undo", title: "U or Ctrl+Z", act: (state) => state.undo(), can: (state) => state.history.length },
+];
+const TOGETHER = 4; // of them that look like one control
+
 /** Return the review of a text's parts; `decided` is called with all decisions whenever one is made. */
-export function review(parts, decisions, decided) {
-  const changes = parts.filter((part) => "gone" in part);
-  const marks = changes.map((change, index) => markOf(change, () => select(index)));
-  let current = 0;
-
-  const place = el("p", { class: "place" });
-  const button = (label, title, onclick) => el("button", { type: "button", title, onclick }, label);
-  const accept = button("Accept", "A", () => decide([current], true));
-  const reject = button("Reject", "R", () => decide([current], false));
-  const before = button("‹", "Previous change (K)", () => select(step(-1)));
-  const next = button("›", "Next change (J)", () => select(step(1)));
-  before.setAttribute("aria-label", "Previous change");
-  next.setAttribute("aria-label", "Next change");
-  const all = button("Accept all", "Shift+A", acceptAll);
-  const undo = button("Undo", "U", takeBack);
-  const copying = button("Copy", "C", () => copy(resultOf(parts, decisions.made), copying));
-  const tally = el("p", { class: "hint" });
-  const controls = changes.length ? [el("span", { class: "group" }, accept, reject, before, next), all, undo] : [];
-  const bar = el("div", { class: "review-bar" }, place, el("div", { class: "buttons" }, controls, copying), tally);
-  const text = el("p", { class: "document" }, shownParts(parts, marks));
-  const keys = { a: () => decide([current], true), r: () => decide([current], false), j: () => select(step(1)) };
-  Object.assign(keys, { k: () => select(step(-1)), u: takeBack, A: acceptAll, c: () => copying.click() });
-
-  function step(by) {
-    return (current + by + changes.length) % changes.length;
+export function review(parts, made, decided) {
+  const state = new Review(parts, made);
+  const text = (marks) => el("p", { class: "document" }, shownParts(parts, marks));
+  const copying = el("button", { type: "button", title: "C", onclick: () => copy(state.result, copying) }, "Copy");
+  if (!state.changes.length) {
+    return [text([]), reasons(parts), el("p", {}, "Nothing was changed."), el("p", { class: "buttons" }, copying)];
   }
+  const marks = state.changes.map((change, index) =>
+    markOf(change, () => did(() => state.move(index - state.current))),
+  );
+  const buttons = ACTIONS.map(({ label, name, title, act }) =>
+    el("button", { type: "button", title, "aria-label": name, onclick: () => did(act) }, label),
+  );
+  const [place, tally] = [el("p", { class: "place" }), el("p", { class: "hint" })];
 
-  function isOpen(index) {
-    return decisions.made[changes[index].id] === undefined;
-  }
-
-  function select(index, focus = true) {
-    current = index;
+  function did(act) {
+    const inText = marks.includes(document.activeElement);
+    act(state);
+    decided(state.made);
     show();
-    if (!changes.length || !focus) return;
-    marks[current].focus({ preventScroll: true });
-    marks[current].scrollIntoView({ block: "nearest" });
-  }
-
-  function decide(indexes, accepted) {
-    if (!changes.length) return;
-    decisions.decide(
-      indexes.map((index) => changes[index].id),
-      accepted,
-    );
-    decided(decisions.made);
-    const following = changes.map((_, offset) => (current + offset) % changes.length).find(isOpen);
-    select(following ?? current);
-    if (following === undefined) say("Every change is decided");
-  }
-
-  function acceptAll() {
-    decide([...changes.keys()].filter(isOpen), true);
-  }
-
-  function takeBack() {
-    if (!decisions.undo()) return;
-    decided(decisions.made);
-    select(current);
-    say("Undone");
+    const mark = marks[state.current];
+    // Whoever is in the text stays there; whoever uses a button stays on it, unless it has become useless.
+    if (inText || document.activeElement.disabled) mark.focus({ preventScroll: true });
+    mark.scrollIntoView({ block: "nearest" });
+    say(mark.getAttribute("aria-label"));
   }
 
   function show() {
-    const open = changes.filter((_, index) => isOpen(index)).length;
-    for (const [index, mark] of marks.entries()) {
-      const made = decisions.made[changes[index].id];
-      const state = made === undefined ? "open" : made ? "accepted" : "rejected";
-      mark.dataset.state = state;
-      mark.setAttribute("aria-label", `Change ${index + 1} of ${changes.length}: ${inWords(changes[index])}, ${state}`);
-      mark.setAttribute("tabindex", index === current ? "0" : "-1");
-      mark.toggleAttribute("data-current", index === current);
-    }
-    if (changes.length)
-      put(place, el("b", {}, `Change ${current + 1} of ${changes.length}`), " ", inWords(changes[current]));
-    else put(place, "Nothing was changed.");
-    all.disabled = open === 0;
-    undo.disabled = !decisions.history.length;
-    put(tally, open ? `${count(open, "change")} undecided: a copy has the text as it was there.` : "");
+    for (const [index, change] of state.changes.entries()) showMark(marks[index], change, index, state);
+    for (const [index, { can }] of ACTIONS.entries()) buttons[index].disabled = can !== undefined && !can(state);
+    put(place, el("b", {}, nth(state.current, state)), " ", inWords(state.changes[state.current]));
+    const open = state.open.length;
+    put(tally, open ? `${count(open, "change")} undecided: a copy has the text as it was there.` : "All are decided.");
   }
 
   function pressed(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) {
-      if (event.key !== "z" || event.shiftKey) return;
-      event.preventDefault();
-      return takeBack();
-    }
-    const action = keys[event.key];
-    if (!action) return;
+    const command = event.ctrlKey || event.metaKey;
+    const key = command && event.key === "z" ? "u" : event.key;
+    const action = ACTIONS.find((one) => one.key === key);
+    if (event.altKey || (command && event.key !== "z") || !(action || key === "c")) return;
     event.preventDefault();
-    action();
+    if (action) did(action.act);
+    else copying.click();
   }
 
-  select(
-    Math.max(
-      0,
-      changes.findIndex((_, index) => isOpen(index)),
-    ),
-    false,
-  );
-  return el("div", { class: "review", onkeydown: pressed }, text, reasons(parts), bar);
+  show();
+  const group = el("span", { class: "group" }, buttons.slice(0, TOGETHER));
+  const controls = el("div", { class: "buttons" }, group, buttons.slice(TOGETHER), copying);
+  const bar = el("div", { class: "review-bar" }, place, controls, tally);
+  return el("div", { class: "review", onkeydown: pressed }, text(marks), reasons(parts), bar);
 }
 
-function markOf({ gone, added }, onselect) {
+function markOf({ gone, added }, onclick) {
   const parts = [gone && el("del", {}, gone), added && el("ins", {}, added)];
-  return el("span", { class: "change", role: "button", onclick: onselect }, parts);
+  return el("span", { class: "change", role: "button", onclick }, parts);
+}
+
+function showMark(mark, change, index, state) {
+  mark.dataset.state = state.stateOf(change);
+  mark.setAttribute("aria-label", `${nth(index, state)}: ${inWords(change)}, ${state.stateOf(change)}`);
+  mark.setAttribute("tabindex", index === state.current ? "0" : "-1");
+  mark.toggleAttribute("data-current", index === state.current);
 }
 
 function shownParts(parts, marks) {
@@ -127,11 +101,15 @@ function reasons(parts) {
   const left = parts.filter((part) => part.reason);
   if (!left.length) return null;
   const rows = left.map((part) => el("li", {}, el("q", {}, shorten(part.text, SHOWN)), ` ${part.reason}.`));
-  return el("div", { class: "reasons" }, el("h3", {}, "Left as it was"), el("ol", {}, rows));
+  return el("div", { class: "reasons" }, el("h2", {}, "Left as they were"), el("ol", {}, rows));
+}
+
+function nth(index, state) {
+  return `Change ${index + 1} of ${state.changes.length}`;
 }
 
 function inWords({ gone, added }) {
   const [from, to] = [gone, added].map((text) => `“${shorten(text.trim() || "space", SHOWN)}”`);
   if (!gone) return `${to} is added`;
-  return added ? `${from} becomes ${to}` : `${from} goes`;
+  return added ? `${from} becomes ${to}` : `${from} is removed`;
 }

@@ -1,7 +1,7 @@
 // A whole text, rewritten piece by piece: reviewed change by change, or taken as it is.
 
 import { ask } from "./api.js";
-import { Decisions, partsOf, resultOf } from "./changes.js";
+import { allMade, partsOf } from "./changes.js";
 import { copy, el, put } from "./dom.js";
 import { textField } from "./field.js";
 import { review } from "./review.js";
@@ -12,7 +12,7 @@ import { work } from "./work.js";
 /** Return the view, and what the keys start and stop in it. */
 export function rewriteView(product) {
   const kept = `rewritten:${product.id}`;
-  const { field, area } = textField({
+  const { field, read } = textField({
     label: "Text or Markdown",
     name: `draft:${product.id}`,
     example: product.metier.example,
@@ -24,11 +24,7 @@ export function rewriteView(product) {
   let found = recall(kept); // {parts, made}: the last rewriting, and what was decided about it
 
   async function job(signal) {
-    const text = area.value;
-    if (!text.trim()) {
-      area.focus();
-      throw new Error("There is no text yet.");
-    }
+    const text = read();
     const { pieces } = await ask("rewrite", { body: { model: product.id, text, by: by.value }, signal });
     found = { parts: partsOf(pieces), made: {} };
     keep(kept, found);
@@ -44,7 +40,7 @@ export function rewriteView(product) {
   function show() {
     keep("review", reviewing.checked);
     if (!found) put(output, el("p", { class: "muted" }, "The rewritten text appears here, with every change marked."));
-    else if (reviewing.checked) put(output, review(found.parts, new Decisions(found.made), decided));
+    else if (reviewing.checked) put(output, review(found.parts, found.made, decided));
     else put(output, result(found.parts));
   }
 
@@ -59,8 +55,8 @@ export function rewriteView(product) {
 
 /** Return the text with every change made. */
 function result(parts) {
-  const text = resultOf(parts, Array(changesIn(parts)).fill(true));
-  const button = el("button", { type: "button", onclick: () => copy(text, button) }, "Copy the result");
+  const text = allMade(parts);
+  const button = el("button", { type: "button", onclick: () => copy(text, button) }, "Copy");
   return [el("p", { class: "document" }, text), el("p", { class: "buttons" }, button)];
 }
 

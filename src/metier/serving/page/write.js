@@ -8,7 +8,7 @@ import { work } from "./work.js";
 
 /** Return the view, and what the keys start and stop in it. */
 export function writeView(product, settings) {
-  const { field, area } = textField({ label: "Text", name: `text:${product.id}`, example: product.metier.example });
+  const { field, read } = textField({ label: "Text", name: `text:${product.id}`, example: product.metier.example });
   const answer = el(
     "p",
     { class: "document" },
@@ -29,11 +29,7 @@ export function writeView(product, settings) {
   );
 
   async function job(signal) {
-    const text = area.value;
-    if (!text.trim()) {
-      area.focus();
-      throw new Error("There is no text yet.");
-    }
+    const text = read();
     put(answer);
     put(after);
     copying.hidden = true;
