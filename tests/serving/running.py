@@ -18,5 +18,6 @@ HOME = "http://127.0.0.1:8000"
 
 def client_of(runs: Sequence[Path], **settings: Any) -> TestClient:
     """Return a client of a server in this process; it runs while the client is open."""
-    app = make_app(ServeSettings(**settings), open_runs(runs), Gate())
+    how = ServeSettings(**settings)
+    app = make_app(how, open_runs(runs, base=how.base), Gate())
     return TestClient(app, base_url=HOME)

@@ -61,7 +61,7 @@ def _run(settings: ServeSettings, folders: list[Path]) -> None:
     from metier.serving.served import open_runs
 
     where = listening(settings)
-    served = open_runs(folders)
+    served = open_runs(folders, base=settings.base)
     host, port = where.getsockname()[:2]
     for one in served.products.values():
         print(f"{one.name}: {one.product.title}")

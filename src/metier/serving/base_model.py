@@ -1,4 +1,4 @@
-"""A base model as it is, served beside the products that are made of it: conversations, texts to continue, decisions."""
+"""A base model as it is, served beside the products that are made of it: it continues conversations and texts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from metier.engines.base import Engine, GenerationRequest, Streams
 from metier.engines.prompts import Prompt, PromptFormat
+from metier.serving.cutting import Reason
 from metier.serving.worker import Outcome
 
 _LONGEST = 512  # tokens of an answer whose length nobody has said
@@ -86,7 +87,7 @@ class ServedBase:
                 out.append(Outcome((), (), size, 0, fits=False))
                 continue
             found = next(made)
-            reasons = tuple("stop" if ended else "length" for ended in found.finished)
+            reasons: tuple[Reason, ...] = tuple("stop" if ended else "length" for ended in found.finished)
             out.append(Outcome(found.texts, reasons, size, sum(self.engine.count_tokens(found.texts))))
         return out
 

@@ -23,6 +23,9 @@ class Limits:
     tokens: int | None = None
 
 
+NO_LIMITS = Limits()
+
+
 class Cutter:
     """Passes on the part of an answer that is within its limits.
 

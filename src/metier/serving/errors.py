@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -14,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from metier.core.errors import MetierError, UserError
 
+_A_TYPE = re.compile(r"str|constrained-str|list\[.*\]")  # as pydantic names what of a union it has tried
 _TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -93,7 +95,8 @@ def handle_errors(app: FastAPI) -> None:
 def told(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """Return the first of pydantic's errors in a sentence, and the name of the part that it is about."""
     first = errors[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    parts = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+    where = ".".join(part for part in parts if not _A_TYPE.fullmatch(part))
     message = {
         "extra_forbidden": "is not known here, and nothing is ignored: leave it out",
         "missing": "is missing",

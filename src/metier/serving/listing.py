@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 import metier
+from metier.serving.base_model import ServedBase
 from metier.serving.errors import documented
 from metier.serving.served import ServedProduct
 from metier.serving.state import State
@@ -39,7 +40,7 @@ class ListedModel(BaseModel):
     owned_by: Literal["metier"] = "metier"
     root: str
     parent: str | None
-    metier: AboutModel
+    metier: AboutModel | None
 
 
 class ModelList(BaseModel):
@@ -75,17 +76,19 @@ def routes(state: State) -> APIRouter:
     @router.get("/v1/models")
     async def models() -> ModelList:
         """List what is served."""
-        return ModelList(data=[_listed(one) for one in state.served.products.values()])
+        return ModelList(data=[_listed(one) for one in state.served.models])
 
     @router.get("/v1/models/{name:path}", responses=documented(404))
     async def model(name: str) -> ListedModel:
         """Describe one model."""
-        return _listed(state.served.product(name))
+        return _listed(state.served.model(name))
 
     return router
 
 
-def _listed(one: ServedProduct) -> ListedModel:
+def _listed(one: ServedProduct | ServedBase) -> ListedModel:
+    if isinstance(one, ServedBase):
+        return ListedModel(id=one.name, created=one.created, root=one.name, parent=None, metier=None)
     product = one.product
     base = product.model.name if product.model is not None else None
     return ListedModel(id=one.name, created=one.created, root=base or one.name, parent=base, metier=_about(one))

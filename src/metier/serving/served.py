@@ -11,12 +11,13 @@ from metier.core.errors import MetierError, UserError
 from metier.report.facts import RunFacts
 from metier.runs.load import load_facts
 from metier.runs.use import Opener, product_folder, products_in
-from metier.serving.cutting import Cutter, Limits
+from metier.serving.base_model import ServedBase
+from metier.serving.cutting import NO_LIMITS, Cutter, Limits
 from metier.serving.errors import ApiError
 from metier.serving.worker import Outcome
 from metier.systems.asker import Asks
 from metier.systems.base import Samples
-from metier.systems.product import Answer, OpenProduct
+from metier.systems.product import FILE, Answer, OpenProduct
 from metier.systems.product_record import Product
 
 
@@ -25,7 +26,7 @@ class Question:
     """An input, and where its answer is to end."""
 
     text: str
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -115,9 +116,20 @@ class ServedProduct:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Served:
-    """All that is served, by name."""
+    """All that is served, by name.
+
+    Attributes:
+        products: What runs ended with.
+        bases: Their base models, where these are served too.
+    """
 
     products: Mapping[str, ServedProduct]
+    bases: Mapping[str, ServedBase] = dataclasses.field(default_factory=dict)
+
+    @property
+    def models(self) -> list[ServedProduct | ServedBase]:
+        """Everything that answers."""
+        return [*self.products.values(), *self.bases.values()]
 
     def product(self, name: str) -> ServedProduct:
         """Return a product.
@@ -127,26 +139,43 @@ class Served:
         """
         if name in self.products:
             return self.products[name]
-        raise unknown(name, list(self.products))
+        if name in self.bases:
+            raise ApiError(400, f"{name} is a base model, and only a product does this", param="model")
+        raise self._unknown(name)
+
+    def model(self, name: str) -> ServedProduct | ServedBase:
+        """Return a product or a base model.
+
+        Raises:
+            ApiError: There is neither of that name.
+        """
+        found = self.products.get(name) or self.bases.get(name)
+        if found is None:
+            raise self._unknown(name)
+        return found
+
+    def _unknown(self, name: str) -> ApiError:
+        known = [*self.products, *self.bases]
+        shown = name.encode("utf-8", "backslashreplace").decode()[:200]
+        near = difflib.get_close_matches(name[:200], known, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}"
+        return ApiError(404, f"the model `{shown}` is not served here; {hint}", param="model", code="model_not_found")
 
 
-def unknown(name: str, known: Sequence[str]) -> ApiError:
-    """Return the error for a name that is not served."""
-    shown = name.encode("utf-8", "backslashreplace").decode()[:200]
-    near = difflib.get_close_matches(name[:200], known, n=1, cutoff=0.5)
-    hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}"
-    return ApiError(404, f"the model `{shown}` is not served here; {hint}", param="model", code="model_not_found")
-
-
-def open_runs(folders: Sequence[Path]) -> Served:
+def open_runs(folders: Sequence[Path], *, base: bool = False) -> Served:
     """Open the products of runs.
 
+    Args:
+        folders: The runs.
+        base: Whether their base models are served too.
+
     Raises:
-        UserError: A folder has no product, or two have the same name.
+        UserError: A folder has no product, two have the same name, or none has a base model to serve.
         MetierError: A product's base model or encoder is not there, or an extra is not installed.
     """
     opener = Opener()
     found: dict[str, ServedProduct] = {}
+    bases: dict[str, ServedBase] = {}
     for folder in folders:
         for name, place in _named(folder).items():
             if name in found:
@@ -154,9 +183,22 @@ def open_runs(folders: Sequence[Path]) -> Served:
                     f"{folder}: another run that is served is named {name} too", hint="rename one of the two folders"
                 )
             task = place.parent if place.name == "product" else place
-            created = int((place / "product.json").stat().st_mtime)
-            found[name] = ServedProduct(name, opener.open(place), task, _facts(task), created)
-    return Served(found)
+            created = int((place / FILE).stat().st_mtime)
+            found[name] = one = ServedProduct(name, opener.open(place), task, _facts(task), created)
+            used = one.product.model
+            if base and used is not None:
+                engine, prompts = opener.open_base(place, used)
+                bases.setdefault(_base_name(used.name), ServedBase(_base_name(used.name), engine, prompts, created))
+    if base and not bases:
+        raise UserError("--base: none of these products asks a language model", hint="leave --base out")
+    if both := sorted(set(found) & set(bases)):
+        raise UserError(f"--base: {both[0]} is a run's name too", hint="rename the run's folder")
+    return Served(found, bases)
+
+
+def _base_name(model: str) -> str:
+    """Return the name a base model is served under: a folder's last part, anything else as it is."""
+    return Path(model).name if Path(model).is_absolute() else model
 
 
 def _named(folder: Path) -> dict[str, Path]:

@@ -13,7 +13,7 @@ from metier.serving.worker import Outcome
 class Asked(BaseModel):
     """A request's body: what is not known is refused, and numbers are numbers."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Usage(BaseModel):

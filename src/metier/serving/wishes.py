@@ -75,15 +75,15 @@ class Wishes(Asked):
         """
         self._check_common()
         if self.temperature:
-            raise _refused("temperature", f"{model.name} answers with what is likeliest, as it was measured; use 0")
+            raise refused("temperature", f"{model.name} answers with what is likeliest, as it was measured; use 0")
         if (self.n or 1) > 1:
-            raise _refused("n", f"{model.name} has one answer to an input; use 1")
+            raise refused("n", f"{model.name} has one answer to an input; use 1")
         if self.longest is not None:
             most = model.tokens
             if most is None:
-                raise _refused("max_tokens", f"{model.name} asks no language model, so its answers have no tokens")
+                raise refused("max_tokens", f"{model.name} asks no language model, so its answers have no tokens")
             if model.product.labels is not None and self.longest < most:
-                raise _refused("max_tokens", f"a label of {model.name} may have {most} tokens, and is not cut")
+                raise refused("max_tokens", f"a label of {model.name} may have {most} tokens, and is not cut")
         return Limits(self.stops, self.longest)
 
     def of_base(self) -> Sampling:
@@ -94,12 +94,12 @@ class Wishes(Asked):
         """
         self._check_common()
         if self.temperature and self.top_p is not None and self.top_p < 1:
-            raise _refused("top_p", "sampling from the likeliest part of the tokens is not done here; use 1")
+            raise refused("top_p", "sampling from the likeliest part of the tokens is not done here; use 1")
         samples = self.n or 1
         if samples > MOST_SAMPLES:
-            raise _refused("n", f"a request may have {MOST_SAMPLES} answers")
+            raise refused("n", f"a request may have {MOST_SAMPLES} answers")
         if samples > 1 and self.stream:
-            raise _refused("n", "a stream has one answer")
+            raise refused("n", "a stream has one answer")
         seed = self.seed if self.seed is not None else secrets.randbits(62)
         return Sampling(self.temperature or 0.0, samples, seed, self.stops, self.longest)
 
@@ -110,10 +110,11 @@ class Wishes(Asked):
             ("logit_bias", self.logit_bias),
         ):
             if value:
-                raise _refused(name, "what a model has said does not change its next words here; leave it out")
+                raise refused(name, "what a model has said does not change its next words here; leave it out")
         if self.stream_options is not None and not self.stream:
-            raise _refused("stream_options", "only with stream")
+            raise refused("stream_options", "only with stream")
 
 
-def _refused(param: str, why: str) -> ApiError:
+def refused(param: str, why: str) -> ApiError:
+    """Return the error for a wish that is not granted."""
     return ApiError(400, f"{param}: {why}", param=param, code="unsupported_value")
