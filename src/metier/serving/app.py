@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 import metier
-from metier.serving import chat, classify, completions, listing
+from metier.serving import chat, classify, completions, listing, rewrite
 from metier.serving.errors import handle_errors
 from metier.serving.safety import Gate, Guard
 from metier.serving.served import Served
@@ -20,7 +20,7 @@ from metier.serving.state import State
 from metier.serving.worker import Pace, Worker
 
 _PAGE = Path(__file__).parent / "page"
-_ENDPOINTS = (listing, chat, completions, classify)
+_ENDPOINTS = (listing, chat, completions, classify, rewrite)
 
 
 def make_app(settings: ServeSettings, served: Served, gate: Gate) -> FastAPI:

@@ -27,8 +27,20 @@ class State:
     served: Served
     worker: Worker
 
-    async def ask(self, request: Request, model: Model, questions: Sequence[Any]) -> list[Outcome]:
+    def deadline(self) -> float:
+        """Return by when a request that comes now has to be answered, by the event loop's clock."""
+        return asyncio.get_running_loop().time() + self.settings.timeout
+
+    async def ask(
+        self, request: Request, model: Model, questions: Sequence[Any], until: float | None = None
+    ) -> list[Outcome]:
         """Put questions to a model and wait for what it answers.
+
+        Args:
+            request: Where they come from.
+            model: Who answers.
+            questions: What is asked.
+            until: What `deadline` said when the request came, where it asks more than once.
 
         Raises:
             ApiError: The queue is full, the server stops, it took too long, or the client has gone.
@@ -36,7 +48,7 @@ class State:
         job = self._taken(lambda: self.worker.ask(model, questions))
         answered: asyncio.Future[list[Outcome]] = asyncio.wrap_future(job.future)
         try:
-            return await self._before(answered, self.settings.timeout, request)
+            return await self._before(answered, until or self.deadline(), request)
         finally:
             self.worker.drop(job)
 
@@ -49,7 +61,7 @@ class State:
         Raises:
             ApiError: The queue is full, the server stops, it took too long, or the client has gone.
         """
-        loop = asyncio.get_running_loop()
+        loop, until = asyncio.get_running_loop(), self.deadline()
         pieces: asyncio.Queue[str | Outcome | Exception] = asyncio.Queue()
 
         def told(piece: str | Outcome | Exception) -> None:
@@ -57,12 +69,11 @@ class State:
                 loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
         job = self._taken(lambda: self.worker.stream(model, question, told))
-        end = loop.time() + self.settings.timeout
         watched: Request | None = request
         try:
             while True:
                 next_one = asyncio.ensure_future(pieces.get())
-                piece = await self._before(next_one, end - loop.time(), watched)
+                piece = await self._before(next_one, until, watched)
                 watched = None
                 if isinstance(piece, Exception):
                     raise piece
@@ -72,12 +83,13 @@ class State:
         finally:
             self.worker.drop(job)
 
-    async def _before(self, wanted: asyncio.Future[T], seconds: float, request: Request | None) -> T:
+    async def _before(self, wanted: asyncio.Future[T], until: float, request: Request | None) -> T:
         """Return a result, if it is there before the time is over or the client goes."""
         gone = asyncio.ensure_future(_gone(request)) if request is not None else None
         waited: set[asyncio.Future[Any]] = {wanted} if gone is None else {wanted, gone}
         try:
-            await asyncio.wait(waited, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
+            left = until - asyncio.get_running_loop().time()
+            await asyncio.wait(waited, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
             if wanted.done():
                 return wanted.result()
             if gone is not None and gone.done():
