@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import json
+import sys
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, TypeVar
 
 from fastapi import Request
 
+from metier.serving.counts import Counts
 from metier.serving.errors import ApiError
 from metier.serving.served import Served
 from metier.serving.settings import ServeSettings
@@ -26,6 +30,7 @@ class State:
     settings: ServeSettings
     served: Served
     worker: Worker
+    counts: Counts
 
     def deadline(self) -> float:
         """Return by when a request that comes now has to be answered, by the event loop's clock."""
@@ -45,12 +50,15 @@ class State:
         Raises:
             ApiError: The queue is full, the server stops, it took too long, or the client has gone.
         """
+        begun = time.monotonic()
         job = self._taken(lambda: self.worker.ask(model, questions))
         answered: asyncio.Future[list[Outcome]] = asyncio.wrap_future(job.future)
         try:
-            return await self._before(answered, until or self.deadline(), request)
+            outcomes = await self._before(answered, until or self.deadline(), request)
         finally:
             self.worker.drop(job)
+        self._finished(model, questions, outcomes, begun)
+        return outcomes
 
     async def stream(self, request: Request, model: Model, question: Any) -> AsyncGenerator[str | Outcome]:
         """Yield a model's answer to a question piece by piece, and the outcome; closing the iterator stops the model.
@@ -61,6 +69,7 @@ class State:
         Raises:
             ApiError: The queue is full, the server stops, it took too long, or the client has gone.
         """
+        begun = time.monotonic()
         loop, until = asyncio.get_running_loop(), self.deadline()
         pieces: asyncio.Queue[str | Outcome | Exception] = asyncio.Queue()
 
@@ -74,14 +83,25 @@ class State:
             while True:
                 next_one = asyncio.ensure_future(pieces.get())
                 piece = await self._before(next_one, until, watched)
-                watched = None
                 if isinstance(piece, Exception):
                     raise piece
-                yield piece
+                if watched is not None:
+                    self.counts.begun(model.name, time.monotonic() - begun)
+                watched = None
                 if isinstance(piece, Outcome):
+                    self._finished(model, [question], [piece], begun)
+                    yield piece
                     return
+                yield piece
         finally:
             self.worker.drop(job)
+
+    def _finished(self, model: Model, questions: Sequence[Any], outcomes: Sequence[Outcome], begun: float) -> None:
+        self.counts.answered(model.name, outcomes, time.monotonic() - begun)
+        if self.settings.log_text:
+            for question, outcome in zip(questions, outcomes, strict=True):
+                told = {"model": model.name, "asked": str(question), "answered": outcome.texts}
+                print(json.dumps(told, ensure_ascii=False), file=sys.stderr, flush=True)
 
     async def _before(self, wanted: asyncio.Future[T], until: float, request: Request | None) -> T:
         """Return a result, if it is there before the time is over or the client goes."""
