@@ -9,8 +9,8 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from metier.serving.app import make_app
+from metier.serving.opening import open_runs
 from metier.serving.safety import Gate
-from metier.serving.served import open_runs
 from metier.serving.settings import ServeSettings
 
 HOME = "http://127.0.0.1:8000"

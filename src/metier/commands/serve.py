@@ -58,7 +58,7 @@ def _run(settings: ServeSettings, folders: list[Path]) -> None:
         from metier.serving.server import serve as answer
     except ImportError as error:
         raise UserError(f"serve: {error.name} is not installed", hint="pip install 'metier[serve]'") from error
-    from metier.serving.served import open_runs
+    from metier.serving.opening import open_runs
 
     where = listening(settings)
     served = open_runs(folders, base=settings.base)

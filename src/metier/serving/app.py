@@ -11,7 +11,8 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 import metier
-from metier.serving import chat, classify, completions, listing
+from metier.serving import chat, classify, completions, feedback, listing, metrics, rewrite, runs
+from metier.serving.counts import Counts
 from metier.serving.errors import handle_errors
 from metier.serving.safety import Gate, Guard
 from metier.serving.served import Served
@@ -20,7 +21,7 @@ from metier.serving.state import State
 from metier.serving.worker import Pace, Worker
 
 _PAGE = Path(__file__).parent / "page"
-_ENDPOINTS = (listing, chat, completions, classify)
+_ENDPOINTS = (listing, metrics, chat, completions, classify, rewrite, runs, feedback)
 
 
 def make_app(settings: ServeSettings, served: Served, gate: Gate) -> FastAPI:
@@ -32,7 +33,7 @@ def make_app(settings: ServeSettings, served: Served, gate: Gate) -> FastAPI:
         gate: Is closed when it is to end.
     """
     worker = Worker(Pace(waiting=settings.queue))
-    state = State(settings, served, worker)
+    state = State(settings, served, worker, Counts(worker))
 
     @contextlib.asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:

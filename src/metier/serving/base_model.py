@@ -47,6 +47,11 @@ class BaseQuestion:
     asked: tuple[Message, ...] | str
     sampling: Sampling
 
+    def __str__(self) -> str:
+        if isinstance(self.asked, str):
+            return self.asked
+        return "\n".join(f"{message.role}: {message.text}" for message in self.asked)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServedBase:

@@ -1,4 +1,4 @@
-"""What is served: the products of the runs that were named, each under its name, and their base models."""
+"""What is served, by name: runs, what they ended with, and their base models."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from metier.core.errors import MetierError, UserError
 from metier.report.facts import RunFacts
-from metier.runs.load import load_facts
-from metier.runs.use import Opener, product_folder, products_in
 from metier.serving.base_model import ServedBase
 from metier.serving.cutting import NO_LIMITS, Cutter, Limits
 from metier.serving.errors import ApiError
 from metier.serving.worker import Outcome
 from metier.systems.asker import Asks
 from metier.systems.base import Samples
-from metier.systems.product import FILE, Answer, OpenProduct
+from metier.systems.product import Answer, OpenProduct
 from metier.systems.product_record import Product
 
 
@@ -28,24 +25,51 @@ class Question:
     text: str
     limits: Limits = NO_LIMITS
 
+    def __str__(self) -> str:
+        return self.text
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ServedProduct:
-    """A product under its name.
+class ServedRun:
+    """A run, or one task of a run with several, under its name.
 
     Attributes:
-        name: The run's name, or RUN/TASK.
-        opened: The product.
-        folder: The task's folder in the run, where its facts and its page are.
-        facts: What the run found; None where its folder is not there.
-        created: When it was made, in seconds since 1970.
+        name: The folder's name, or RUN/TASK.
+        folder: Where its facts and its page are.
+        facts: What it found; None for several tasks together, and where a product was copied without its run.
+        product: What it ended with; None for several tasks together.
     """
 
     name: str
-    opened: OpenProduct
     folder: Path
     facts: RunFacts | None
+    product: Product | None
+
+    @property
+    def report(self) -> Path | None:
+        """Its page; None where there is none."""
+        path = self.folder / "report.html"
+        return path if path.is_file() else None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServedProduct:
+    """A product under its run's name.
+
+    Attributes:
+        run: The run, or the task in it.
+        opened: The product.
+        created: When it was made, in seconds since 1970.
+    """
+
+    run: ServedRun
+    opened: OpenProduct
     created: int
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.run.name
 
     @property
     def product(self) -> Product:
@@ -60,7 +84,8 @@ class ServedProduct:
     @property
     def example(self) -> str | None:
         """An input from the task's own examples."""
-        given = self.facts.settings.get("examples") if self.facts is not None else None
+        facts = self.run.facts
+        given = facts.settings.get("examples") if facts is not None else None
         first = given[0] if isinstance(given, list) and given else None
         return str(first["input"]) if isinstance(first, Mapping) and "input" in first else None
 
@@ -119,12 +144,15 @@ class Served:
     """All that is served, by name.
 
     Attributes:
-        products: What runs ended with.
+        runs: The runs that were named; of one with several tasks each of these too. Nothing else of the file system
+            can be reached by a name.
+        products: What they ended with.
         bases: Their base models, where these are served too.
     """
 
+    runs: Mapping[str, ServedRun]
     products: Mapping[str, ServedProduct]
-    bases: Mapping[str, ServedBase] = dataclasses.field(default_factory=dict)
+    bases: Mapping[str, ServedBase]
 
     @property
     def models(self) -> list[ServedProduct | ServedBase]:
@@ -143,6 +171,16 @@ class Served:
             raise ApiError(400, f"{name} is a base model, and only a product does this", param="model")
         raise self._unknown(name)
 
+    def run(self, name: str) -> ServedRun:
+        """Return a run.
+
+        Raises:
+            ApiError: There is none of that name.
+        """
+        if name in self.runs:
+            return self.runs[name]
+        raise ApiError(404, f"no run that is served is named `{shown(name)}`", param="name", code="run_not_found")
+
     def model(self, name: str) -> ServedProduct | ServedBase:
         """Return a product or a base model.
 
@@ -156,65 +194,13 @@ class Served:
 
     def _unknown(self, name: str) -> ApiError:
         known = [*self.products, *self.bases]
-        shown = name.encode("utf-8", "backslashreplace").decode()[:200]
         near = difflib.get_close_matches(name[:200], known, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}"
-        return ApiError(404, f"the model `{shown}` is not served here; {hint}", param="model", code="model_not_found")
+        return ApiError(
+            404, f"the model `{shown(name)}` is not served here; {hint}", param="model", code="model_not_found"
+        )
 
 
-def open_runs(folders: Sequence[Path], *, base: bool = False) -> Served:
-    """Open the products of runs.
-
-    Args:
-        folders: The runs.
-        base: Whether their base models are served too.
-
-    Raises:
-        UserError: A folder has no product, two have the same name, or none has a base model to serve.
-        MetierError: A product's base model or encoder is not there, or an extra is not installed.
-    """
-    opener = Opener()
-    found: dict[str, ServedProduct] = {}
-    bases: dict[str, ServedBase] = {}
-    for folder in folders:
-        for name, place in _named(folder).items():
-            if name in found:
-                raise UserError(
-                    f"{folder}: another run that is served is named {name} too", hint="rename one of the two folders"
-                )
-            task = place.parent if place.name == "product" else place
-            created = int((place / FILE).stat().st_mtime)
-            found[name] = one = ServedProduct(name, opener.open(place), task, _facts(task), created)
-            used = one.product.model
-            if base and used is not None:
-                engine, prompts = opener.open_base(place, used)
-                bases.setdefault(_base_name(used.name), ServedBase(_base_name(used.name), engine, prompts, created))
-    if base and not bases:
-        raise UserError("--base: none of these products asks a language model", hint="leave --base out")
-    if both := sorted(set(found) & set(bases)):
-        raise UserError(f"--base: {both[0]} is a run's name too", hint="rename the run's folder")
-    return Served(found, bases)
-
-
-def _base_name(model: str) -> str:
-    """Return the name a base model is served under: a folder's last part, anything else as it is."""
-    return Path(model).name if Path(model).is_absolute() else model
-
-
-def _named(folder: Path) -> dict[str, Path]:
-    """Return the folders of a run's products by the names they are served under."""
-    there = products_in(folder)
-    if not there:
-        product_folder(folder)  # says why there is none
-    whole = folder.resolve()
-    run = whole.parent.name if whole.name == "product" else whole.name
-    if len(there) == 1 and "tasks" not in next(iter(there.values())).relative_to(folder).parts:
-        return {run: next(iter(there.values()))}
-    return {f"{run}/{task}": place for task, place in there.items()}
-
-
-def _facts(folder: Path) -> RunFacts | None:
-    try:
-        return load_facts(folder)
-    except MetierError:
-        return None
+def shown(name: str) -> str:
+    """Return a name from a request as it may stand in a message."""
+    return name.encode("utf-8", "backslashreplace").decode()[:200]

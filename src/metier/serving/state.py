@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import json
+import sys
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, TypeVar
 
 from fastapi import Request
 
+from metier.serving.counts import Counts
 from metier.serving.errors import ApiError
 from metier.serving.served import Served
 from metier.serving.settings import ServeSettings
@@ -26,19 +30,35 @@ class State:
     settings: ServeSettings
     served: Served
     worker: Worker
+    counts: Counts
 
-    async def ask(self, request: Request, model: Model, questions: Sequence[Any]) -> list[Outcome]:
+    def deadline(self) -> float:
+        """Return by when a request that comes now has to be answered, by the event loop's clock."""
+        return asyncio.get_running_loop().time() + self.settings.timeout
+
+    async def ask(
+        self, request: Request, model: Model, questions: Sequence[Any], until: float | None = None
+    ) -> list[Outcome]:
         """Put questions to a model and wait for what it answers.
+
+        Args:
+            request: Where they come from.
+            model: Who answers.
+            questions: What is asked.
+            until: What `deadline` said when the request came, where it asks more than once.
 
         Raises:
             ApiError: The queue is full, the server stops, it took too long, or the client has gone.
         """
+        begun = time.monotonic()
         job = self._taken(lambda: self.worker.ask(model, questions))
         answered: asyncio.Future[list[Outcome]] = asyncio.wrap_future(job.future)
         try:
-            return await self._before(answered, self.settings.timeout, request)
+            outcomes = await self._before(answered, until or self.deadline(), request)
         finally:
             self.worker.drop(job)
+        self._finished(model, questions, outcomes, begun)
+        return outcomes
 
     async def stream(self, request: Request, model: Model, question: Any) -> AsyncGenerator[str | Outcome]:
         """Yield a model's answer to a question piece by piece, and the outcome; closing the iterator stops the model.
@@ -49,7 +69,8 @@ class State:
         Raises:
             ApiError: The queue is full, the server stops, it took too long, or the client has gone.
         """
-        loop = asyncio.get_running_loop()
+        begun = time.monotonic()
+        loop, until = asyncio.get_running_loop(), self.deadline()
         pieces: asyncio.Queue[str | Outcome | Exception] = asyncio.Queue()
 
         def told(piece: str | Outcome | Exception) -> None:
@@ -57,27 +78,38 @@ class State:
                 loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
         job = self._taken(lambda: self.worker.stream(model, question, told))
-        end = loop.time() + self.settings.timeout
         watched: Request | None = request
         try:
             while True:
                 next_one = asyncio.ensure_future(pieces.get())
-                piece = await self._before(next_one, end - loop.time(), watched)
-                watched = None
+                piece = await self._before(next_one, until, watched)
                 if isinstance(piece, Exception):
                     raise piece
-                yield piece
+                if watched is not None:
+                    self.counts.begun(model.name, time.monotonic() - begun)
+                watched = None
                 if isinstance(piece, Outcome):
+                    self._finished(model, [question], [piece], begun)
+                    yield piece
                     return
+                yield piece
         finally:
             self.worker.drop(job)
 
-    async def _before(self, wanted: asyncio.Future[T], seconds: float, request: Request | None) -> T:
+    def _finished(self, model: Model, questions: Sequence[Any], outcomes: Sequence[Outcome], begun: float) -> None:
+        self.counts.answered(model.name, outcomes, time.monotonic() - begun)
+        if self.settings.log_text:
+            for question, outcome in zip(questions, outcomes, strict=True):
+                told = {"model": model.name, "asked": str(question), "answered": outcome.texts}
+                print(json.dumps(told, ensure_ascii=False), file=sys.stderr, flush=True)
+
+    async def _before(self, wanted: asyncio.Future[T], until: float, request: Request | None) -> T:
         """Return a result, if it is there before the time is over or the client goes."""
         gone = asyncio.ensure_future(_gone(request)) if request is not None else None
         waited: set[asyncio.Future[Any]] = {wanted} if gone is None else {wanted, gone}
         try:
-            await asyncio.wait(waited, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
+            left = until - asyncio.get_running_loop().time()
+            await asyncio.wait(waited, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
             if wanted.done():
                 return wanted.result()
             if gone is not None and gone.done():
