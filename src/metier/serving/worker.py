@@ -223,8 +223,9 @@ class Worker:
             if job.model.name != first.model.name or alone or (batch and rows + len(job.questions) > self._pace.rows):
                 continue
             self._waiting.remove(job)
-            batch.append(job)
-            rows += len(job.questions)
+            if job.future.set_running_or_notify_cancel():  # from here on nobody can cancel it under our hands
+                batch.append(job)
+                rows += len(job.questions)
         self._running = len(batch)
         return batch
 
