@@ -1,6 +1,7 @@
 // Two runs side by side: what `metier compare` says of them.
 
 import { ask } from "./api.js";
+import { cards } from "./cards.js";
 import { el } from "./dom.js";
 import { count, ends, points, shorten } from "./words.js";
 
@@ -47,28 +48,11 @@ function pairing({ first, second, rows, gain, p_value, wins, ties, losses }) {
 
 function differing({ first, second, differing: rows }) {
   if (!rows.length) return el("p", { class: "muted" }, "Both give answers of the same score to every row.");
-  const titles = ["Input", "Right answer", first, second];
-  const cells = (row) => [row.input, row.reference, row.first, row.second].map((text) => shorten(text, LETTERS));
-  const cell = (text, index) => el("td", { class: "text", "data-label": titles[index], dir: "auto" }, text);
-  return [
-    el("h2", {}, "Where they differ most"),
-    el(
-      "table",
-      { class: "cards stacked" },
-      el(
-        "thead",
-        {},
-        el(
-          "tr",
-          {},
-          titles.map((title) => el("th", { scope: "col" }, title)),
-        ),
-      ),
-      el(
-        "tbody",
-        {},
-        rows.map((row) => el("tr", {}, cells(row).map(cell))),
-      ),
-    ),
+  const columns = [
+    { title: "Input", kind: "text", cell: (row) => shorten(row.input, LETTERS) },
+    { title: "Right answer", kind: "text", cell: (row) => shorten(row.reference, LETTERS) },
+    { title: first, kind: "text", cell: (row) => shorten(row.first, LETTERS) },
+    { title: second, kind: "text", cell: (row) => shorten(row.second, LETTERS) },
   ];
+  return [el("h2", {}, "Where they differ most"), cards(columns, rows, { kind: "stacked" })];
 }

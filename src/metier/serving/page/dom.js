@@ -1,5 +1,6 @@
 // Makes elements. Text from outside becomes text here and never markup: nothing on this page sets innerHTML.
 
+const REVOKED_AFTER = 60_000; // milliseconds: by then the browser has read the file
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Return an HTML element. An attribute `onNAME` is a listener; one that is null or false is left out. */
@@ -34,6 +35,13 @@ export async function copy(text, button) {
     button.textContent = "The browser did not allow it";
   }
   setTimeout(() => (button.textContent = before), 1500);
+}
+
+/** Save a file under a name. */
+export function saveAs(blob, name) {
+  const link = el("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), REVOKED_AFTER);
 }
 
 /** Whether keys that are pressed now are text: then they are no shortcuts. */

@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { compareView } from "./compare.js";
 import { el, put } from "./dom.js";
 import { listen } from "./keys.js";
-import { addressOf, productList, productView, usesOf } from "./product.js";
+import { addressOf, productList, productsOf, productView, usesOf } from "./product.js";
 import { runView } from "./run.js";
 import { runsView } from "./runs.js";
 
@@ -68,7 +68,9 @@ function current(link, isCurrent, what) {
 }
 
 async function begin() {
-  [settings, { data: products }] = await Promise.all([ask("settings"), ask("v1/models")]);
+  const [told, models] = await Promise.all([ask("settings"), ask("v1/models")]);
+  settings = told;
+  products = productsOf(models.data);
   put(document.getElementById("side"), productList(products));
   listen(() => shown);
   addEventListener("hashchange", show);

@@ -9,7 +9,7 @@ const [LEFT, RIGHT] = [7, 96]; // percent, of the dots: room for letters on the 
 
 /** Return the figure of those Systems whose time was measured. */
 export function scatter(systems) {
-  const timed = systems.filter((system) => system.milliseconds > 0);
+  const timed = systems.filter((system) => system.milliseconds > 0 && system.score !== null);
   if (!timed.length) return el("p", { class: "muted" }, "The time of a row was not measured in this run.");
   const x = scale(
     timed.map((system) => Math.log10(system.milliseconds)),

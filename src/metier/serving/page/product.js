@@ -14,10 +14,17 @@ const USES = {
   table: { title: "Table", make: tableView },
 };
 
+const BASE = { title: "base model, untuned", kind: "text", labels: null, threshold: null, score: null };
+
+/** Return the server's models as this page knows them: a base model is of no task. */
+export function productsOf(models) {
+  return models.map((model) => ({ ...model, isBase: model.metier === null, metier: model.metier ?? BASE }));
+}
+
 /** Return what can be done with a product, in the order of its tabs. */
-export function usesOf({ metier }) {
-  if (metier.kind === "labels") return ["classify", "table"];
-  return metier.task === null ? ["write", "table"] : ["write", "rewrite", "table"];
+export function usesOf({ isBase, metier }) {
+  if (isBase) return ["write"];
+  return metier.kind === "labels" ? ["classify", "table"] : ["write", "rewrite", "table"];
 }
 
 /** Return the address of a product's use. */

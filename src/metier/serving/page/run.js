@@ -1,6 +1,7 @@
 // One run: its verdict, every System's score against its time, and the same as a table.
 
 import { ask, pathOf } from "./api.js";
+import { cards } from "./cards.js";
 import { el } from "./dom.js";
 import { scatter } from "./plot.js";
 import { reportLink } from "./runs.js";
@@ -32,27 +33,22 @@ export async function runView(name) {
 }
 
 function systemsTable(systems) {
-  const titles = ["No.", "System", "Score [95%]", "Time a row", "Size", ""];
-  const rows = systems.map((system) => {
-    const cells = [
-      String(system.number),
-      system.title,
-      score(system.score, system.interval),
-      system.milliseconds == null ? "" : milliseconds(system.milliseconds),
-      system.bytes == null ? "" : size(system.bytes),
-      [system.isProduct && el("span", { class: "tag good" }, "the product"), system.verdict],
-    ];
-    const marked = { class: system.isProduct ? "ours" : null };
-    return el(
-      "tr",
-      marked,
-      cells.map((cell, index) =>
-        el("td", { class: [2, 3, 4].includes(index) ? "n" : null, "data-label": titles[index] }, cell),
-      ),
-    );
-  });
-  const head = titles.map((title, index) =>
-    el(title ? "th" : "td", { scope: title ? "col" : null, class: [2, 3, 4].includes(index) ? "n" : null }, title),
-  );
-  return el("table", { class: "cards systems" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows));
+  const product = el("span", { class: "tag good" }, "the product");
+  const columns = [
+    { title: "No.", cell: ({ number }) => String(number) },
+    { title: "System", cell: (system) => [system.title, system.isProduct && [" ", product]] },
+    {
+      title: "Score [95%]",
+      kind: "n",
+      cell: (system) => system.score !== null && score(system.score, system.interval),
+    },
+    {
+      title: "Time a row",
+      kind: "n",
+      cell: (system) => system.milliseconds !== null && milliseconds(system.milliseconds),
+    },
+    { title: "Size", kind: "n", cell: ({ bytes }) => bytes !== null && size(bytes) },
+    { title: "The specialist beside it", cell: ({ verdict }) => verdict },
+  ];
+  return cards(columns, systems, { kind: "systems", classOf: ({ isProduct }) => (isProduct ? "ours" : null) });
 }

@@ -1,35 +1,25 @@
 // The runs that are served: a table of them, and any two to be compared.
 
 import { ask, file, pathOf } from "./api.js";
-import { el } from "./dom.js";
+import { cards } from "./cards.js";
+import { el, saveAs } from "./dom.js";
 import { duration, metricTitle, score } from "./words.js";
 import { key } from "./waits.js";
+
+const COLUMNS = [
+  { title: "Run", cell: nameOf },
+  { title: "Ends with", cell: ({ product }) => product?.title },
+  { title: "Score [95%]", cell: scoreOf },
+  { title: "Test rows", cell: ({ rows }) => rows?.toLocaleString("en") },
+  { title: "Model", cell: ({ model }) => model },
+  { title: "Took", cell: ({ seconds }) => seconds !== null && duration(seconds) },
+  { title: "", cell: (run) => run.has_report && reportLink(run) },
+];
 
 /** Return the view of all runs. */
 export async function runsView() {
   const { runs } = await ask("runs");
-  const titles = ["Run", "Ends with", "Score [95%]", "Test rows", "Model", "Took", ""];
-  const rows = runs.map((run) =>
-    el(
-      "tr",
-      {},
-      cellsOf(run).map((cell, index) => el("td", { "data-label": titles[index] }, cell)),
-    ),
-  );
-  const table = el(
-    "table",
-    { class: "cards" },
-    el(
-      "thead",
-      {},
-      el(
-        "tr",
-        {},
-        titles.map((title) => (title ? el("th", { scope: "col" }, title) : el("td"))),
-      ),
-    ),
-    el("tbody", {}, rows),
-  );
+  const table = cards(COLUMNS, runs);
   return { element: el("div", {}, el("h1", { tabindex: "-1" }, "Runs"), table, runs.length > 1 && comparison(runs)) };
 }
 
@@ -37,28 +27,17 @@ export async function runsView() {
 export function reportLink(run) {
   const path = `runs/${pathOf(run.name)}/report`;
   if (key() === null) return el("a", { href: path, target: "_blank", rel: "noopener" }, "Report");
-  const save = async () => {
-    const link = el("a", {
-      href: URL.createObjectURL(await file(path)),
-      download: `${run.name.replaceAll("/", "-")}.html`,
-    });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  };
+  const save = async () => saveAs(await file(path), `${run.name.replaceAll("/", "-")}.html`);
   return el("button", { type: "button", class: "link", onclick: save }, "Save the report");
 }
 
-function cellsOf(run) {
-  const { product } = run;
-  return [
-    el("a", { href: `#/runs/${encodeURIComponent(run.name)}` }, run.name),
-    product ? product.title : el("span", { class: "muted" }, "no product"),
-    product?.score != null ? `${score(product.score, product.interval)} ${metricTitle(run.metric)}` : "",
-    run.rows?.toLocaleString("en") ?? "",
-    run.model ?? "",
-    run.seconds == null ? "" : duration(run.seconds),
-    run.has_report ? reportLink(run) : "",
-  ];
+function nameOf({ name, metric }) {
+  return metric === null ? name : el("a", { href: `#/runs/${encodeURIComponent(name)}` }, name);
+}
+
+function scoreOf({ product, metric }) {
+  if (product === null || product.score === null) return null;
+  return [score(product.score, product.interval), metric && ` ${metricTitle(metric)}`];
 }
 
 function comparison(runs) {

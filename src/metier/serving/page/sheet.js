@@ -3,10 +3,20 @@
 // A sheet is `{name, rows, delimiter, header, column, answers}`: the file, rows of texts, whether the first row has the
 // names of the columns, the place of the column that is asked, and by row the answers of `answerAll`.
 
+import { parse } from "./csv.js";
 import { count } from "./words.js";
 
 const ADDED = ["prediction", "probability", "abstained"]; // the columns that `metier predict` adds
 const INPUTS = ["input", "prompt", "text", "question", "message"];
+
+/** Return the sheet of a file's text; `kept` is what was kept of it before a reload. Throws where it has no rows. */
+export function sheetOf(name, text, kept) {
+  const { rows, delimiter } = parse(text);
+  if (!rows.length) throw new Error("There are no rows in it.");
+  const header = kept?.header ?? true;
+  const column = kept?.column ?? likelyInput(rows, header);
+  return { name, rows, delimiter, header, column, answers: kept?.answers ?? [] };
+}
 
 /** Return what is asked, by row. */
 export function inputsOf({ rows, header, column }) {
@@ -17,16 +27,6 @@ export function inputsOf({ rows, header, column }) {
 export function titlesOf({ rows, header }) {
   const width = rows.reduce((widest, row) => Math.max(widest, row.length), 0);
   return Array.from({ length: width }, (_, index) => (header && rows[0][index]) || `column ${index + 1}`);
-}
-
-/** Return the column that is most likely the input: by its name, else the one with the longest texts. */
-export function likelyInput(rows, header) {
-  const named = header ? rows[0].findIndex((title) => INPUTS.includes(title.trim().toLowerCase())) : -1;
-  if (named >= 0) return named;
-  const letters = rows[0].map((_, index) =>
-    rows.slice(1, 100).reduce((sum, row) => sum + (row[index]?.length ?? 0), 0),
-  );
-  return letters.indexOf(Math.max(...letters));
 }
 
 /** Return all rows with the answers in columns of their own; a column of such a name is replaced. */
@@ -58,4 +58,14 @@ export function summary(answers, texts) {
   const empty = texts.filter((text) => !text.trim()).length;
   if (empty) parts.push(`${empty} empty`);
   return parts.join(", ");
+}
+
+/** Return the column that is most likely the input: by its name, else the one with the longest texts. */
+function likelyInput(rows, header) {
+  const named = header ? rows[0].findIndex((title) => INPUTS.includes(title.trim().toLowerCase())) : -1;
+  if (named >= 0) return named;
+  const letters = rows[0].map((_, index) =>
+    rows.slice(1, 100).reduce((sum, row) => sum + (row[index]?.length ?? 0), 0),
+  );
+  return letters.indexOf(Math.max(...letters));
 }

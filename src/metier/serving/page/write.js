@@ -40,7 +40,7 @@ export function writeView(product, settings) {
       copying.hidden = answer.textContent === "";
     }
     if (answer.textContent === "") put(answer, el("span", { class: "muted" }, "The answer is empty."));
-    if (settings.feedback) put(after, correction(product, text, answer.textContent));
+    if (settings.feedback && !product.isBase) put(after, correction(product, text, answer.textContent));
     return answer.textContent;
   }
 
