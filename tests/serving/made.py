@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import metier
+from metier.core import storage
+from metier.core.codec import encode
 from metier.core.progress import Reporter
-from metier.core.records import Example, Interval
+from metier.core.records import Example, Interval, Prediction
 from metier.core.run_folder import Run
 from metier.core.step import Artifact
 from metier.evaluation.records import Threshold
 from metier.models.locate import resolve_model
+from metier.report.html import write_report
 from metier.steps.slot import Running, Slot
 from metier.systems.base import Asked, Keep, Learned, Material, Tools
-from metier.systems.product import save_product
+from metier.systems.product import read_product, save_product
 from metier.systems.product_record import FORMAT, Measured, ModelUsed, Product
 from metier.systems.registry import SYSTEMS
 from metier.tasks.settings import EngineSettings, LaunchSettings
+from tests.report.conftest import some_facts
 
 LABELS = ("billing", "delivery")
 PAIRS = tuple(
@@ -149,3 +153,36 @@ def _no_tools(folder: Path) -> Tools:
 
 def _keep(folder: Path) -> Keep:
     return Keep(Run(folder.parent / f"{folder.name}-learning"), Reporter(quiet=True))
+
+
+def add_facts(run: Path, right: int, *, rows: int = 20) -> list[str]:
+    """Give a run of two labels its facts, its page and its test, which the specialist answers ``right`` times rightly.
+
+    Returns:
+        The test's inputs.
+    """
+    tested = [Example(f"test message {i} on the matter of {'ab'[i % 2]}", LABELS[i % 2]) for i in range(rows)]
+    answers = {
+        "few_shot": [LABELS[0]] * rows,
+        "specialist": [e.output if i < right else "neither" for i, e in enumerate(tested)],
+    }
+    facts = some_facts()
+    assert facts.judged is not None
+    systems = tuple(system for system in facts.judged.systems if system.system in answers)
+    judged = dataclasses.replace(facts.judged, systems=systems, rows=rows, evaluation_folder="evaluation-x", seeds=())
+    product = read_product(run / "product")
+    assert product.measured is not None
+    scores = {**product.measured.scores, "few_shot": Interval(50.0, 40.0, 60.0)}
+    product = dataclasses.replace(product, measured=dataclasses.replace(product.measured, scores=scores))
+    settings = {**facts.settings, "examples": [{"input": "I was charged twice", "output": "billing"}]}
+    facts = dataclasses.replace(facts, labels=LABELS, judged=judged, product=product, settings=settings)
+    storage.write_json(run / "result.json", encode(facts))
+    write_report(facts, run / "report.html")
+    storage.write_lines(run / "evaluation-x" / "rows.jsonl", [encode(row) for row in tested])
+    predictions = [
+        Prediction(i, system, row.input, row.output, text, text, 100.0 * (text == row.output))
+        for system, texts in answers.items()
+        for i, (row, text) in enumerate(zip(tested, texts, strict=True))
+    ]
+    storage.write_lines(run / "evaluation-x" / "predictions.jsonl", [encode(one) for one in predictions])
+    return [row.input for row in tested]

@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 import metier
-from metier.serving import chat, classify, completions, feedback, listing, metrics, rewrite, runs
+from metier.serving import chat, classify, completions, feedback, listing, metrics, rewrite, runs, systemone
 from metier.serving.counts import Counts
 from metier.serving.errors import handle_errors
 from metier.serving.safety import Gate, Guard
@@ -21,7 +21,7 @@ from metier.serving.state import State
 from metier.serving.worker import Pace, Worker
 
 _PAGE = Path(__file__).parent / "page"
-_ENDPOINTS = (listing, metrics, chat, completions, classify, rewrite, runs, feedback)
+_ENDPOINTS = (listing, metrics, chat, completions, classify, systemone, rewrite, runs, feedback)
 
 
 def make_app(settings: ServeSettings, served: Served, gate: Gate) -> FastAPI:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypedDict
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -24,6 +24,18 @@ _TYPES = {
 }
 
 
+DECISIONS = "/v1/systemone"
+"""Its clients read another shape, which stands beside OpenAI's in the same body."""
+
+
+class Problem(TypedDict):
+    """What is wrong with a part of a request, as the clients of `DECISIONS` read it."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
 class ApiError(Exception):
     """A request that is not answered.
 
@@ -33,6 +45,7 @@ class ApiError(Exception):
         param: Which part of the request was wrong.
         code: A word for programs.
         retry_after: Seconds after which it may be tried again.
+        problems: What is wrong part by part, where the request's form is.
     """
 
     def __init__(
@@ -43,12 +56,14 @@ class ApiError(Exception):
         param: str | None = None,
         code: str | None = None,
         retry_after: int | None = None,
+        problems: Sequence[Problem] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.param = param
         self.code = code
+        self.problems = problems
         self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
 
     @property
@@ -57,10 +72,13 @@ class ApiError(Exception):
         kind = _TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
-    @property
-    def response(self) -> JSONResponse:
-        """What is sent, as a response."""
-        return JSONResponse(self.body, self.status, self.headers)
+    def response(self, path: str) -> JSONResponse:
+        """Return what is sent to who has asked for a path."""
+        body = self.body
+        if path == DECISIONS:
+            kind, message = body["error"]["type"], self.message
+            body["detail"] = list(self.problems) or {"error_type": kind, "message": message}
+        return JSONResponse(body, self.status, self.headers)
 
 
 class ErrorDetail(BaseModel):
@@ -111,29 +129,38 @@ def told(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
 
 async def _of_api(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)
-    return error.response
+    return error.response(request.url.path)
 
 
 async def _of_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    message, where = told(error.errors())
-    # A lone half of a surrogate pair cannot be sent back as UTF-8.
-    clean = message.encode("utf-8", "backslashreplace").decode()
-    param = where.encode("utf-8", "backslashreplace").decode() or None
-    return ApiError(400, clean, param=param, code="invalid_value").response
+    message, where = (clean(part) for part in told(error.errors()))
+    if request.url.path != DECISIONS:
+        return ApiError(400, message, param=where or None, code="invalid_value").response(request.url.path)
+    problems: list[Problem] = [
+        {"loc": [clean(part) for part in one["loc"]], "msg": clean(one["msg"]), "type": one["type"]}
+        for one in error.errors()
+    ]
+    return ApiError(422, message, param=where or None, code="invalid_value", problems=problems).response(DECISIONS)
 
 
 async def _of_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     made = ApiError(error.status_code, str(error.detail), code=HTTPStatus(error.status_code).name.lower())
     made.headers.update(error.headers or {})
-    return made.response
+    return made.response(request.url.path)
 
 
 async def _of_metier(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, MetierError)
-    return ApiError(400 if isinstance(error, UserError) else 500, error.message).response
+    return ApiError(400 if isinstance(error, UserError) else 500, error.message).response(request.url.path)
 
 
 async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
-    return ApiError(500, f"the server failed ({type(error).__name__})", code="internal_error").response
+    message = f"the server failed ({type(error).__name__})"
+    return ApiError(500, message, code="internal_error").response(request.url.path)
+
+
+def clean(part: str | int) -> str:
+    """Return text from a request so that it can be sent back: half of a surrogate pair is no UTF-8."""
+    return str(part).encode("utf-8", "backslashreplace").decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Literal
 
 from fastapi import APIRouter, Response
@@ -43,11 +44,20 @@ class ListedModel(BaseModel):
     metier: AboutModel | None
 
 
+class DecidingModel(BaseModel):
+    """A line of the list that clients of ``/v1/systemone`` read."""
+
+    name: str
+    description: str
+    release_date: str
+
+
 class ModelList(BaseModel):
-    """OpenAI's list of models."""
+    """OpenAI's list of models, and beside it the one of ``/v1/systemone``."""
 
     object: Literal["list"] = "list"
     data: list[ListedModel]
+    models: list[DecidingModel]
 
 
 class SettingsTold(BaseModel):
@@ -76,7 +86,8 @@ def routes(state: State) -> APIRouter:
     @router.get("/v1/models")
     async def models() -> ModelList:
         """List what is served."""
-        return ModelList(data=[_listed(one) for one in state.served.models])
+        every = state.served.models
+        return ModelList(data=[_listed(one) for one in every], models=[_deciding(one) for one in every])
 
     @router.get("/v1/models/{name:path}", responses=documented(404))
     async def model(name: str) -> ListedModel:
@@ -92,6 +103,12 @@ def _listed(one: ServedProduct | ServedBase) -> ListedModel:
     product = one.product
     base = product.model.name if product.model is not None else None
     return ListedModel(id=one.name, created=one.created, root=base or one.name, parent=base, metier=_about(one))
+
+
+def _deciding(one: ServedProduct | ServedBase) -> DecidingModel:
+    said = "a base model" if isinstance(one, ServedBase) else f"{one.product.task}: {one.product.title}"
+    day = datetime.datetime.fromtimestamp(one.created, datetime.UTC).date().isoformat()
+    return DecidingModel(name=one.name, description=said, release_date=day)
 
 
 def _about(one: ServedProduct) -> AboutModel:

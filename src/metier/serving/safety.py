@@ -64,7 +64,7 @@ class Guard:
 
         refused = self._refused(Headers(scope=scope), scope["path"])
         if refused is not None:
-            await refused.response(scope, receive, send_with_headers)
+            await refused.response(scope["path"])(scope, receive, send_with_headers)
             return
         self._gate.inside += 1
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from metier.report.facts import RunFacts
 from metier.serving.base_model import ServedBase
 from metier.serving.cutting import NO_LIMITS, Cutter, Limits
-from metier.serving.errors import ApiError
+from metier.serving.errors import ApiError, clean
 from metier.serving.worker import Outcome
 from metier.systems.asker import Asks
 from metier.systems.base import Samples
@@ -203,4 +203,4 @@ class Served:
 
 def shown(name: str) -> str:
     """Return a name from a request as it may stand in a message."""
-    return name.encode("utf-8", "backslashreplace").decode()[:200]
+    return clean(name)[:200]

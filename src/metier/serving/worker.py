@@ -50,7 +50,7 @@ class Model(Protocol):
 
     @property
     def name(self) -> str:
-        """Tells it from the others."""
+        """What it is called."""
         ...
 
     @property
@@ -220,7 +220,7 @@ class Worker:
                 continue
             first = batch[0] if batch else job
             alone = batch and not first.model.together
-            if job.model.name != first.model.name or alone or (batch and rows + len(job.questions) > self._pace.rows):
+            if job.model is not first.model or alone or (batch and rows + len(job.questions) > self._pace.rows):
                 continue
             self._waiting.remove(job)
             if job.future.set_running_or_notify_cancel():  # from here on nobody can cancel it under our hands
