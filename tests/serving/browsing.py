@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -78,7 +79,9 @@ def chromium() -> Iterator[Browser]:
     """Run a browser without a window; skip the test, with the reason, where there is none."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
-        pytest.skip("the page is NOT TESTED here: there is no chromium (on Debian: apt-get install chromium)")
+        told = "the page is NOT TESTED here: there is no chromium (on Debian: apt-get install chromium)"
+        warnings.warn(told, stacklevel=2)  # pytest lists warnings where it only counts what was skipped
+        pytest.skip(told)
     with sync_playwright() as playwright:
         # Where tests run as root, in a container, there are no user namespaces for the browser's own sandbox.
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])

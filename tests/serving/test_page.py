@@ -23,7 +23,13 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 KEY = "the-key-1234"
 LONG = 400  # tokens that the tiny model writes: it never comes to an end by itself
-DRAFT = "# They utilize it\n\nThey utilize the car. They utilize the road daily.\n\n- They utilize the door.\n- Untouched.\n"
+DRAFT = """# They utilize it
+
+They utilize the car. They utilize the road daily.
+
+- They utilize the door.
+- Untouched.
+"""
 FORMULA = "=HYPERLINK(1)"
 TICKETS = f'id;message;note\n1;"the invoice; is ""wrong""";-5\n2;"the parcel\nis late";{FORMULA}\n3;the invoice;a\n'
 OPTIONS = ["evaluation.baselines=[tfidf,label_scoring]", "training.epochs=1", "ship=tfidf_train"]
@@ -100,7 +106,7 @@ def copied(page: Page) -> str:
 
 def load_table(page: Page, text: str | bytes, name: str = "tickets.csv") -> None:
     data = text.encode() if isinstance(text, str) else text
-    page.locator("#file").set_input_files([{"name": name, "mimeType": "text/csv", "buffer": data}])
+    page.locator("#file").set_input_files({"name": name, "mimeType": "text/csv", "buffer": data})
 
 
 def downloaded(page: Page) -> list[list[str]]:
@@ -367,6 +373,9 @@ def test_runs_are_listed_opened_and_compared(opened: Callable[..., Page]) -> Non
     assert 2 <= dots.count() <= rows.count()
     expect(page.locator("tr.ours")).to_contain_text("TF-IDF on train")
     page.goto(page.url.split("#")[0] + "#/runs")
+    page.get_by_label("To", exact=True).select_option("strict")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_role("alert").filter(has_text="strict")).to_be_visible()  # it has no test rows
     page.get_by_label("To", exact=True).select_option("teams-again")
     page.get_by_role("button", name="Compare").click()
     expect(shown(page, "Of 10 test rows, teams-again is better on 0, as good on 10")).to_be_visible()

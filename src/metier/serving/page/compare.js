@@ -7,9 +7,14 @@ import { count, ends, points, shorten } from "./words.js";
 
 const LETTERS = 400;
 
+/** Return what the server says of two runs; refused where they have not the same test rows. */
+export function comparedRuns(first, second) {
+  return ask(`compare?${new URLSearchParams({ a: first, b: second })}`);
+}
+
 /** Return the view of two runs. */
 export async function compareView(first, second) {
-  const compared = await ask(`compare?${new URLSearchParams({ a: first, b: second })}`);
+  const compared = await comparedRuns(first, second);
   const element = el(
     "div",
     {},

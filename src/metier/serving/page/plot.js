@@ -19,6 +19,7 @@ export function scatter(systems) {
   );
   const ends = timed.flatMap(({ score, interval }) => [score, ...(interval ?? [])]);
   const y = scale(ends, BASE, TOP, 2);
+  const inOrder = timed.toSorted((a, b) => a.isProduct - b.isProduct || a.score - b.score); // the better ones on top
   const parts = [
     ...ticks(y.low, y.high).map((value) => [
       line(0, y(value), 100, y(value), "grid"),
@@ -26,9 +27,8 @@ export function scatter(systems) {
     ]),
     ...decades(x.low, x.high).map((value) => text(x(Math.log10(value)), BASE + 18, milliseconds(value), "middle")),
     text(50, HEIGHT - 6, "time of a row", "middle"),
-    ...timed
-      .toSorted((a, b) => a.isProduct - b.isProduct)
-      .map((system) => mark(system, x(Math.log10(system.milliseconds)), y)),
+    ...inOrder.map((system) => whisker(system, x(Math.log10(system.milliseconds)), y)),
+    ...inOrder.map((system) => mark(system, x(Math.log10(system.milliseconds)), y)),
   ];
   const title = "Each System's score against the time that it takes for a row";
   return drawn(
@@ -38,14 +38,17 @@ export function scatter(systems) {
   );
 }
 
+function whisker({ interval, isProduct }, x, y) {
+  return interval ? [line(x, y(interval[0]), x, y(interval[1]), isProduct ? "whisker product" : "whisker")] : [];
+}
+
 function mark(system, x, y) {
-  const { interval, score } = system;
+  const { score } = system;
   const told = `${system.number}: ${system.title}, ${points(score)}, ${milliseconds(system.milliseconds)}`;
   return drawn(
     "g",
     { class: system.isProduct ? "product" : null },
     drawn("title", {}, told),
-    interval && line(x, y(interval[0]), x, y(interval[1]), "whisker"),
     drawn("circle", { cx: `${x}%`, cy: y(score), r: 10 }),
     text(x, y(score) + 4, String(system.number), "middle", "number"),
   );

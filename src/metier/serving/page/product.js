@@ -14,7 +14,7 @@ const USES = {
   table: { title: "Table", make: tableView },
 };
 
-const BASE = { title: "base model, untuned", kind: "text", labels: null, threshold: null, score: null };
+const BASE = { title: "base model", kind: "text", labels: null, threshold: null, score: null };
 
 /** Return the server's models as this page knows them: a base model is of no task. */
 export function productsOf(models) {
@@ -58,7 +58,8 @@ export function productView(product, use, settings) {
   return { element: el("div", { class: "product" }, heading(product), tabs(product, use), element), ...actions };
 }
 
-function summary({ metier }) {
+function summary({ isBase, metier }) {
+  if (isBase) return metier.title;
   const what = metier.labels ? count(metier.labels.length, "label") : "free text";
   return metier.score == null ? what : `${what}, ${score(metier.score, metier.interval)}`;
 }

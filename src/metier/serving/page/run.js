@@ -11,11 +11,9 @@ import { milliseconds, score, size } from "./words.js";
 export async function runView(name) {
   const [{ runs }, facts] = await Promise.all([ask("runs"), ask(`runs/${pathOf(name)}/facts`)]);
   const run = runs.find((one) => one.name === name);
-  const systems = facts.systems.map((system, index) => ({
-    ...system,
-    number: index + 1,
-    isProduct: system.key === run?.product?.system,
-  }));
+  const best = facts.systems.toSorted((a, b) => (b.score ?? -Infinity) - (a.score ?? -Infinity));
+  const isProduct = ({ key }) => key === run?.product?.system;
+  const systems = best.map((system, index) => ({ ...system, number: index + 1, isProduct: isProduct(system) }));
   const shipped =
     run?.product && el("p", {}, el("b", {}, `Ends with ${run.product.title}`), `, because ${run.product.why}.`);
   const element = el(
@@ -48,7 +46,7 @@ function systemsTable(systems) {
       cell: (system) => system.milliseconds !== null && milliseconds(system.milliseconds),
     },
     { title: "Size", kind: "n", cell: ({ bytes }) => bytes !== null && size(bytes) },
-    { title: "The specialist beside it", cell: ({ verdict }) => verdict },
+    { title: "Specialist is", cell: ({ verdict }) => verdict },
   ];
   return cards(columns, systems, { kind: "systems", classOf: ({ isProduct }) => (isProduct ? "ours" : null) });
 }

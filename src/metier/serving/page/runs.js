@@ -2,7 +2,8 @@
 
 import { ask, file, pathOf } from "./api.js";
 import { cards } from "./cards.js";
-import { el, saveAs } from "./dom.js";
+import { comparedRuns } from "./compare.js";
+import { el, put, saveAs } from "./dom.js";
 import { duration, metricTitle, score } from "./words.js";
 import { key } from "./waits.js";
 
@@ -48,9 +49,16 @@ function comparison(runs) {
       runs.map(({ name }, index) => el("option", { selected: index === place }, name)),
     );
   const [a, b] = [choice("first", 0), choice("second", 1)];
-  const go = (event) => {
+  const problem = el("p", { class: "problem", role: "alert" });
+  const go = async (event) => {
     event.preventDefault();
-    location.hash = `#/compare/${encodeURIComponent(a.value)}/${encodeURIComponent(b.value)}`;
+    put(problem);
+    try {
+      await comparedRuns(a.value, b.value);
+      location.hash = `#/compare/${encodeURIComponent(a.value)}/${encodeURIComponent(b.value)}`;
+    } catch (error) {
+      put(problem, error.message); // nothing to compare: said where the two are chosen
+    }
   };
   return el(
     "form",
@@ -62,5 +70,6 @@ function comparison(runs) {
     el("label", { for: "second" }, "To"),
     b,
     el("button", {}, "Compare"),
+    problem,
   );
 }
