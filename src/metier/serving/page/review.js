@@ -71,8 +71,8 @@ export function review(parts, made, decided) {
 
   show();
   const group = el("span", { class: "group" }, buttons.slice(0, TOGETHER));
-  const controls = el("div", { class: "buttons" }, group, buttons.slice(TOGETHER), copying);
-  const bar = el("div", { class: "review-bar" }, place, controls, tally);
+  const controls = el("div", { class: "buttons" }, group, buttons.slice(TOGETHER));
+  const bar = el("div", { class: "review-bar" }, place, controls, el("div", { class: "buttons" }, copying, tally));
   return el("div", { class: "review", onkeydown: pressed }, text(marks), reasons(parts), bar);
 }
 

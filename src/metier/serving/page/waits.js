@@ -85,7 +85,7 @@ export function untilKeyGiven(signal) {
       dialog.remove();
       asking = null;
       if (given) resolve();
-      else reject(new Error("The server needs a key."));
+      else reject(new Error("The server needs a key. Reload the page to give it one."));
     });
     document.body.append(dialog);
     dialog.showModal();
