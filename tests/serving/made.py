@@ -22,7 +22,7 @@ from metier.systems.base import Asked, Keep, Learned, Material, Tools
 from metier.systems.product import read_product, save_product
 from metier.systems.product_record import FORMAT, Measured, ModelUsed, Product
 from metier.systems.registry import SYSTEMS
-from metier.tasks.settings import EngineSettings, LaunchSettings
+from metier.tasks.settings import EngineSettings, LaunchSettings, SynthesisSettings
 from tests.report.conftest import some_facts
 
 LABELS = ("billing", "delivery")
@@ -75,7 +75,13 @@ def write_model_run(
     )
     examples = PAIRS[:2] if labels else REWRITES[:2]
     asked = Asked(model, "auto", engine, "Do what is asked.", max_tokens, 0)
-    material = Material(labels, asked=asked, examples=examples, weights={"task": weights} if weights else {})
+    material = Material(
+        labels,
+        asked=asked,
+        examples=examples,
+        weights={"task": weights} if weights else {},
+        sampling=SynthesisSettings(noise_filter=False),
+    )
     learned = entry.learn(entry.seen(material), tools)
     used = ModelUsed(str(base), files.digest, "auto", engine)
     return _saved(_product(folder.name, system, learned, labels=labels, model=used), learned, weights, folder)

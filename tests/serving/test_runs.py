@@ -117,7 +117,8 @@ def test_many_corrections_at_once_are_all_there_and_whole(client: TestClient, ru
 
     texts = [f"message {i} " + "x" * 5000 for i in range(40)]
     with ThreadPoolExecutor(8) as pool:
-        assert {answer.status_code for answer in pool.map(lambda t: correct(client, model="second", input=t), texts)}
+        answers = list(pool.map(lambda text: correct(client, model="second", input=text), texts))
+    assert {answer.status_code for answer in answers} == {202}
     rows = [json.loads(line) for line in (runs["second"] / "feedback.jsonl").read_text().splitlines()]
     assert sorted(row["input"] for row in rows) == sorted(texts)
 

@@ -16,7 +16,7 @@ from metier.serving.counts import Counts
 from metier.serving.errors import handle_errors
 from metier.serving.safety import Gate, Guard
 from metier.serving.served import Served
-from metier.serving.settings import MOST_BYTES, ServeSettings
+from metier.serving.settings import ServeSettings
 from metier.serving.state import State
 from metier.serving.worker import Pace, Worker
 
@@ -47,7 +47,6 @@ def make_app(settings: ServeSettings, served: Served, gate: Gate) -> FastAPI:
         lifespan=running,
         docs_url=None,  # these pages load their scripts from elsewhere
         redoc_url=None,
-        max_body_size=MOST_BYTES,
     )
     app.add_middleware(Guard, settings=settings, gate=gate)
     handle_errors(app)

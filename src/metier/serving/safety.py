@@ -8,16 +8,21 @@ server's own; and no header allows other origins to read a response (no CORS).
 from __future__ import annotations
 
 import hmac
+import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from metier.serving.errors import ApiError
-from metier.serving.settings import LOOPBACK, ServeSettings
+from metier.serving.settings import LOOPBACK, MOST_BYTES, ServeSettings
 
 _OPEN = ("/", "/health", "/settings", "/favicon.ico")  # without a key; what is under /static/ too
+_HOST = re.compile(r"(?:(?P<name>[A-Za-z0-9.-]+)|\[(?P<v6>[0-9A-Fa-f:]+)\])(?::\d+)?")
+_DIGITS = 12  # of a size that is worth reading as a number
 CSP = "Content-Security-Policy"
+_TOO_LARGE = f"a request may have {MOST_BYTES:,} bytes"
 _HEADERS = {
     CSP: "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -66,9 +71,19 @@ class Guard:
         if refused is not None:
             await refused.response(scope["path"])(scope, receive, send_with_headers)
             return
+        read = 0
+
+        async def receive_so_much() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > MOST_BYTES:
+                raise HTTPException(413, _TOO_LARGE)
+            return message
+
         self._gate.inside += 1
         try:
-            await self._app(scope, receive, send_with_headers)
+            await self._app(scope, receive_so_much, send_with_headers)
         finally:
             self._gate.inside -= 1
 
@@ -89,6 +104,9 @@ class Guard:
                 return ApiError(401, "a key is needed: Authorization: Bearer KEY", code="missing_api_key")
             if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), key.encode()):
                 return ApiError(401, "the key is not right", code="invalid_api_key")
+        size = headers.get("content-length", "0")
+        if size.isdecimal() and (len(size) > _DIGITS or int(size) > MOST_BYTES):
+            return ApiError(413, _TOO_LARGE, code="content_too_large")
         if self._gate.closing:
             return ApiError(503, "the server is stopping", code="stopping", retry_after=5)
         return None
@@ -101,7 +119,5 @@ class Guard:
 
 def _name(host: str) -> str:
     """Return the name in a Host header."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+    found = _HOST.fullmatch(host)
+    return (found["name"] or found["v6"]).lower() if found else ""
