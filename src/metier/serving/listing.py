@@ -72,7 +72,7 @@ def routes(state: State) -> APIRouter:
     """Return the endpoints."""
     router = APIRouter()
 
-    @router.get("/health")
+    @router.get("/health", response_class=Response)
     async def health() -> Response:
         """Say that the server answers."""
         return Response()
