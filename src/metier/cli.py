@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from metier import __version__
-from metier.commands import export, plan, predict, push, results, rewrite, stages, study
+from metier.commands import export, plan, predict, push, results, rewrite, serve, stages, study
 from metier.commands.options import (
     Overrides,
     Quiet,
@@ -56,6 +56,7 @@ app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("push")(push.push)
 app.command("rewrite")(rewrite.rewrite)
+app.command("serve")(serve.serve)
 
 
 @app.command()

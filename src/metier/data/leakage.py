@@ -57,3 +57,16 @@ def find_leaks(training: Sequence[str], test: Sequence[str], *, similarity: floa
                 found.append(Leak(row, int(place), alike, text, training[place]))
         leaks += sorted(found, key=lambda leak: (-leak.similarity, leak.pair))
     return leaks
+
+
+def nearly_one_of(text: str, others: Sequence[str], *, similarity: float) -> int | None:
+    """Return the place of the first of some texts that a text nearly repeats, compared one by one; None: of none.
+
+    Args:
+        text: The text.
+        others: What it may repeat.
+        similarity: The lowest Jaccard similarity that counts, 0 to 1.
+    """
+    own = word_grams(folded(text))
+    found = (place for place, other in enumerate(others) if jaccard(own, word_grams(folded(other))) >= similarity)
+    return next(found, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from metier.core.errors import MetierError
@@ -119,4 +120,13 @@ class Streams(Protocol):
 
     def stream(self, request: GenerationRequest) -> Iterator[str]:
         """Yield the continuation of one prompt piece by piece; joined, they are what `Engine.generate` returns."""
+        ...
+
+
+@runtime_checkable
+class HoldsAdapters(Protocol):
+    """An engine that can put adapters on the one model that it has in memory."""
+
+    def beside(self, adapter: Path | None) -> Engine:
+        """Return an engine on the same model with another adapter, or none; the two are used in turns, not at once."""
         ...

@@ -23,6 +23,7 @@ from typing import Literal
 
 from metier.core.errors import UserError, first_line
 from metier.core.records import Example
+from metier.engines.control_tokens import PromptReader, Span
 from metier.models.tokenizer import Tokenizer
 
 Style = Literal["auto", "chat", "plain"]
@@ -37,10 +38,12 @@ class Prompt:
         text: The whole prompt, with every special token written out; engines add none.
         shared: How many of its first characters it shares with the other prompts of its stage (the instruction and
             the demonstrations). An engine may compute that part once.
+        data: Where in it is text from outside, in which no special token is meant.
     """
 
     text: str
     shared: int = 0
+    data: tuple[Span, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class PromptFormat:
             )
         self.style: Literal["chat", "plain"] = "chat" if has_template and style != "plain" else "plain"
         self._tokenizer = tokenizer
+        self._reader = PromptReader(tokenizer)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -93,9 +97,8 @@ class PromptFormat:
         if self.style == "plain":
             shown = "".join(f"Input: {d.input}\nOutput: {d.output}\n\n" for d in demonstrations)
             if not instruction and not shown:
-                return Prompt(f"{self._start()}{text}\nOutput:", shared=0)
-            head = f"{self._start()}{instruction}\n\n{shown}Input: "
-            return Prompt(f"{head}{text}\nOutput:", shared=len(head))
+                return _around(self._start(), text, "\nOutput:", shared=0)
+            return _around(f"{self._start()}{instruction}\n\n{shown}Input: ", text, "\nOutput:")
         first = f"{instruction}\n\n" if instruction else ""
         turns = [Turn(d.input, d.output) for d in demonstrations]
         if turns:
@@ -110,8 +113,7 @@ class PromptFormat:
         """
         if self.style == "plain":
             shown = "".join(f"{t.user}\n{t.assistant}\n\n" for t in turns)
-            head = f"{self._start()}{shown}{ask}"
-            return Prompt(f"{head}{text}\n", shared=len(head))
+            return _around(f"{self._start()}{shown}{ask}", text, "\n")
         messages = [
             message
             for turn in turns
@@ -123,12 +125,44 @@ class PromptFormat:
         # A template may trim messages, so the shared part is located in the rendered text.
         marked = self._render([*messages, {"role": "user", "content": ask + _MARK}])
         before, _, after = marked.partition(_MARK)
-        return Prompt(before + text + after, shared=len(before))
+        return _around(before, text, after)
+
+    def chat(self, messages: Sequence[tuple[str, str]]) -> Prompt:
+        """Return the prompt of a whole conversation, by the model's template.
+
+        Args:
+            messages: Each message's role and text.
+
+        Raises:
+            UserError: The model has no template, or it rejects the conversation.
+        """
+        if self.style == "plain":
+            raise UserError("the model has no chat template", hint="give it a text to continue")
+        # A template may trim messages and put text around them, so each is located by a mark of its own.
+        marks = [f"\u241e{place}\u241e" for place in range(len(messages))]
+        said = [{"role": role, "content": mark} for (role, _), mark in zip(messages, marks, strict=True)]
+        rest, text, data = self._render(said), "", []
+        for (_, own), mark in zip(messages, marks, strict=True):
+            before, found, rest = rest.partition(mark)
+            if not found:
+                raise UserError("the model's chat template leaves out a message", hint="leave that message out")
+            text += before
+            data.append((len(text), len(text) + len(own)))
+            text += own
+        return Prompt(text + rest, data=tuple(data))
 
     def continuation(self, head: str, rest: str) -> Prompt:
         """Return a text that the model is to continue, without any template; ``head`` counts as shared with others."""
         head = f"{self._start()}{head}"
         return Prompt(head + rest, shared=len(head))
+
+    def tokens(self, prompt: Prompt) -> list[int]:
+        """Return a prompt's tokens."""
+        return self._reader.tokens(prompt.text, prompt.data)
+
+    def is_special(self, prompt: Prompt) -> bool:
+        """Whether text from outside names a special token, so that the prompt's text alone does not tell its tokens."""
+        return self._reader.is_special(prompt.text, prompt.data)
 
     def answer(self, output: str) -> str:
         """Return the text that follows a task prompt when ``output`` is the answer (the end token not included)."""
@@ -166,6 +200,12 @@ class PromptFormat:
         token = self._tokenizer.bos_token
         ids = self._tokenizer("a")["input_ids"]
         return token if token is not None and len(ids) > 0 and ids[0] == self._tokenizer.bos_token_id else ""
+
+
+def _around(before: str, text: str, after: str, shared: int | None = None) -> Prompt:
+    """Return the prompt that asks about a text from outside; what is before it is shared."""
+    begin = len(before)
+    return Prompt(before + text + after, begin if shared is None else shared, ((begin, begin + len(text)),))
 
 
 def fitting_demonstrations(

@@ -18,16 +18,14 @@ from typing import Any
 import torch
 
 from metier.core.errors import MetierError
-from metier.engines.attention import use_grouped
 from metier.engines.base import EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
+from metier.engines.control_tokens import PromptReader
 from metier.engines.decoding import Decoder, Waiting
 from metier.engines.forward import Forward
 from metier.engines.prompts import Prompt
 from metier.engines.scoring import score_batch
-from metier.models.load import load_causal, pick_device
-from metier.models.tokenizer import Tokenizer
+from metier.engines.weights import Weights, end_tokens
 
-_END_OF_TURN = ("<|im_end|>", "<end_of_turn>", "<|eot_id|>", "<|end|>", "<|endoftext|>")
 _PREFIX_WORTH = 16  # tokens; a shorter shared prefix is not worth its own pass
 
 
@@ -57,7 +55,8 @@ class TransformersEngine:
     """Runs one causal language model with transformers.
 
     Args:
-        model: Folder with config, safetensors and tokenizer.
+        model: Folder with config, safetensors and tokenizer, or a model in memory; ``dtype`` and what follows is then
+            as it was loaded.
         adapter: Folder of a PEFT adapter to apply.
         dtype: ``auto``, ``bfloat16`` or ``float32``.
         device: ``auto``, ``cpu``, ``cuda`` …
@@ -67,7 +66,7 @@ class TransformersEngine:
 
     def __init__(
         self,
-        model: Path,
+        model: Path | Weights,
         *,
         adapter: Path | None = None,
         dtype: str = "auto",
@@ -75,20 +74,28 @@ class TransformersEngine:
         batching: Batching = Batching(),
         trust_remote_code: bool = False,
     ) -> None:
-        self._device = pick_device(device)
-        self._model, self._tokenizer = load_causal(
-            model, dtype=dtype, device=self._device, trust_remote_code=trust_remote_code
+        self._weights = (
+            model
+            if isinstance(model, Weights)
+            else Weights(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
         )
-        if adapter is not None:
-            self._model = _with_adapter(self._model, adapter)
-        self._model.requires_grad_(False)
-        if self._device == "cpu":
-            use_grouped(self._model)
+        self._adapter = self._weights.put_on(adapter) if adapter is not None else None
+        self._model, self._tokenizer = self._weights.model, self._weights.tokenizer
+        self._reader = PromptReader(self._tokenizer)
         self._batching = batching
         self._warned = False
         self.stats = EngineStats()
-        self._forward = Forward(self._model, self._device, self.stats)
+        # What it keeps of a shared prefix is the adapter's own.
+        self._forward = Forward(self._model, self._weights.device, self.stats)
         self._decoder = Decoder(self._forward, end_tokens(self._model, self._tokenizer), self._tokenizer)
+
+    def beside(self, adapter: Path | None) -> TransformersEngine:
+        """Return an engine on the same model in memory with another adapter, or none; the two are used in turns.
+
+        Raises:
+            MetierError: It is not an adapter of this model.
+        """
+        return TransformersEngine(self._weights, adapter=adapter, batching=self._batching)
 
     @property
     def tokenizer(self) -> Any:
@@ -111,6 +118,7 @@ class TransformersEngine:
         Raises:
             MetierError: A prompt and its answer do not fit the model's context, or one row does not fit in memory.
         """
+        self._weights.use(self._adapter)
         start, tokens_before = time.perf_counter(), self.stats.generated_tokens
         encoded = [self._encode(i, r.prompt, r.max_tokens) for i, r in enumerate(requests)]
         results: dict[int, Generation] = {}
@@ -139,7 +147,13 @@ class TransformersEngine:
             yield self.generate([request])[0].texts[0]
             return
         encoded = self._encode(0, request.prompt, request.max_tokens)
-        yield from self._decoder.stream(encoded.prefix, Waiting(0, request, encoded.rest))
+        pieces = self._decoder.stream(encoded.prefix, Waiting(0, request, encoded.rest))
+        while True:
+            self._weights.use(self._adapter)  # since the last piece, another engine may have used its own
+            piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
 
     @torch.inference_mode()
     def score(self, requests: Sequence[ScoringRequest], progress: Progress | None = None) -> list[Scores]:
@@ -148,6 +162,7 @@ class TransformersEngine:
         Raises:
             MetierError: A prompt and a continuation do not fit the model's context, or one row does not fit in memory.
         """
+        self._weights.use(self._adapter)
         start, done = time.perf_counter(), 0
         answers = [[self._answer_tokens(text) for text in r.continuations] for r in requests]
         longest = [max(len(tokens) for tokens in one) for one in answers]
@@ -200,7 +215,7 @@ class TransformersEngine:
         return [*self._tokens(text), self._tokenizer.eos_token_id]
 
     def _encode(self, index: int, prompt: Prompt, room: int) -> _Encoded:
-        tokens = self._tokens(prompt.text)
+        tokens = self._reader.tokens(prompt.text, prompt.data)
         if len(tokens) + room > self.context_length:
             raise MetierError(
                 f"request {index}: a prompt of {len(tokens)} tokens and an answer of up to {room} do not fit "
@@ -256,7 +271,7 @@ class TransformersEngine:
 
     def _free_memory(self) -> None:
         self._forward.forget()
-        if self._device.startswith("cuda"):
+        if self._weights.device.startswith("cuda"):
             torch.cuda.empty_cache()
         if not self._warned:
             warnings.warn("out of memory: batches are halved (lower engine.batch_rows to avoid this)", stacklevel=2)
@@ -268,25 +283,6 @@ def _out_of_memory() -> MetierError:
         "out of memory even for a batch of one prompt",
         hint="lower synthesis.output_samples or the token limits, or use a smaller model",
     )
-
-
-def _with_adapter(model: Any, adapter: Path) -> Any:
-    from peft import PeftModel
-
-    # PEFT puts the adapter's layers into the model in place; its wrapper is not needed to run it.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return PeftModel.from_pretrained(model, str(adapter)).get_base_model().eval()
-
-
-def end_tokens(model: Any, tokenizer: Tokenizer) -> frozenset[int]:
-    """Return the tokens that end an answer: the tokenizer's, the model's own, and known ends of a turn."""
-    found = {tokenizer.eos_token_id}
-    configured = model.generation_config.eos_token_id
-    found.update(configured if isinstance(configured, list) else [configured])
-    known = tokenizer.get_added_vocab()
-    found.update(known[token] for token in _END_OF_TURN if token in known)
-    return frozenset(token for token in found if token is not None)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from metier.core.errors import MetierError, UserError, first_line
 from metier.engines.base import EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
+from metier.engines.control_tokens import PromptReader
 from metier.models.tokenizer import Tokenizer
 
 _PART = 512  # requests between two progress reports
@@ -69,6 +70,7 @@ class VllmEngine:
 
             self._lora = LoRARequest(adapter.parent.name, 1, str(adapter))
         self._tokenizer: Tokenizer = self._llm.get_tokenizer()
+        self._reader = PromptReader(self._tokenizer)
         self.stats = EngineStats()
 
     @property
@@ -135,7 +137,7 @@ class VllmEngine:
         # Zero alternatives: the log-probability of the token itself is always given.
         settings = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0)
         for done, request in enumerate(requests, 1):
-            head = self._tokens(request.prompt.text)
+            head = self._reader.tokens(request.prompt.text, request.prompt.data)
             tails = [[*self._tokens(text), self._tokenizer.eos_token_id] for text in request.continuations]
             prompts = [{"prompt_token_ids": head + tail} for tail in tails]
             answers = self._llm.generate(prompts, settings, use_tqdm=False, lora_request=self._lora)
@@ -153,7 +155,7 @@ class VllmEngine:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _fitting(self, index: int, request: GenerationRequest) -> list[int]:
-        tokens = self._tokens(request.prompt.text)
+        tokens = self._reader.tokens(request.prompt.text, request.prompt.data)
         if len(tokens) + request.max_tokens > self.context_length:
             raise MetierError(
                 f"request {index}: a prompt of {len(tokens)} tokens and an answer of up to {request.max_tokens} do not "

@@ -85,6 +85,22 @@ def predict(
     return Predicted(found.rows, found.abstained, found.bad)
 
 
+def why_not_asked(text: str, name: str) -> str | None:
+    """Return why a text cannot be asked; None: it can be.
+
+    Args:
+        text: The text.
+        name: What the message calls it.
+    """
+    if not text or text.isspace():
+        return f"{name} is empty"
+    if "\0" in text:
+        return f"{name} holds a zero byte"
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        return f"{name} holds half of a surrogate pair, which is not Unicode text"
+    return None
+
+
 def _check(rows: Path, out: Path) -> None:
     if out.suffix not in FORMATS:
         raise UserError(f"{out}: unknown format", hint=f"use one of: {', '.join(FORMATS)}")
@@ -143,10 +159,4 @@ def _text(value: object, name: str) -> tuple[str, str | None]:
     if not isinstance(value, str):
         empty = value is None or isinstance(value, float)
         return "", f"{name} is empty" if empty else f"{name} is not text"
-    if not value or value.isspace():
-        return "", f"{name} is empty"
-    if "\0" in value:
-        return "", f"{name} holds a zero byte"
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        return "", f"{name} holds half of a surrogate pair, which is not Unicode text"
-    return value, None
+    return value, why_not_asked(value, name)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from metier.core.errors import UserError
 from metier.core.progress import Reporter
-from metier.rewriting.pieces import pieces
+from metier.rewriting.pieces import Piece, pieces
 from metier.rewriting.rewrite import Proposal, Rewritten, rewrite
 from metier.runs.use import product_folder, products_in
 from metier.systems.product import OpenProduct
@@ -63,6 +63,22 @@ def caution(product: Product) -> str | None:
     return None
 
 
+def rewrite_pieces(
+    parts: Sequence[Piece],
+    propose: Callable[[Sequence[str]], Sequence[Proposal]],
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Rewritten]:
+    """Return what became of each piece of a text; joined, what they are now gives the new text.
+
+    Args:
+        parts: The text in pieces, of which the prose is rewritten.
+        propose: Answers pieces of prose, of one line each.
+        progress: Called with (pieces done, 0).
+    """
+    turn = iter(rewrite([part.text for part in parts if part.prose], propose, progress))
+    return [next(turn) if part.prose else Rewritten(part.text, part.text) for part in parts]
+
+
 def rewrite_text(opened: OpenProduct, text: str, by: str, reporter: Reporter) -> tuple[str, list[Rewritten]]:
     """Return a text rewritten, and what became of each of its sentences.
 
@@ -77,15 +93,12 @@ def rewrite_text(opened: OpenProduct, text: str, by: str, reporter: Reporter) ->
     """
     check_rewrites(opened.product)
     parts = pieces(text, by=by)
-    prose = [part.text for part in parts if part.prose]
-    if not prose:
-        return text, []
 
     def propose(texts: Sequence[str]) -> list[Proposal]:
         answers = [answer.text for answer in opened.answer(texts)]
         return list(map(Proposal, answers, opened.finished(answers)))
 
-    with reporter.track(opened.product.task, len(set(prose)), f"{by}s") as update:
-        made = rewrite(prose, propose, update)
-    turn = iter(made)
-    return "".join(next(turn).after if part.prose else part.text for part in parts), made
+    with reporter.track(opened.product.task, len({part.text for part in parts if part.prose}), f"{by}s") as update:
+        made = rewrite_pieces(parts, propose, update)
+    after = "".join(piece.after for piece in made)
+    return after, [piece for part, piece in zip(parts, made, strict=True) if part.prose]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from metier.core import storage
 from metier.core.errors import MetierError, UserError
 from metier.core.progress import Reporter
 from metier.core.run_folder import Run
 from metier.core.step import Artifact
-from metier.engines.base import Engine
+from metier.engines.base import Engine, HoldsAdapters
 from metier.engines.prompts import PromptFormat
 from metier.models.encoder import SentenceEncoder
 from metier.models.locate import ModelFiles, resolve_model
@@ -65,8 +66,65 @@ def open_at(folder: Path) -> OpenProduct:
         UserError: It is not whole, or a newer version of Metier wrote it.
         MetierError: Its base model or encoder is not there or is another one, or an extra is not installed.
     """
-    product = read_product(folder)
-    return open_product(folder, product, _tools(folder, product))
+    return Opener().open(folder)
+
+
+class Opener:
+    """Opens products; a base model or an encoder that several of them use is in memory once."""
+
+    def __init__(self) -> None:
+        self._slots: dict[str, Slot] = {}
+        self._encoders: dict[Path, SentenceEncoder] = {}
+
+    def open(self, folder: Path) -> OpenProduct:
+        """Return the product in a folder, ready to answer; see `open_at`."""
+        product = read_product(folder)
+        return open_product(folder, product, self._tools(folder, product))
+
+    def open_base(self, folder: Path, used: ModelUsed) -> tuple[Engine, PromptFormat]:
+        """Return the base model of the product in a folder, as it is, and how its prompts are written.
+
+        Raises:
+            MetierError: It is not here, or is another one.
+        """
+        slot = self._slot(used, base_of(folder, used))
+        return slot.open(), slot.prompts
+
+    def _tools(self, folder: Path, product: Product) -> Tools:
+        keep = Keep(Run(Path()), Reporter(quiet=True))  # nothing is asked while a product is opened
+        used = product.model
+        if used is None:
+            return Tools(_NO_MODEL, _no_model, _no_prompts, self._encoder, keep)
+        files = base_of(folder, used)
+        return Tools(
+            Artifact(files.digest, files.path),
+            lambda weights: self._engine(used, files, weights),
+            lambda: self._slot(used, files).prompts,
+            self._encoder,
+            keep,
+        )
+
+    def _engine(self, used: ModelUsed, files: ModelFiles, weights: Artifact | None) -> Engine:
+        if weights is None:
+            return self._slot(used, files).open()
+        whole = (weights.path / "config.json").exists()
+        if whole or used.engine.kind != "transformers":
+            return Slot(running_as(used), files).open(weights.path)
+        base = self._slot(used, files).open()
+        assert isinstance(base, HoldsAdapters)
+        return base.beside(weights.path)
+
+    def _slot(self, used: ModelUsed, files: ModelFiles) -> Slot:
+        """Return what holds a base model: the same for all products that run and prompt it alike."""
+        key = storage.digest([files.digest, used.engine.model_dump(mode="json"), used.style])
+        if key not in self._slots:
+            self._slots[key] = Slot(running_as(used), files)
+        return self._slots[key]
+
+    def _encoder(self, encoder: Artifact) -> SentenceEncoder:
+        if encoder.path not in self._encoders:
+            self._encoders[encoder.path] = SentenceEncoder(encoder.path)
+        return self._encoders[encoder.path]
 
 
 def base_of(folder: Path, used: ModelUsed) -> ModelFiles:
@@ -93,25 +151,6 @@ def base_of(folder: Path, used: ModelUsed) -> ModelFiles:
 def running_as(used: ModelUsed) -> Running:
     """Return how the base model of a product is run: as in evaluation, in this process."""
     return Running(used.name, used.engine, LaunchSettings(), used.style)
-
-
-def _tools(folder: Path, product: Product) -> Tools:
-    keep = Keep(Run(Path()), Reporter(quiet=True))  # nothing is asked while a product is opened
-    if product.model is None:
-        return Tools(_NO_MODEL, _no_model, _no_prompts, _open_encoder, keep)
-    files = base_of(folder, product.model)
-    slot = Slot(running_as(product.model), files)
-    return Tools(
-        Artifact(files.digest, files.path),
-        lambda weights: slot.open(weights.path if weights else None),
-        lambda: slot.prompts,
-        _open_encoder,
-        keep,
-    )
-
-
-def _open_encoder(encoder: Artifact) -> SentenceEncoder:
-    return SentenceEncoder(encoder.path)
 
 
 def _no_model(weights: Artifact | None) -> Engine:

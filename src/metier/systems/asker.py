@@ -12,7 +12,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from metier.core.records import Example
 from metier.core.step import Artifact, Work
@@ -169,10 +169,24 @@ class Asker:
         """Strings that end an answer."""
         return self._rendered("").stop
 
+    def label_sizes(self) -> list[int]:
+        """Return the tokens of each label as an answer, end token included."""
+        return [size + 1 for size in self.engine.count_tokens([self.prompts.answer(x) for x in self.labels or ()])]
+
     def fitting(self, prompts: Sequence[Prompt], room: int) -> list[int]:
         """Return which prompts leave room for ``room`` more tokens in the model's context."""
+        return [i for i, size in enumerate(self._sizes(prompts)) if size + room <= self.engine.context_length]
+
+    def sizes(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens the prompt for each input has."""
+        return self._sizes([self.prompt(text) for text in texts])
+
+    def _sizes(self, prompts: Sequence[Prompt]) -> list[int]:
         sizes = self.engine.count_tokens([prompt.text for prompt in prompts])
-        return [i for i, size in enumerate(sizes) if size + room <= self.engine.context_length]
+        return [
+            len(self.prompts.tokens(prompt)) if self.prompts.is_special(prompt) else size
+            for prompt, size in zip(prompts, sizes, strict=True)
+        ]
 
     def _rendered(self, text: str) -> Rendered:
         return RENDERINGS[self.rendering](self.prompts, self.asked.instruction, self.shown, text)
@@ -181,6 +195,21 @@ class Asker:
         return AskInputs(
             how, self.asked, self.weights, self.labels, self.shown, self.rendering, self.max_tokens, tuple(texts)
         )
+
+
+@runtime_checkable
+class Asks(Protocol):
+    """A System that asks a language model."""
+
+    @property
+    def asker(self) -> Asker:
+        """The model, and how it is asked."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """Tokens that a prompt leaves free for the answer."""
+        ...
 
 
 def open_asker(
@@ -246,7 +275,7 @@ def _generation(asker: Asker, i: int, text: str) -> GenerationRequest:
 def _score(asker: Asker, keep: Keep | None, inputs: AskInputs, work: Work | None) -> LabelScores:
     continuations = tuple(asker.prompts.answer(label) for label in inputs.labels or ())
     asked = [ScoringRequest(asker.prompt(text), continuations) for text in inputs.texts]
-    sizes = [size + 1 for size in asker.engine.count_tokens(continuations)]
+    sizes = asker.label_sizes()
     fitting = asker.fitting([request.prompt for request in asked], max(sizes))
     jobs = [partial(logprobs, [asked[i] for i in part]) for part in _parts(fitting, _ANSWERS)]
     made = list(_walk(asker, keep, work, "labels", jobs))

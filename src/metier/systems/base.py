@@ -179,6 +179,16 @@ class KnowsLabels(Protocol):
 
 
 @runtime_checkable
+class Samples(Protocol):
+    """A System whose answer to an input depends on the input's place among the others, by which samples are seeded."""
+
+    @property
+    def votes(self) -> int:
+        """How many answers are sampled for each input."""
+        ...
+
+
+@runtime_checkable
 class Writes(Protocol):
     """A System that writes its answers token by token."""
 

@@ -19,7 +19,9 @@ from metier.core.codec import CodecError, decode, encode
 from metier.core.errors import MetierError, UserError
 from metier.core.records import Answers
 from metier.core.step import Artifact
+from metier.engines.base import Streams
 from metier.evaluation.confidence import tempered_rows
+from metier.systems.asker import Asks
 from metier.systems.asker_file import WEIGHTS
 from metier.systems.base import KnowsLabels, Learned, Tools, Writes, in_blocks
 from metier.systems.product_record import FORMAT, Product
@@ -53,6 +55,12 @@ class OpenProduct:
 
     product: Product
     learned: Learned
+
+    @property
+    def streams(self) -> bool:
+        """Whether it can say what it has written so far."""
+        learned = self.learned
+        return isinstance(learned, Writes) and isinstance(learned, Asks) and isinstance(learned.asker.engine, Streams)
 
     def answer(self, inputs: Sequence[str]) -> list[Answer]:
         """Return an answer to each input, in order."""

@@ -89,6 +89,11 @@ class Scorer:
         """Bytes of the model."""
         return self.asker.nbytes
 
+    @property
+    def room(self) -> int:
+        """Tokens that a prompt leaves free for the answer."""
+        return max(self.asker.label_sizes())
+
     def answer(self, inputs: Sequence[str], keep: Keep | None = None) -> Answers:
         """Return an answer to each input, with how likely each label is, in order."""
         labels = self.asker.labels or ()

@@ -60,10 +60,20 @@ class Voter:
         """Bytes of the model."""
         return self.asker.nbytes
 
+    @property
+    def votes(self) -> int:
+        """How many answers are sampled for each input."""
+        return _VOTES
+
+    @property
+    def room(self) -> int:
+        """Tokens that a prompt leaves free for the answer."""
+        return self.asker.max_tokens
+
     def answer(self, inputs: Sequence[str], keep: Keep | None = None) -> Answers:
         """Return an answer to each input, in order."""
         settings = self.brief.settings
-        sampling = Sampling(_VOTES, settings.output_temperature, settings.output_top_k)
+        sampling = Sampling(self.votes, settings.output_temperature, settings.output_top_k)
         sampled = self.asker.sample(inputs, sampling, self.brief, keep)
         rows = [
             Candidate(str(i), text, answers=answers)

@@ -52,6 +52,11 @@ class Writer:
         """Bytes of the model."""
         return self.asker.nbytes
 
+    @property
+    def room(self) -> int:
+        """Tokens that a prompt leaves free for the answer."""
+        return self.asker.max_tokens
+
     def answer(self, inputs: Sequence[str], keep: Keep | None = None) -> Answers:
         """Return an answer to each input, in order."""
         written = self.asker.write(inputs, keep)

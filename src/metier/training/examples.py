@@ -58,10 +58,9 @@ def encode_examples(
     for pair in pairs:
         own = pair.instruction is not None
         asked = prompts.task(pair.instruction or "" if own else instruction, () if own else demonstrations, pair.input)
-        prompt = tokenizer(asked.text, add_special_tokens=False)
         text = prompts.answer(pair.output)
         answer = tokenizer(text, add_special_tokens=False, return_offsets_mapping=edit_weight > 1)
-        prompt_ids = list(prompt["input_ids"])
+        prompt_ids = prompts.tokens(asked)
         answer_ids = [*answer["input_ids"], tokenizer.eos_token_id]
         if len(prompt_ids) + len(answer_ids) > max_length:
             too_long += 1

@@ -1,0 +1,103 @@
+"""A language model in memory, and the adapters that were put on it: one of them answers at a time, or none.
+
+Several tuned models of one base so take the memory of one. An adapter's layers are added to the base in place by PEFT,
+and its wrapper only switches between them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from metier.core.errors import MetierError, first_line
+from metier.engines.attention import use_grouped
+from metier.models.load import load_causal, pick_device
+from metier.models.tokenizer import Tokenizer
+
+_END_OF_TURN = ("<|im_end|>", "<end_of_turn>", "<|eot_id|>", "<|end|>", "<|endoftext|>")
+
+
+class Weights:
+    """One causal language model, loaded once.
+
+    Args:
+        folder: Folder with config, safetensors and tokenizer.
+        dtype: ``auto``, ``bfloat16`` or ``float32``.
+        device: ``auto``, ``cpu``, ``cuda`` …
+        trust_remote_code: Run code that comes with the model.
+
+    Attributes:
+        model: The model, ready to run.
+        tokenizer: Its tokenizer.
+        device: Where it is.
+
+    Raises:
+        MetierError: No causal language model can be loaded from the folder.
+    """
+
+    def __init__(self, folder: Path, *, dtype: str, device: str, trust_remote_code: bool) -> None:
+        self.device = pick_device(device)
+        self.model: Any
+        self.tokenizer: Tokenizer
+        self.model, self.tokenizer = load_causal(
+            folder, dtype=dtype, device=self.device, trust_remote_code=trust_remote_code
+        )
+        self.model.requires_grad_(False)
+        if self.device == "cpu":
+            use_grouped(self.model)
+        self._peft: Any = None
+        self._names: dict[Path, str] = {}
+        self._used: str | None = None
+
+    def put_on(self, adapter: Path) -> str:
+        """Put an adapter on the model, unless it is there already, and return its name for `use`.
+
+        Raises:
+            MetierError: It is not an adapter of this model.
+        """
+        if adapter in self._names:
+            return self._names[adapter]
+        name = f"adapter{len(self._names)}"
+        try:
+            self._load(adapter, name)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise MetierError(f"{adapter}: cannot be put on its base model ({first_line(error)})") from error
+        self.model.requires_grad_(False)
+        self.model.eval()
+        self._names[adapter] = name
+        return name
+
+    def use(self, name: str | None) -> None:
+        """Let one of the adapters answer from now on; None: the model as it is."""
+        if name == self._used:
+            return
+        tuner = self._peft.base_model
+        if name is None:
+            tuner.disable_adapter_layers()
+        else:
+            if self._used is None:
+                tuner.enable_adapter_layers()
+            self._peft.set_adapter(name, inference_mode=True)
+        self._used = name
+
+    def _load(self, adapter: Path, name: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            if self._peft is None:
+                from peft import PeftModel
+
+                self._peft = PeftModel.from_pretrained(self.model, str(adapter), adapter_name=name)
+                self._used = name
+            else:
+                self._peft.load_adapter(str(adapter), adapter_name=name)
+
+
+def end_tokens(model: Any, tokenizer: Tokenizer) -> frozenset[int]:
+    """Return the tokens that end an answer: the tokenizer's, the model's own, and known ends of a turn."""
+    found = {tokenizer.eos_token_id}
+    configured = model.generation_config.eos_token_id
+    found.update(configured if isinstance(configured, list) else [configured])
+    known = tokenizer.get_added_vocab()
+    found.update(known[token] for token in _END_OF_TURN if token in known)
+    return frozenset(token for token in found if token is not None)

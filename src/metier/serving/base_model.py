@@ -1,0 +1,133 @@
+"""A base model as it is, served beside the products that are made of it: it continues conversations and texts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from metier.engines.base import Engine, GenerationRequest, Streams
+from metier.engines.prompts import Prompt, PromptFormat
+from metier.serving.cutting import Reason
+from metier.serving.worker import Outcome
+
+_LONGEST = 512  # tokens of an answer whose length nobody has said
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation."""
+
+    role: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a base model is to write.
+
+    Attributes:
+        temperature: 0 always takes the likeliest token.
+        samples: How many answers.
+        seed: Seeds them.
+        stop: Strings that end an answer.
+        tokens: The most tokens an answer may have; None: as many as fit, up to 512.
+    """
+
+    temperature: float
+    samples: int
+    seed: int
+    stop: tuple[str, ...]
+    tokens: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BaseQuestion:
+    """What a base model is asked: a conversation, or a text to continue."""
+
+    asked: tuple[Message, ...] | str
+    sampling: Sampling
+
+    def __str__(self) -> str:
+        if isinstance(self.asked, str):
+            return self.asked
+        return "\n".join(f"{message.role}: {message.text}" for message in self.asked)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServedBase:
+    """A base model under its catalogue name.
+
+    Attributes:
+        name: Its name.
+        engine: Runs it.
+        prompts: How its prompts are written.
+        created: When a product of it was made, in seconds since 1970.
+    """
+
+    name: str
+    engine: Engine
+    prompts: PromptFormat
+    created: int
+
+    @property
+    def together(self) -> bool:
+        """Whether requests may be put together without a change to their answers."""
+        return True
+
+    @property
+    def streams(self) -> bool:
+        """Whether it says what it has written so far."""
+        return isinstance(self.engine, Streams)
+
+    def answer(self, questions: Sequence[BaseQuestion]) -> list[Outcome]:
+        """Write what is asked for."""
+        prompts = [self._prompt(question) for question in questions]
+        sizes = self.engine.count_tokens([prompt.text for prompt in prompts])
+        requests = [self._request(q, prompt, size) for q, prompt, size in zip(questions, prompts, sizes, strict=True)]
+        fitting = [request for request in requests if request is not None]
+        made = iter(self.engine.generate(fitting))
+        out = []
+        for request, size in zip(requests, sizes, strict=True):
+            if request is None:
+                out.append(Outcome((), (), size, 0, fits=False))
+                continue
+            found = next(made)
+            reasons: tuple[Reason, ...] = tuple("stop" if ended else "length" for ended in found.finished)
+            out.append(Outcome(found.texts, reasons, size, sum(self.engine.count_tokens(found.texts))))
+        return out
+
+    def stream(self, question: BaseQuestion) -> Iterator[str | Outcome]:
+        """Write the answer to one question piece by piece."""
+        prompt = self._prompt(question)
+        size = self.engine.count_tokens([prompt.text])[0]
+        request = self._request(question, prompt, size)
+        if request is None:
+            yield Outcome((), (), size, 0, fits=False)
+            return
+        if not isinstance(self.engine, Streams):
+            (whole,) = self.answer([question])
+            yield whole.texts[0]
+            yield whole
+            return
+        text = ""
+        for piece in self.engine.stream(request):
+            text += piece
+            yield piece
+        written = self.engine.count_tokens([text])[0]
+        yield Outcome((text,), ("stop" if written < request.max_tokens else "length",), size, written)
+
+    def _prompt(self, question: BaseQuestion) -> Prompt:
+        if isinstance(question.asked, str):
+            return self.prompts.continuation("", question.asked)
+        return self.prompts.chat([(message.role, message.text) for message in question.asked])
+
+    def _request(self, question: BaseQuestion, prompt: Prompt, size: int) -> GenerationRequest | None:
+        """Return what the engine is asked; None where it does not fit the model's context."""
+        wanted = question.sampling
+        left = self.engine.context_length - size
+        longest = wanted.tokens if wanted.tokens is not None else min(_LONGEST, left)
+        if longest < 1 or longest > left:
+            return None
+        return GenerationRequest(
+            prompt, wanted.samples, longest, wanted.temperature, stop=wanted.stop, seed=wanted.seed
+        )

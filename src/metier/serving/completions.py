@@ -1,0 +1,98 @@
+"""``POST /v1/completions``, as OpenAI's clients use it: for a product the prompt is the input."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from metier.serving.base_model import BaseQuestion, ServedBase
+from metier.serving.errors import documented
+from metier.serving.served import Question
+from metier.serving.shapes import Usage, new_id, usage_of
+from metier.serving.state import State
+from metier.serving.texts import inputs_of
+from metier.serving.wishes import Wishes
+from metier.serving.worker import Outcome
+from metier.serving.writing import Form, ToWrite, write
+
+
+class CompletionRequest(Wishes):
+    """What is asked."""
+
+    prompt: str | list[str]
+    echo: Literal[False] | None = None
+    logprobs: None = None
+
+
+class CompletionChoice(BaseModel):
+    """One answer."""
+
+    index: int
+    text: str
+    logprobs: None = None
+    finish_reason: Literal["stop", "length"] | None
+
+
+class CompletionResponse(BaseModel):
+    """All answers, or a part of a streamed one."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[CompletionChoice]
+    usage: Usage | None = None
+
+
+def routes(state: State) -> APIRouter:
+    """Return the endpoint."""
+    router = APIRouter()
+
+    @router.post(
+        "/v1/completions",
+        response_model=CompletionResponse,
+        responses=documented(400, 404, 413, 429, 503, 504),
+    )
+    async def completions(request: Request, asked: CompletionRequest) -> Response:
+        """Answer inputs, or let a base model continue texts; with ``stream``, as server-sent events."""
+        model = state.served.model(asked.model)
+        texts = inputs_of(asked.prompt, "prompt")
+        questions: list[Question | BaseQuestion]
+        if isinstance(model, ServedBase):
+            sampling = asked.of_base()
+            questions = [BaseQuestion(text, sampling) for text in texts]
+        else:
+            limits = asked.of_product(model)
+            questions = [Question(text, limits) for text in texts]
+        wanted = ToWrite(model, questions, bool(asked.stream), asked.include_usage)
+        return await write(state, request, wanted, _form(model.name))
+
+    return router
+
+
+def _form(name: str) -> Form:
+    """Return how this endpoint's responses are written."""
+    own, created = new_id("cmpl"), int(time.time())
+
+    def response(choices: list[CompletionChoice], usage: Usage | None = None) -> CompletionResponse:
+        more = {"usage": usage} if usage is not None else {}
+        return CompletionResponse(
+            id=own, object="text_completion", created=created, model=name, choices=choices, **more
+        )
+
+    def whole(outcomes: Sequence[Outcome]) -> CompletionResponse:
+        pairs = [pair for outcome in outcomes for pair in zip(outcome.texts, outcome.reasons, strict=True)]
+        choices = [CompletionChoice(index=k, text=text, finish_reason=why) for k, (text, why) in enumerate(pairs)]
+        return response(choices, usage_of(outcomes))
+
+    def part(text: str | None) -> CompletionResponse:
+        return response([CompletionChoice(index=0, text=text or "", finish_reason=None)])
+
+    def last(outcome: Outcome) -> CompletionResponse:
+        return response([CompletionChoice(index=0, text="", finish_reason=outcome.reasons[0])])
+
+    return Form(whole, part, last, counts=lambda outcome: response([], usage_of([outcome])), param="prompt")

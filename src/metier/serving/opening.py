@@ -1,0 +1,78 @@
+"""Opens what is served: the runs that were named, what each ended with, and their base models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from metier.core.errors import MetierError, UserError
+from metier.report.facts import RunFacts
+from metier.runs.load import load_facts
+from metier.runs.use import Opener, product_folder, products_in
+from metier.serving.base_model import ServedBase
+from metier.serving.served import Served, ServedProduct, ServedRun
+from metier.systems.product import FILE
+
+
+def open_runs(folders: Sequence[Path], *, base: bool = False) -> Served:
+    """Open runs and their products.
+
+    Args:
+        folders: The runs.
+        base: Whether their base models are served too.
+
+    Raises:
+        UserError: A folder has no product, two have the same name, or none has a base model to serve.
+        MetierError: A product's base model or encoder is not there, or an extra is not installed.
+    """
+    opener = Opener()
+    runs: dict[str, ServedRun] = {}
+    products: dict[str, ServedProduct] = {}
+    bases: dict[str, ServedBase] = {}
+    for folder in folders:
+        name = _name(folder)
+        if name in runs:
+            raise UserError(f"{folder}: another run here is named {name} too", hint="rename one of the two folders")
+        there = products_in(folder)
+        if not there:
+            product_folder(folder)  # says why there is none
+        several = (folder / "tasks").is_dir()
+        if several:
+            runs[name] = ServedRun(name, folder, None, None)
+        for task, place in there.items():
+            opened = opener.open(place)
+            own = place.parent if place.name == "product" else place
+            run = ServedRun(f"{name}/{task}" if several else name, own, _facts(own), opened.product)
+            runs[run.name] = run
+            one = ServedProduct(run, opened, int((place / FILE).stat().st_mtime))
+            products[run.name] = one
+            if base:
+                _add_base(bases, opener, place, one)
+    if base and not bases:
+        raise UserError("--base: none of these products asks a language model", hint="leave --base out")
+    if both := sorted(set(runs) & set(bases)):
+        raise UserError(f"--base: {both[0]} is a run's name too", hint="rename the run's folder")
+    return Served(runs, products, bases)
+
+
+def _name(folder: Path) -> str:
+    """Return the name of a run's folder, or of the run that a product's folder is in."""
+    whole = folder.resolve()
+    return whole.parent.name if whole.name == "product" else whole.name
+
+
+def _add_base(bases: dict[str, ServedBase], opener: Opener, place: Path, one: ServedProduct) -> None:
+    used = one.product.model
+    if used is None:
+        return
+    name = Path(used.name).name if Path(used.name).is_absolute() else used.name
+    if name not in bases:
+        engine, prompts = opener.open_base(place, used)
+        bases[name] = ServedBase(name, engine, prompts, one.created)
+
+
+def _facts(folder: Path) -> RunFacts | None:
+    try:
+        return load_facts(folder)
+    except MetierError:
+        return None

@@ -1,0 +1,59 @@
+"""Runs the server until it is told to stop: then it finishes what it is answering and refuses what comes."""
+
+from __future__ import annotations
+
+import socket
+from types import FrameType
+
+import uvicorn
+
+from metier.core.errors import UserError
+from metier.serving.app import make_app
+from metier.serving.safety import Gate
+from metier.serving.served import Served
+from metier.serving.settings import ServeSettings
+
+
+def listening(settings: ServeSettings) -> socket.socket:
+    """Return a socket that listens where the settings say.
+
+    Raises:
+        UserError: The port is taken, or the host is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((settings.host, settings.port))
+    except OSError as error:
+        made.close()
+        raise UserError(
+            f"{settings.host}:{settings.port}: cannot listen there ({error.strerror})", hint="choose another --port"
+        ) from error
+    return made
+
+
+def serve(settings: ServeSettings, served: Served, where: socket.socket) -> None:
+    """Answer requests until SIGTERM or Ctrl-C; a second one ends at once."""
+    gate = Gate()
+    config = uvicorn.Config(
+        make_app(settings, served, gate), log_level="warning", server_header=False, access_log=False
+    )
+    _Server(config, gate).run(sockets=[where])
+
+
+class _Server(uvicorn.Server):
+    """A server that answers 503 while it finishes what it has begun."""
+
+    def __init__(self, config: uvicorn.Config, gate: Gate) -> None:
+        super().__init__(config)
+        self._gate = gate
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.should_exit = self.force_exit = self._gate.closing
+        self._gate.closing = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._gate.closing and not self._gate.inside:
+            self.should_exit = True
+        return await super().on_tick(counter)

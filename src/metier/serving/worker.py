@@ -1,0 +1,263 @@
+"""The one thread that runs models: it takes requests from a bounded queue and answers those of one model together.
+
+Requests wait a moment for others of the same model (`Pace.window`), as a batch takes little longer than one of its
+rows. Texts that are streamed are written in turns, a piece each, between the batches. Knows nothing about HTTP.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from metier.core.errors import MetierError
+from metier.serving.cutting import Reason
+from metier.systems.product import Answer
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a model made of one question.
+
+    Attributes:
+        texts: Its answers; more than one where several were asked for.
+        reasons: For each, why it ended: by itself or at a stop string, or because it may not be longer.
+        prompt_tokens: Of the whole prompt; 0 without a language model.
+        completion_tokens: Of all answers.
+        fits: Whether the question fitted the model's context; the answers are empty if it did not.
+        answer: A product's answer as `OpenProduct.answer` gave it.
+    """
+
+    texts: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+    prompt_tokens: int
+    completion_tokens: int
+    fits: bool = True
+    answer: Answer | None = None
+
+
+Told = Callable[[str | Outcome | Exception], None]
+"""Called in the model's thread with each piece of a text; at the end with the outcome, or with what went wrong."""
+
+
+class Model(Protocol):
+    """What the thread runs."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def together(self) -> bool:
+        """Whether requests may be put together without a change to their answers."""
+        ...
+
+    def answer(self, questions: Sequence[Any]) -> list[Outcome]:
+        """Answer questions together."""
+        ...
+
+    def stream(self, question: Any) -> Iterator[str | Outcome]:
+        """Write the answer to one question piece by piece; the last that comes is the outcome."""
+        ...
+
+
+class QueueFull(MetierError):
+    """As many requests wait as may."""
+
+
+class Stopping(MetierError):
+    """The server is about to end."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pace:
+    """How requests are taken.
+
+    Attributes:
+        waiting: Requests that wait at most; more are refused.
+        window: Seconds that the first of a batch waits for others.
+        rows: Questions that are answered together; a single request may have more.
+        streams: Texts that are streamed at the same time.
+    """
+
+    waiting: int = 256
+    window: float = 0.01
+    rows: int = 64
+    streams: int = 16
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Job:
+    """A request in the queue.
+
+    Attributes:
+        model: Who answers.
+        questions: What is asked.
+        told: Where the pieces go, if it is streamed.
+        future: Gets the outcomes, if it is not.
+        dropped: Whether nobody wants the answer any more.
+        arrived: When it came.
+    """
+
+    model: Model
+    questions: Sequence[Any]
+    told: Told | None = None
+    future: Future[list[Outcome]] = dataclasses.field(default_factory=Future)
+    dropped: bool = False
+    arrived: float = dataclasses.field(default_factory=time.monotonic)
+
+
+class Worker:
+    """Runs models in one thread.
+
+    Args:
+        pace: How requests are taken.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._waiting: collections.deque[Job] = collections.deque()
+        self._streams: collections.deque[tuple[Job, Iterator[str | Outcome]]] = collections.deque()
+        self._running = 0
+        self._stopping = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="models", daemon=True)
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Requests that are being answered."""
+        return self._running + len(self._streams)
+
+    def start(self) -> None:
+        """Begin to take requests."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer what is in the queue, take no more, and end."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join()
+
+    def ask(self, model: Model, questions: Sequence[Any]) -> Job:
+        """Put questions to a model; they are answered together.
+
+        Raises:
+            QueueFull: Too many requests wait.
+            Stopping: The server is about to end.
+        """
+        return self._put(Job(model, questions))
+
+    def stream(self, model: Model, question: Any, told: Told) -> Job:
+        """Let a model write its answer to one question piece by piece.
+
+        Args:
+            model: Who answers.
+            question: What is asked.
+            told: Where the pieces go.
+
+        Raises:
+            QueueFull: Too many requests wait.
+            Stopping: The server is about to end.
+        """
+        return self._put(Job(model, (question,), told))
+
+    def drop(self, job: Job) -> None:
+        """Take a request out of the queue, or stop writing its answer; a batch that has begun is not stopped."""
+        with self._changed:
+            job.dropped = True
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(job)
+
+    def _put(self, job: Job) -> Job:
+        with self._changed:
+            if self._stopping:
+                raise Stopping("the server is stopping")
+            if len(self._waiting) >= self._pace.waiting:
+                raise QueueFull(f"{len(self._waiting)} requests are waiting already")
+            self._waiting.append(job)
+            self._changed.notify()
+        return job
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._waiting or self._streams or self._stopping):
+                    self._changed.wait()
+                if not (self._waiting or self._streams):
+                    return
+                batch = self._taken()
+            if batch:
+                self._answer(batch)
+            for _ in range(len(self._streams)):
+                self._write_on()
+
+    def _taken(self) -> list[Job]:
+        """Take the next requests: one that is streamed, or all of one model that fit a batch, once they have waited."""
+        while self._waiting and not self._streams:
+            rest = self._waiting[0].arrived + self._pace.window - time.monotonic()
+            if rest <= 0 or sum(len(job.questions) for job in self._waiting) >= self._pace.rows:
+                break
+            self._changed.wait(rest)
+        batch: list[Job] = []
+        rows = 0
+        for job in list(self._waiting):
+            if job.told is not None:
+                if len(self._streams) < self._pace.streams:
+                    self._waiting.remove(job)
+                    self._streams.append((job, job.model.stream(job.questions[0])))
+                continue
+            first = batch[0] if batch else job
+            alone = batch and not first.model.together
+            if job.model is not first.model or alone or (batch and rows + len(job.questions) > self._pace.rows):
+                continue
+            self._waiting.remove(job)
+            if job.future.set_running_or_notify_cancel():  # from here on nobody can cancel it under our hands
+                batch.append(job)
+                rows += len(job.questions)
+        self._running = len(batch)
+        return batch
+
+    def _answer(self, batch: list[Job]) -> None:
+        """Answer some requests of one model; where that fails, each by itself, so that none fails with another."""
+        model = batch[0].model
+        try:
+            made = model.answer([question for job in batch for question in job.questions])
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].future.set_exception(error)
+                self._running = 0
+                return
+            for job in batch:
+                self._answer([job])
+            return
+        turn = iter(made)
+        for job in batch:
+            job.future.set_result([next(turn) for _ in job.questions])
+        self._running = 0
+
+    def _write_on(self) -> None:
+        """Write one more piece of the text whose turn it is."""
+        job, pieces = self._streams.popleft()
+        if job.dropped:
+            return
+        assert job.told is not None
+        try:
+            piece = next(pieces)
+        except Exception as error:
+            job.told(error)
+            return
+        if isinstance(piece, str):
+            self._streams.append((job, pieces))
+        job.told(piece)
