@@ -157,15 +157,19 @@ def read_inputs(name: str | Path, *, split: str = "train") -> list[str]:
     """Read inputs, with or without outputs: any row with a column known as an input.
 
     Raises:
-        UserError: The file cannot be read, or a row has no such column.
+        UserError: The file cannot be read, or a row has no such column, or no Unicode text in it.
     """
     texts = []
     for where, row in read_rows(local(name), split):
-        given = next((row[first] for first, _ in _PAIRS if isinstance(row.get(first), str)), None)
-        if not isinstance(given, str):
+        column = next((first for first, _ in _PAIRS if isinstance(row.get(first), str)), None)
+        if column is None:
             raise UserError(f"{where}: no input column", hint="name the column input, prompt, text or question")
-        if given.strip():
-            texts.append(given)
+        try:
+            texts.append(_text(column, (row[column],)))
+        except EmptyText:
+            continue
+        except ValueError as problem:
+            raise UserError(f"{where}: {problem}") from problem
     return texts
 
 

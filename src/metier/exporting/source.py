@@ -5,16 +5,13 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from metier.core import storage
 from metier.core.codec import CodecError
 from metier.core.errors import UserError
 from metier.core.records import Example
 from metier.exporting.template import prompt_around
 from metier.models.locate import ModelFiles, resolve_model
 from metier.report.facts import PromptTemplate
-from metier.runs.load import KnownAnswers, load_answers
+from metier.runs.load import KnownAnswers, load_answers, task_of_run
 from metier.runs.mark import NAME, read_mark
 from metier.runs.use import base_of, product_folder, running_as
 from metier.steps.slot import Running, Slot, running
@@ -161,7 +158,7 @@ def _specialist(folder: Path, system: str) -> LanguageModel:
         )
     if not (owner / "task.json").exists():
         raise UserError(f"{folder}: --system needs the run's folder, not the product's alone")
-    task = _task(owner / "task.json")
+    task = task_of_run(owner)
     weights, max_tokens = _weights(owner, task.name)
     files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
     how = dataclasses.replace(running(task), launch=LaunchSettings())
@@ -200,12 +197,3 @@ def _weights(owner: Path, task: str) -> tuple[Path, int]:
         if marked is not None and marked.prompt is not None:
             return path.parent, marked.prompt.max_tokens
     raise UserError(f"{root}: there is no tuned model for {task} in it", hint="metier run makes one")
-
-
-def _task(path: Path) -> Task:
-    try:
-        return Task.model_validate(storage.read_json(path))
-    except ValidationError as error:
-        raise UserError(
-            f"{path}: not a task as this version of Metier writes it ({error.error_count()} problems)"
-        ) from error

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from metier.core import storage
 from metier.core.codec import CodecError, decode
 from metier.core.errors import MetierError, UserError
@@ -14,6 +16,7 @@ from metier.evaluation.compare_runs import RunAnswers
 from metier.evaluation.measure import Measure
 from metier.evaluation.over_tasks import TaskAnswers
 from metier.report.facts import Judged, RunFacts
+from metier.tasks.task import Task
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,6 +84,24 @@ def load_answers(folder: Path, system: str) -> KnownAnswers | None:
     found = load_run(folder)
     answers = next((s.texts for s in found.task.systems if s.system == system), None)
     return KnownAnswers(found.task.measure, found.task.rows, answers) if answers is not None else None
+
+
+def task_of_run(folder: Path) -> Task:
+    """Return the task of a run, with the settings it was run with.
+
+    Args:
+        folder: Of the run, or of one task of several; it has a ``task.json``.
+
+    Raises:
+        UserError: Another version of Metier wrote it.
+    """
+    path = folder / "task.json"
+    try:
+        return Task.model_validate(storage.read_json(path))
+    except ValidationError as error:
+        raise UserError(
+            f"{path}: not a task as this version of Metier writes it ({error.error_count()} problems)"
+        ) from error
 
 
 def load_facts(folder: Path) -> RunFacts:
