@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from metier.commands.options import Overrides, Quiet, TaskFile, quieten_libraries, scenario_of
+from metier.commands.options import Overrides, Quiet, quieten_libraries, scenario_of
 from metier.commands.terminal import console
 from metier.core.errors import UserError
 
@@ -51,7 +51,7 @@ def label(
 
 
 def testset(
-    task_file: TaskFile,
+    task_file: Annotated[Path, typer.Argument(help="The task file.", metavar="TASK.yaml", show_default=False)],
     rows: Rows,
     overrides: Overrides = None,
     several: Annotated[int, typer.Option("--rows", help="How many to draw, both halves together.")] = 100,

@@ -86,9 +86,8 @@ def questions(inputs: Sequence[str], drawn: Drawn, chosen: Sequence[int], part: 
 def answered_sentence(asked: Sequence[Question], answered: Sequence[Question]) -> str:
     """Return how many of the rows of each part have an answer."""
     of, there = Counter(q.part for q in asked), Counter(q.part for q in answered)
-    return (
-        f"Answered: {', '.join(f'{there[part]} of {count(several, f"{part} row")}' for part, several in of.items())}."
-    )
+    told = [f"{there[part]} of {count(several, f'{part} row')}" for part, several in of.items()]
+    return f"Answered: {', '.join(told)}."
 
 
 def least_sure(drawn: Drawn, probabilities: Mapping[int, float | None]) -> list[int]:
