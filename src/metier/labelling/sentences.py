@@ -32,14 +32,14 @@ def score_sentences(score: Score, asked: Sequence[Question]) -> list[str]:
     if drift.today is None:
         return [f"{count(drift.rows, 'random row')} are too few for a score by {metric}."]
     what = "is right on" if score.metric in _RIGHT_OR_WRONG else f"has a score ({metric}) of"
-    said = [f"Today the product {what} {_score(drift.today, score)}, by {count(drift.rows, 'random row')}."]
+    said = [f"Today the product {what} {_score(drift.today, score)} ({count(drift.rows, 'random row')})."]
     if without := sum(question.part == RANDOM for question in asked) - drift.rows:
         said.append(f"{count(without, 'random row')} without an answer may be harder than these.")
     if score.several_right:
         return [*said, "Its test rows have several right answers, so that score is no measure for rows that have one."]
     if drift.test is None:
         return [*said, "There is no test of it here to compare with."]
-    said.append(f"In its test it was {_score(drift.test, score)}, by {count(drift.test_rows, 'row')}.")
+    said.append(f"In its test it was {_score(drift.test, score)} ({count(drift.test_rows, 'row')}).")
     return [*said, _verdict(score), *([_how_many(score)] if drift.verdict == "not shown" else [])]
 
 
@@ -52,12 +52,12 @@ def _verdict(score: Score) -> str:
         return f"Drift: it has become worse, by {difference}."
     if drift.verdict == "better":
         return f"It has become better, by {difference}."
-    return f"Whether it has changed cannot be told: the difference is {difference}, an interval that holds zero."
+    return f"Whether it has changed cannot be told: the difference is {difference}, an interval that includes zero."
 
 
 def _how_many(score: Score) -> str:
     drift = score.drift
-    drop = f"a drop of {number(DROP)} points four times in five"
+    drop = f"a drop of {DROP:g} points four times in five"
     if drift.rows_needed is None:
         return f"The test itself has too few rows to show {drop}, however many are answered."
     if drift.rows >= drift.rows_needed:

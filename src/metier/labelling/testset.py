@@ -77,7 +77,7 @@ def draft(wanted: Wanted, terminal: Terminal | None, reporter: Reporter) -> Draf
         asked = _questions(task, pool.inputs, known, wanted.several, reporter)
 
         def so_far() -> str:
-            return power_sentence(len(sheet.answered), wanted.difference, graded=task.labels is None)
+            return power_words(len(sheet.answered), wanted.difference)
 
         if terminal is not None:
             ask(sheet, asked, task.labels, terminal, so_far)
@@ -86,37 +86,38 @@ def draft(wanted: Wanted, terminal: Terminal | None, reporter: Reporter) -> Draf
         return Drafted(tuple(asked), tuple(question for question, _ in sheet.answered), pool)
 
 
-def power_sentence(rows: int, wanted: float, *, graded: bool) -> str:
-    """Return what difference of two Systems so many test rows could show, and how many the wanted one takes.
+def power_words(rows: int, wanted: float) -> str:
+    """Return what difference of two Systems so many test rows would show, and how many the wanted one takes.
 
     Args:
         rows: Test rows with an answer.
         wanted: The difference that is to be shown, in points.
-        graded: Whether a row can be partly right.
     """
     needed = rows_to_show(wanted)
-    said = [f"{count(rows, 'row')}: a difference of {number(detectable(rows))} points would show"] if rows else []
-    if rows < needed:
-        said.append(f"{number(wanted)} points take {count(needed, 'row')}")
-    assumed = f"four times in five, if just one of two Systems is right on {100 * DISAGREEING:.0f}% of the rows"
-    return f"{'; '.join(said)} ({assumed}{'; scores between right and wrong need fewer' if graded else ''})"
+    shown = f"{count(rows, 'row')}: {number(detectable(rows))} points would show" if rows else "no rows yet"
+    return f"{shown}; {wanted:g} points take {count(needed, 'row')}" if rows < needed else shown
 
 
 def draft_sentences(wanted: Wanted, found: Drafted) -> list[str]:
     """Return what came of it."""
     there = {question.input for question in found.answered}
     drawn = [question for question in found.asked if question.input in there]
-    graded = wanted.task.labels is None
+    missing, more = len(found.asked) - len(drawn), len(found.answered) - len(drawn)
     said = [*pool_sentences(found.pool), answered_sentence(found.asked, drawn)]
-    if len(drawn) < len(found.asked):
-        said.append(f"Fill in the column output in {wanted.out}, or answer in a terminal by the same command.")
-        said.append(f"{power_sentence(len(found.asked), wanted.difference, graded=graded)}.")
-    if more := len(found.answered) - len(drawn):
+    if more:
         said.append(f"{wanted.out} has {count(more, 'further row')} with an answer.")
+    if missing:
+        said.append(f"Fill in the column output in {wanted.out}, or answer in a terminal by the same command.")
     if found.answered:
-        said.append(f"{power_sentence(len(found.answered), wanted.difference, graded=graded)}.")
-    part = f"The {RANDOM} rows alone say how often an answer is right in use (test_where: {{part: {RANDOM}}})"
-    return [*said, f"{part}; name the file with test: in the task file."]
+        said.append(f"{power_words(len(found.answered), wanted.difference)}.")
+    if missing:
+        said.append(f"Once all are answered, {power_words(len(found.answered) + missing, wanted.difference)}.")
+    return [
+        *said,
+        f"(Four times in five, if just one of two Systems is right on {100 * DISAGREEING:.0f}% of the rows"
+        f"{'; scores between right and wrong usually need fewer' if wanted.task.labels is None else ''}.)",
+        f"The {RANDOM} rows alone say how often an answer is right in use (test_where: {{part: {RANDOM}}}).",
+    ]
 
 
 def _known(task: Task, sheet: Sheet) -> list[str]:
