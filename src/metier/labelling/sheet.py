@@ -85,7 +85,9 @@ class Sheet:
             return
         names = list(dict.fromkeys(name for row in rows for name in row))
         text = io.StringIO(newline="")
-        writer = csv.writer(text, delimiter="," if self.path.suffix == ".csv" else "\t", lineterminator="\n")
+        comma = "," if self.path.suffix == ".csv" else "\t"
+        # Unless all is quoted, a carriage return in a text is not, and then the row cannot be read.
+        writer = csv.writer(text, delimiter=comma, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(names)
         writer.writerows([[_cell(row.get(name)) for name in names] for row in rows])
         storage.write_text(self.path, text.getvalue())
