@@ -13,7 +13,7 @@ from pathlib import Path
 
 from metier.core.errors import UserError
 from metier.core.progress import Reporter
-from metier.core.records import Example
+from metier.core.records import Example, Interval
 from metier.evaluation.drift import Drift, compare_samples
 from metier.evaluation.measure import Measure, score_main
 from metier.labelling.ask import Terminal, ask
@@ -57,11 +57,13 @@ class Score:
         metric: What it is scored by.
         drift: Its score on the random rows, beside its test's.
         several_right: Whether test rows have several right answers, and so cannot be compared with rows that have one.
+        unseen: By the test's metric, the score of such choices as made this product on rows without a part in them.
     """
 
     metric: str
     drift: Drift
-    several_right: bool
+    several_right: bool = False
+    unseen: Interval | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -154,7 +156,10 @@ def _score(opened: OpenProduct, run: KnownRun, rows: Sequence[Question], answers
     if run.tested is not None and not several_right:
         test = score_main(measure, run.tested.rows, run.tested.answers)
     drift = compare_samples(score_main(measure, right, given), test, seed=run.seed)
-    return Score(metric, drift, several_right)
+    measured = opened.product.measured
+    return Score(
+        metric, drift, several_right, measured.unseen_score if measured and measured.metric == metric else None
+    )
 
 
 def _metric(opened: OpenProduct) -> str:

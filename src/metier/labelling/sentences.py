@@ -12,6 +12,7 @@ from metier.labelling.pool import pool_sentences
 from metier.report.words import count, interval_text, metric_title, number
 
 _RIGHT_OR_WRONG = ("exact_match", "label_match")
+_FLATTERS = 1.0  # points by which a test's score must exceed that of such a choice on other rows to be worth a word
 
 
 def label_sentences(found: Labelled) -> list[str]:
@@ -34,12 +35,18 @@ def score_sentences(score: Score, asked: Sequence[Question]) -> list[str]:
     what = "is right on" if score.metric in _RIGHT_OR_WRONG else f"has a score ({metric}) of"
     said = [f"Today the product {what} {_score(drift.today, score)} ({count(drift.rows, 'random row')})."]
     if without := sum(question.part == RANDOM for question in asked) - drift.rows:
-        said.append(f"{count(without, 'random row')} without an answer may be harder than these.")
+        said.append(
+            f"{count(without, 'random row')} have no answer: if they are harder, the product is worse than that."
+        )
     if score.several_right:
         return [*said, "Its test rows have several right answers, so that score is no measure for rows that have one."]
     if drift.test is None:
         return [*said, "There is no test of it here to compare with."]
     said.append(f"In its test it was {_score(drift.test, score)} ({count(drift.test_rows, 'row')}).")
+    if score.unseen is not None and drift.test.value - score.unseen.value >= _FLATTERS:
+        said.append(
+            f"It was chosen by that test; such a choice has {number(score.unseen.value)} on rows without a part in it."
+        )
     return [*said, _verdict(score), *([_how_many(score)] if drift.verdict == "not shown" else [])]
 
 
@@ -49,9 +56,9 @@ def _verdict(score: Score) -> str:
         return "Whether it has changed cannot be told yet: there are too few rows."
     difference = f"{interval_text(drift.difference)} points"
     if drift.verdict == "worse":
-        return f"Drift: it has become worse, by {difference}."
+        return f"Drift: it has become worse; the difference is {difference}."
     if drift.verdict == "better":
-        return f"It has become better, by {difference}."
+        return f"It has become better; the difference is {difference}."
     return f"Whether it has changed cannot be told: the difference is {difference}, an interval that includes zero."
 
 
