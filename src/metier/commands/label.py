@@ -45,7 +45,8 @@ def label(
     from metier.labelling.sentences import label_sentences
 
     wanted = labelling.Wanted(run, rows, several, task, out)
-    found = labelling.label(wanted, console() if out is None else None, Reporter(quiet=quiet))
+    with console() as terminal:
+        found = labelling.label(wanted, terminal if out is None else None, Reporter(quiet=quiet))
     for sentence in label_sentences(found):
         print(sentence)
 
@@ -83,6 +84,7 @@ def testset(
         raise UserError(f"{task_file}: it is of several tasks", hint="name the file of one of them")
     task = next(iter(scenario.tasks.values()))
     wanted = writing.Wanted(task, rows, several, difference, out)
-    found = writing.draft(wanted, console(), Reporter(quiet=quiet))
+    with console() as terminal:
+        found = writing.draft(wanted, terminal, Reporter(quiet=quiet))
     for sentence in writing.draft_sentences(wanted, found):
         print(sentence)

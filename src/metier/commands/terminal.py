@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import typer
 
-_END, _ESCAPE = "\x04", "\x1b"
+_END = "\x04"
+# What an arrow or the like sends: several characters, none of which is meant.
+_SEQUENCE = re.compile(r"\x1b(\[[0-9;?]*[@-~]|O.|)")
 
 
 class Console:
-    """Shows lines on standard output, and reads keys and lines that are typed."""
+    """Shows lines on standard output, and reads keys and lines that are typed. `console` opens one."""
 
     def __init__(self) -> None:
         self._typed = ""
+        self._before: list[Any] | None = None
 
     def show(self, text: str) -> None:
         """Show a line or more."""
@@ -27,9 +34,7 @@ class Console:
             EOFError: Ctrl-D was typed, or the terminal is gone.
         """
         while not self._typed:
-            typed = _keys()
-            # An arrow or the like comes as several characters, none of which is meant.
-            self._typed = "" if typed.startswith(_ESCAPE) else typed
+            self._typed = _SEQUENCE.sub("", self._read())
         key, self._typed = self._typed[0], self._typed[1:]
         if key == _END:
             raise EOFError
@@ -43,25 +48,37 @@ class Console:
         """
         return input("> ")
 
+    def close(self) -> None:
+        """Let the terminal be as it was."""
+        if self._before is not None:
+            import termios
 
-def console() -> Console | None:
-    """Return the terminal; None where there is none to ask in."""
-    return Console() if sys.stdin.isatty() and sys.stdout.isatty() else None
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._before)
+            self._before = None
+
+    def _read(self) -> str:
+        """Return the keys that are typed next: one, or those that were typed before they were asked for."""
+        try:
+            import termios
+            import tty
+        except ImportError:  # Windows
+            return typer.getchar()
+        terminal = sys.stdin.fileno()
+        if self._before is None:
+            self._before = termios.tcgetattr(terminal)
+            # At once: the default throws away what was typed already.
+            tty.setcbreak(terminal, termios.TCSANOW)
+        return os.read(terminal, 64).decode(errors="ignore") or _END
 
 
-def _keys() -> str:
-    """Return the keys that are typed next: one, or those that were typed before they were asked for."""
+@contextlib.contextmanager
+def console() -> Iterator[Console | None]:
+    """Yield the terminal; None where there is none to ask in."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        yield None
+        return
+    terminal = Console()
     try:
-        import termios
-        import tty
-    except ImportError:  # Windows
-        return typer.getchar()
-    terminal = sys.stdin.fileno()
-    before = termios.tcgetattr(terminal)
-    # At once: the default throws away what was typed while the last answer was put on file.
-    tty.setcbreak(terminal, termios.TCSANOW)
-    try:
-        typed = os.read(terminal, 64)
+        yield terminal
     finally:
-        termios.tcsetattr(terminal, termios.TCSANOW, before)
-    return typed.decode(errors="ignore") if typed else _END
+        terminal.close()
