@@ -31,8 +31,6 @@ from metier.report.sentences import (
     split_sentences,
     verdict_sentence,
 )
-from metier.synthesis.checks import settings_of_vote, settings_used
-from metier.systems.registry import SYSTEMS
 from metier.tasks.settings import SynthesisSettings
 
 _LOSS_POINTS = 240  # drawn and listed; a longer curve is thinned
@@ -265,6 +263,9 @@ def _used(facts: RunFacts) -> list[tuple[str, str]]:
 
 def _synthesis_used(facts: RunFacts) -> frozenset[str]:
     """Return the synthesis settings that pairs were written with, and those that a System sampled its answers with."""
+    from metier.synthesis.checks import settings_of_vote, settings_used
+    from metier.systems.registry import SYSTEMS
+
     used: frozenset[str] = frozenset()
     labels = facts.labels is not None
     if facts.data.synthesis_funnel or facts.data.synthetic:
