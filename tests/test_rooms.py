@@ -25,7 +25,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (  # from the ground up; rooms of one level
     ("runs",),
     ("estimator",),
     ("studies",),
-    ("exporting",),
+    ("exporting", "labelling"),
     ("serving",),
     ("commands",),
     ("cli",),

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from metier import __version__
-from metier.commands import export, plan, predict, push, results, rewrite, serve, stages, study
+from metier.commands import export, label, plan, predict, push, results, rewrite, serve, stages, study
 from metier.commands.options import (
     Overrides,
     Quiet,
@@ -53,6 +53,8 @@ app.command("score")(results.score)
 app.command("study")(study.study)
 app.command("plan")(plan.plan)
 app.command("predict")(predict.predict)
+app.command("label")(label.label)
+app.command("testset")(label.testset)
 app.command("export")(export.export)
 app.command("push")(push.push)
 app.command("rewrite")(rewrite.rewrite)

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pyarrow
 import pyarrow.parquet
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metier.core.errors import UserError
 from metier.core.records import Example
@@ -73,6 +76,40 @@ def test_numbers_become_text(tmp_path: Path) -> None:
 def test_duplicates_and_conflicts_are_counted(tmp_path: Path) -> None:
     file = read_examples(jsonl(tmp_path, [*ROWS, ROWS[0], {"input": "a", "output": "z"}]), labels=None)
     assert (len(file.examples), file.duplicates, file.conflicts) == (3, 1, 1)
+
+
+def fed_back(text: str, correction: str) -> dict[str, str]:
+    """Return a row as a server keeps what a person said of an answer."""
+    return {"input": text, "answer": "x", "correction": correction, "system": "tfidf_train", "when": "2026-01-02"}
+
+
+def test_a_correction_is_the_answer_and_the_last_one_of_an_input_stands(tmp_path: Path) -> None:
+    rows = [
+        fed_back("a", "y"),
+        fed_back("b", "x"),
+        {"input": "a", "output": "x"},
+        fed_back("a", "z"),
+        fed_back("b", "x"),
+    ]
+    file = read_examples(jsonl(tmp_path, rows), labels=("x", "y", "z"))
+    assert file.examples == (Example("a", "z"), Example("b", "x"))
+    assert (file.corrected, file.duplicates, file.conflicts) == (3, 0, 0)
+    with pytest.raises(UserError, match=r"data.jsonl:1: correction: 'w' is not one of the labels \[x, y, z\]"):
+        read_examples(jsonl(tmp_path, [fed_back("a", "w")]), labels=("x", "y", "z"))
+    with pytest.raises(UserError, match=r"data.jsonl:1: correction is empty"):
+        read_examples(jsonl(tmp_path, [fed_back("a", " ")]), labels=None)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from("abc"), st.sampled_from("xyz")), min_size=1, max_size=12))
+def test_what_stands_is_each_inputs_last_correction_and_what_came_after_it(said: list[tuple[bool, str, str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [fed_back(t, o) if corrects else {"input": t, "output": o} for corrects, t, o in said]
+        file = read_examples(jsonl(Path(folder), rows), labels=None)
+    stand: dict[str, list[str]] = {}
+    for corrects, text, output in said:
+        stand[text] = [output] if corrects else [*stand.get(text, []), output]
+    assert {(e.input, e.output) for e in file.examples} == {(t, o) for t, several in stand.items() for o in several}
+    assert len(file.examples) + file.duplicates + file.corrected == len(said)
 
 
 def test_equal_references_are_all_kept(tmp_path: Path) -> None:

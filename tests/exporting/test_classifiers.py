@@ -19,8 +19,9 @@ from metier.evaluation.measure import Measure
 from metier.evaluation.records import Confidence, Threshold
 from metier.exporting.classifiers import write_classifier
 from metier.exporting.export import MARK, Wanted, export
-from metier.exporting.source import Classifier, KnownAnswers
+from metier.exporting.source import Classifier
 from metier.models.locate import resolve_model
+from metier.runs.load import KnownAnswers
 from metier.runs.use import open_at
 from metier.systems import encoder as encoding
 from metier.systems import encoder_pair, tfidf

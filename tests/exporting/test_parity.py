@@ -10,7 +10,7 @@ from metier.core.records import Example
 from metier.evaluation.measure import Measure
 from metier.exporting.card import parity_lines, worse
 from metier.exporting.parity import BothScores, Parity, agreement, both_scores
-from metier.exporting.source import KnownAnswers
+from metier.runs.load import KnownAnswers
 
 
 def test_wilsons_interval() -> None:

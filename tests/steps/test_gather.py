@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from metier.core.errors import UserError
 from metier.core.records import Example
 from metier.data.pairs import NoRows
 from metier.steps.gather import drawn, gather, read_labelled, read_test
-from metier.tasks.scenario import of_one
-from tests.steps.made import make_scenario, make_task, pairs_of, write_rows
+from metier.steps.mix import mix_pairs, part_of
+from metier.tasks.scenario import ScenarioTask, of_one
+from tests.steps.made import alone, make_scenario, make_task, pairs_of, write_rows
 
 ROWS = pairs_of("row", 40)
 
@@ -51,6 +53,27 @@ def test_duplicates_and_conflicts_are_warned_of(tmp_path: Path) -> None:
         "test: 1 duplicate rows were left out",
     )
     assert len(rows.labelled) == 4 and len(rows.test) == 1
+
+
+def test_corrections_of_a_run_are_trained_on_and_those_of_a_test_row_are_left_out_and_counted(tmp_path: Path) -> None:
+    said = [(ROWS[0].input, "delivery"), (ROWS[0].input, "billing"), *((r.input, r.output) for r in ROWS[1:4])]
+    lines = [
+        json.dumps({"input": t, "answer": "delivery", "correction": c, "system": "s", "when": "w"}) for t, c in said
+    ]
+    (tmp_path / "feedback.jsonl").write_text("\n".join(lines))
+    test = write_rows(tmp_path / "test.jsonl", ROWS[3:9])
+    task = make_task(train=str(tmp_path / "feedback.jsonl"), train_use="instead", test=test)
+    c, scenario = alone(tmp_path, task)
+    rows = gather(scenario)
+    assert rows["routing"].labelled == ROWS[:4]
+    assert rows["routing"].warnings == (
+        "train: 1 rows were left out, as their inputs were corrected later",
+        "test: 1 inputs are also among the examples or training rows",
+    )
+    part = part_of(rows["routing"], ScenarioTask(), rows["routing"].labelled, ())
+    mixed = mix_pairs(c, scenario, [part], rows).value
+    assert {row.input for row in mixed.rows if row.origin == "labelled"} == {row.input for row in ROWS[:3]}
+    assert mixed.make_up["routing"].dropped == {"in a test": 1}
 
 
 def test_a_test_that_shares_inputs_with_training_is_warned_of(tmp_path: Path) -> None:

@@ -19,7 +19,14 @@ from metier.core.remote import local
 from metier.data.files import read_rows
 
 _LISTED = 5  # problems listed in one error
-_PAIRS = (("input", "output"), ("prompt", "completion"), ("text", "label"), ("question", "answer"))
+_CORRECTION = "correction"  # of an answer that a model gave, which stands beside it
+_PAIRS = (
+    ("input", "output"),
+    ("input", _CORRECTION),
+    ("prompt", "completion"),
+    ("text", "label"),
+    ("question", "answer"),
+)
 _SEVERAL = ("references", "outputs", "targets")
 _CHATS = (("messages", "role", "content"), ("conversations", "from", "value"))
 _USERS, _ASSISTANTS = ("user", "human"), ("assistant", "gpt")
@@ -35,12 +42,14 @@ class ExampleFile:
     Attributes:
         examples: Its pairs, in order, without exact duplicates.
         duplicates: How many rows were left out as exact duplicates.
+        corrected: How many rows were left out as a later correction of the same input replaces them.
         conflicts: How many inputs have more than one output (they are kept).
         sha256: Hash of all pairs read, duplicates included.
     """
 
     examples: tuple[Example, ...]
     duplicates: int
+    corrected: int
     conflicts: int
     sha256: str
 
@@ -53,6 +62,9 @@ def read_examples(
     where: Mapping[str, Sequence[str]] | None = None,
 ) -> ExampleFile:
     """Read labelled pairs.
+
+    Where people corrected a model's answers (columns input and correction), a correction replaces what the file said
+    of the same input before.
 
     Args:
         name: A file, a folder, a URL that fsspec can open, or a data set's hub id (owner/name).
@@ -68,6 +80,7 @@ def read_examples(
     """
     path = local(name)
     pairs: list[Example] = []
+    last: dict[str, int] = {}  # by input, the place of its last correction
     listed: list[str] = []
     wrong = 0
     for place, row in read_rows(path, split):
@@ -75,6 +88,8 @@ def read_examples(
             continue
         try:
             pairs.append(pair_of(row, labels))
+            if _CORRECTION in row and _sides(row)[1][0] == _CORRECTION:
+                last[pairs[-1].input] = len(pairs) - 1
         except ValueError as problem:
             wrong += 1
             if wrong <= _LISTED:
@@ -87,11 +102,13 @@ def read_examples(
     if not pairs:
         asked = ", ".join(f"{column} {' or '.join(values)}" for column, values in (where or {}).items())
         raise NoRows(f"{path}: there are no rows in it" + (f" with {asked}" if asked else ""))
-    unique = tuple(dict.fromkeys(pairs))
+    stand = [pair for i, pair in enumerate(pairs) if i >= last.get(pair.input, 0)]
+    unique = tuple(dict.fromkeys(stand))
     answers = {(pair.input, tuple(dict.fromkeys(pair.references))) for pair in unique}
     outputs = collections.Counter(text for text, _ in answers)
     digest = hashlib.sha256(json.dumps([[p.input, *p.references] for p in pairs]).encode()).hexdigest()
-    return ExampleFile(unique, len(pairs) - len(unique), sum(n > 1 for n in outputs.values()), digest)
+    conflicts = sum(n > 1 for n in outputs.values())
+    return ExampleFile(unique, len(stand) - len(unique), len(pairs) - len(stand), conflicts, digest)
 
 
 class NoRows(UserError):
@@ -140,15 +157,19 @@ def read_inputs(name: str | Path, *, split: str = "train") -> list[str]:
     """Read inputs, with or without outputs: any row with a column known as an input.
 
     Raises:
-        UserError: The file cannot be read, or a row has no such column.
+        UserError: The file cannot be read, or a row has no such column, or no Unicode text in it.
     """
     texts = []
     for where, row in read_rows(local(name), split):
-        given = next((row[first] for first, _ in _PAIRS if isinstance(row.get(first), str)), None)
-        if not isinstance(given, str):
+        column = next((first for first, _ in _PAIRS if isinstance(row.get(first), str)), None)
+        if column is None:
             raise UserError(f"{where}: no input column", hint="name the column input, prompt, text or question")
-        if given.strip():
-            texts.append(given)
+        try:
+            texts.append(_text(column, (row[column],)))
+        except EmptyText:
+            continue
+        except ValueError as problem:
+            raise UserError(f"{where}: {problem}") from problem
     return texts
 
 
@@ -211,8 +232,8 @@ def _sides(row: Mapping[str, object]) -> tuple[Side, Side]:
         if first in row:
             raise ValueError(f"there is no {second} beside {first} ({columns})")
     raise ValueError(
-        f"unknown {columns}; known are input/output, input/references, instruction/input/output, "
-        "prompt/completion, text/label, question/answer, messages, conversations"
+        f"unknown {columns}; known are input/output, input/references, input/correction, "
+        "instruction/input/output, prompt/completion, text/label, question/answer, messages, conversations"
     )
 
 

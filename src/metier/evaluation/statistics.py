@@ -18,7 +18,8 @@ from metier.core.records import Interval
 from metier.evaluation.scored import Floats, Scored
 
 _CHUNK = 2**23  # cells of the resampling table held at once
-_POWER_FACTOR = 1.959964 + 0.841621  # 95% two-sided and 80% power, standard normal quantiles
+POWER_FACTOR = 1.959964 + 0.841621
+"""Standard errors that a difference must have to be shown at the 95% level (two-sided), four times in five."""
 _NO_ERROR = 1e-9  # points; a standard error below this is rounding
 
 
@@ -132,6 +133,12 @@ def percentile_interval(value: float, draws: Floats) -> Interval:
     return Interval(value, float(low), float(high))
 
 
+def resampled(score: Scored, resamples: int, seed: int) -> Floats:
+    """Return a corpus score on resamples of its rows, ``[resamples]``."""
+    single = _Single(score)
+    return np.concatenate([single.of(w) for w in _weights(len(score.stats), resamples, seed)]) + single.shift
+
+
 def smallest_detectable_gain(after: Scored, before: Scored) -> float | None:
     """Return the smallest difference that this many rows would detect with 80% power at the 95% level.
 
@@ -139,7 +146,7 @@ def smallest_detectable_gain(after: Scored, before: Scored) -> float | None:
     same: their spread, which is all that is known of the error, would be none.
     """
     error = _standard_error(after, before)
-    return None if error is None else _POWER_FACTOR * error
+    return None if error is None else POWER_FACTOR * error
 
 
 def rows_needed(after: Scored, before: Scored) -> int | None:
@@ -150,7 +157,7 @@ def rows_needed(after: Scored, before: Scored) -> int | None:
     gain, error = after.corpus - before.corpus, _standard_error(after, before)
     if error is None or gain == 0:
         return None
-    return max(2, math.ceil((_POWER_FACTOR * error / gain) ** 2 * len(after.stats)))
+    return max(2, math.ceil((POWER_FACTOR * error / gain) ** 2 * len(after.stats)))
 
 
 class _Difference:

@@ -7,7 +7,6 @@ any error. Answers may differ a little where numbers are rounded otherwise; how 
 from __future__ import annotations
 
 import dataclasses
-import math
 import random
 import unicodedata
 from collections.abc import Sequence
@@ -17,12 +16,13 @@ from metier.core.storage import seed_of
 from metier.engines.base import GenerationRequest
 from metier.engines.prompts import Prompt
 from metier.evaluation.measure import score_main
+from metier.evaluation.shares import Share
 from metier.exporting.hosts import Host
-from metier.exporting.source import KnownAnswers, LanguageModel
+from metier.exporting.source import LanguageModel
+from metier.runs.load import KnownAnswers
 
 _INPUTS = 100
 _ANSWERED = 32  # of made-up inputs: what is answered to them means little
-_Z = 1.959964  # of a 95% interval
 _SHOWN = 60  # characters round the place where two prompts part
 HARD = (
     "",
@@ -207,13 +207,9 @@ def compare(source: LanguageModel, expected: Expected, host: Host, to: str) -> P
 
 def agreement(ours: Sequence[object], theirs: Sequence[object]) -> Agreement:
     """Return how often two lists agree, place by place, with Wilson's 95% interval."""
-    n = len(ours)
     equal = sum(a == b for a, b in zip(ours, theirs, strict=True))
-    share, spread = equal / n, _Z * _Z / n
-    middle = (share + spread / 2) / (1 + spread)
-    half = _Z / (1 + spread) * math.sqrt(share * (1 - share) / n + spread / (4 * n))
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return Agreement(n, equal, round(100 * low, 1), round(100 * high, 1))
+    share = Share(equal, len(ours)).interval
+    return Agreement(len(ours), equal, round(share.low, 1), round(share.high, 1))
 
 
 def both_scores(tested: KnownAnswers, found: Sequence[str]) -> BothScores:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from metier.core import storage
 from metier.core.codec import CodecError
 from metier.core.errors import UserError
 from metier.core.records import Example
-from metier.evaluation.measure import Measure
 from metier.exporting.template import prompt_around
 from metier.models.locate import ModelFiles, resolve_model
 from metier.report.facts import PromptTemplate
-from metier.runs.load import load_facts, load_run
+from metier.runs.load import KnownAnswers, load_answers, task_of_run
 from metier.runs.mark import NAME, read_mark
 from metier.runs.use import base_of, product_folder, running_as
 from metier.steps.slot import Running, Slot, running
@@ -31,21 +26,6 @@ from metier.tasks.task import Task
 _WRITES, _SCORES = "written", "scored"
 _CLASSIFIERS = ("tfidf", "encoder", "encoder_pair")
 _INSTEAD = "metier predict answers files with it"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class KnownAnswers:
-    """The run's test rows, and what the System that is exported answered to them.
-
-    Attributes:
-        measure: How answers are judged.
-        rows: The rows.
-        answers: Its answers, in order.
-    """
-
-    measure: Measure
-    rows: tuple[Example, ...]
-    answers: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -131,7 +111,7 @@ def open_source(path: Path, task: str | None = None, system: str | None = None) 
     if system is not None:
         return _specialist(folder, system)
     product = read_product(folder)
-    tested = _tested(folder, product.system)
+    tested = load_answers(folder.parent, product.system)
     if product.form in _CLASSIFIERS:
         return Classifier(folder, product, tested)
     if product.form not in (_WRITES, _SCORES) or product.model is None:
@@ -178,7 +158,7 @@ def _specialist(folder: Path, system: str) -> LanguageModel:
         )
     if not (owner / "task.json").exists():
         raise UserError(f"{folder}: --system needs the run's folder, not the product's alone")
-    task = _task(owner / "task.json")
+    task = task_of_run(owner)
     weights, max_tokens = _weights(owner, task.name)
     files = resolve_model(task.model, trust_remote_code=task.engine.trust_remote_code)
     how = dataclasses.replace(running(task), launch=LaunchSettings())
@@ -197,7 +177,7 @@ def _specialist(folder: Path, system: str) -> LanguageModel:
         shown=shown,
         rendering="usual",
         max_tokens=max_tokens,
-        tested=_tested(folder, SPECIALIST),
+        tested=load_answers(folder.parent, SPECIALIST),
     )
 
 
@@ -217,22 +197,3 @@ def _weights(owner: Path, task: str) -> tuple[Path, int]:
         if marked is not None and marked.prompt is not None:
             return path.parent, marked.prompt.max_tokens
     raise UserError(f"{root}: there is no tuned model for {task} in it", hint="metier run makes one")
-
-
-def _task(path: Path) -> Task:
-    try:
-        return Task.model_validate(storage.read_json(path))
-    except ValidationError as error:
-        raise UserError(
-            f"{path}: not a task as this version of Metier writes it ({error.error_count()} problems)"
-        ) from error
-
-
-def _tested(folder: Path, system: str) -> KnownAnswers | None:
-    """Return what a run's test says of a System; None where the folder is no run's, or it had no test."""
-    owner = folder.parent
-    if not (owner / "result.json").exists() or load_facts(owner).judged is None:
-        return None
-    found = load_run(owner)
-    answers: Sequence[str] | None = next((s.texts for s in found.task.systems if s.system == system), None)
-    return KnownAnswers(found.task.measure, found.task.rows, tuple(answers)) if answers is not None else None

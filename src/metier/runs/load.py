@@ -1,10 +1,12 @@
-"""Reads finished runs back from their folders, for comparison. Runs nothing."""
+"""Reads finished runs back from their folders: what was measured, and what was answered. Runs nothing."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from metier.core import storage
 from metier.core.codec import CodecError, decode
@@ -14,6 +16,22 @@ from metier.evaluation.compare_runs import RunAnswers
 from metier.evaluation.measure import Measure
 from metier.evaluation.over_tasks import TaskAnswers
 from metier.report.facts import Judged, RunFacts
+from metier.tasks.task import Task
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class KnownAnswers:
+    """The run's test rows, and what one of its Systems answered to them.
+
+    Attributes:
+        measure: How answers are judged.
+        rows: The rows.
+        answers: Its answers, in order.
+    """
+
+    measure: Measure
+    rows: tuple[Example, ...]
+    answers: tuple[str, ...]
 
 
 def load_runs(folders: Sequence[Path]) -> list[RunAnswers]:
@@ -53,6 +71,37 @@ def load_run(folder: Path) -> RunAnswers:
         training_pairs=facts.data.pairs,
         task=TaskAnswers(facts.name, Measure(facts.metric, facts.labels), tuple(rows), _systems(judged, predictions)),
     )
+
+
+def load_answers(folder: Path, system: str) -> KnownAnswers | None:
+    """Return what a System answered in a task's run; None where the folder is no run's, or it had no test for it.
+
+    Raises:
+        UserError: Another version of Metier wrote the run.
+    """
+    if not (folder / "result.json").exists() or load_facts(folder).judged is None:
+        return None
+    found = load_run(folder)
+    answers = next((s.texts for s in found.task.systems if s.system == system), None)
+    return KnownAnswers(found.task.measure, found.task.rows, answers) if answers is not None else None
+
+
+def task_of_run(folder: Path) -> Task:
+    """Return the task of a run, with the settings it was run with.
+
+    Args:
+        folder: Of the run, or of one task of several; it has a ``task.json``.
+
+    Raises:
+        UserError: Another version of Metier wrote it.
+    """
+    path = folder / "task.json"
+    try:
+        return Task.model_validate(storage.read_json(path))
+    except ValidationError as error:
+        raise UserError(
+            f"{path}: not a task as this version of Metier writes it ({error.error_count()} problems)"
+        ) from error
 
 
 def load_facts(folder: Path) -> RunFacts:

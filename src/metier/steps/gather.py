@@ -133,6 +133,8 @@ def _warnings(
     for name, file in (("train", train), ("test", test)):
         if file and file.duplicates:
             found.append(f"{name}: {file.duplicates} duplicate rows were left out")
+        if file and file.corrected:
+            found.append(f"{name}: {file.corrected} rows were left out, as their inputs were corrected later")
         if file and file.conflicts:
             found.append(f"{name}: {file.conflicts} inputs have more than one answer")
     if not tests:
