@@ -169,6 +169,16 @@ def test_a_column_is_kept_wherever_it_first_appears_and_whatever_it_holds(produc
     assert table.column_names == names
 
 
+def test_a_carriage_return_in_a_text_ends_no_row_of_a_table(product: Path, tmp_path: Path) -> None:
+    source = write(tmp_path / "rows.jsonl", [{"input": "charged\rtwice", "n": 1}, {"input": "late", "n": 2}])
+    for ending in ("csv", "tsv"):
+        out = tmp_path / f"out.{ending}"
+        assert run_cli(["predict", str(product), str(source), "-o", str(out), "--quiet"]) == 0
+        with out.open(newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="," if ending == "csv" else "\t"))
+        assert [row["input"] for row in rows] == ["charged\rtwice", "late"]
+
+
 def test_the_columns_of_a_parquet_file_keep_their_types(product: Path, tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
         {"text": f"row {i}", "day": datetime.date(2024, 1, 1 + i % 9), "x": float("nan"), "raw": b"\xff", "tags": [i]}

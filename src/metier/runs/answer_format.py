@@ -48,10 +48,14 @@ def _to_table(partial: Path, final: Path, names: Sequence[str], separator: str) 
     # Half of a surrogate pair, which JSON can spell, is written as its escape: UTF-8 has no word for it.
     with final.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file, delimiter=separator, lineterminator="\n")
+        # A carriage return ends a row for readers, and the csv module quotes only those of its own line end.
+        quoting = csv.writer(file, delimiter=separator, lineterminator="\n", quoting=csv.QUOTE_ALL)
         every = [*names, *ADDED]
         writer.writerow(every)
         for row in _rows(partial):
-            writer.writerow([_cell(row.get(name)) for name in every])
+            cells = [_cell(row.get(name)) for name in every]
+            returns = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+            (quoting if returns else writer).writerow(cells)
 
 
 def _cell(value: object) -> object:
