@@ -156,7 +156,7 @@ def test_what_is_no_request_is_refused(client: TestClient, name: str, body: byte
     check_error(answer, 400, 422)
 
 
-TEXTS = (5, None, True, [5], {"a": 1}, [[]], [], "", " \n", "a\0b", "\ud800", ["x"] * 257)
+TEXTS: tuple[Any, ...] = (5, None, True, [5], {"a": 1}, [[]], [], "", " \n", "a\0b", "\ud800", ["x"] * 257)
 
 
 @pytest.mark.parametrize(

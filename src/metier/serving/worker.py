@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
@@ -45,6 +45,10 @@ Told = Callable[[str | Outcome | Exception], None]
 """Called in the model's thread with each piece of a text; at the end with the outcome, or with what went wrong."""
 
 
+Pieces = Generator[str | Outcome, None, None]
+"""A text as it is written; the last that comes is the outcome."""
+
+
 class Model(Protocol):
     """What the thread runs."""
 
@@ -62,8 +66,8 @@ class Model(Protocol):
         """Answer questions together."""
         ...
 
-    def stream(self, question: Any) -> Iterator[str | Outcome]:
-        """Write the answer to one question piece by piece; the last that comes is the outcome."""
+    def stream(self, question: Any) -> Pieces:
+        """Write the answer to one question piece by piece."""
         ...
 
 
@@ -123,7 +127,7 @@ class Worker:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._waiting: collections.deque[Job] = collections.deque()
-        self._streams: collections.deque[tuple[Job, Iterator[str | Outcome]]] = collections.deque()
+        self._streams: list[tuple[Job, Pieces]] = []
         self._running = 0
         self._stopping = False
         self._changed = threading.Condition()
@@ -200,8 +204,7 @@ class Worker:
                 batch = self._taken()
             if batch:
                 self._answer(batch)
-            for _ in range(len(self._streams)):
-                self._write_on()
+            self._write_on()
 
     def _taken(self) -> list[Job]:
         """Take the next requests: one that is streamed, or all of one model that fit a batch, once they have waited."""
@@ -247,16 +250,20 @@ class Worker:
         self._running = 0
 
     def _write_on(self) -> None:
-        """Write one more piece of the text whose turn it is."""
-        job, pieces = self._streams.popleft()
-        if job.dropped:
-            return
-        assert job.told is not None
-        try:
-            piece = next(pieces)
-        except Exception as error:
-            job.told(error)
-            return
-        if isinstance(piece, str):
-            self._streams.append((job, pieces))
-        job.told(piece)
+        """Write one more piece of every text that is streamed."""
+        for job, pieces in list(self._streams):
+            if job.dropped or not _told(job, pieces):
+                pieces.close()
+                self._streams.remove((job, pieces))
+
+
+def _told(job: Job, pieces: Pieces) -> bool:
+    """Tell the next piece of a text, and return whether there may be more."""
+    assert job.told is not None
+    try:
+        piece = next(pieces)
+    except Exception as error:
+        job.told(error)
+        return False
+    job.told(piece)
+    return isinstance(piece, str)
