@@ -143,6 +143,11 @@ class Worker:
         """Requests that are being answered."""
         return self._running + len(self._streams)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin to take requests."""
         self._thread.start()
@@ -207,29 +212,34 @@ class Worker:
             self._write_on()
 
     def _taken(self) -> list[Job]:
-        """Take the next requests: one that is streamed, or all of one model that fit a batch, once they have waited."""
+        """Begin the streams that may begin, and take requests of one model that fit a batch, the oldest first."""
+        self._wait_for_more()
+        for job in [job for job in self._waiting if job.told is not None]:
+            if len(self._streams) < self._pace.streams:
+                self._waiting.remove(job)
+                self._streams.append((job, job.model.stream(job.questions[0])))
+        batch: list[Job] = []
+        for job in [job for job in self._waiting if job.told is None]:
+            if self._may_join(batch, job):
+                self._waiting.remove(job)
+                if job.future.set_running_or_notify_cancel():  # from here on it cannot be cancelled
+                    batch.append(job)
+        self._running = len(batch)
+        return batch
+
+    def _wait_for_more(self) -> None:
+        """Wait until the oldest request has waited its moment, or there is enough for a batch."""
         while self._waiting and not self._streams:
             rest = self._waiting[0].arrived + self._pace.window - time.monotonic()
             if rest <= 0 or sum(len(job.questions) for job in self._waiting) >= self._pace.rows:
-                break
+                return
             self._changed.wait(rest)
-        batch: list[Job] = []
-        rows = 0
-        for job in list(self._waiting):
-            if job.told is not None:
-                if len(self._streams) < self._pace.streams:
-                    self._waiting.remove(job)
-                    self._streams.append((job, job.model.stream(job.questions[0])))
-                continue
-            first = batch[0] if batch else job
-            alone = batch and not first.model.together
-            if job.model is not first.model or alone or (batch and rows + len(job.questions) > self._pace.rows):
-                continue
-            self._waiting.remove(job)
-            batch.append(job)
-            rows += len(job.questions)
-        self._running = len(batch)
-        return batch
+
+    def _may_join(self, batch: list[Job], job: Job) -> bool:
+        if not batch:
+            return True
+        rows = sum(len(one.questions) for one in [*batch, job])
+        return job.model is batch[0].model and job.model.together and rows <= self._pace.rows
 
     def _answer(self, batch: list[Job]) -> None:
         """Answer some requests of one model; where that fails, each by itself, so that none fails with another."""
