@@ -11,7 +11,7 @@ from pydantic import BaseModel
 import metier
 from metier.serving.base_model import ServedBase
 from metier.serving.errors import ApiError, documented
-from metier.serving.served import ServedProduct
+from metier.serving.served import ServedProduct, base_name
 from metier.serving.state import State
 
 
@@ -103,7 +103,7 @@ def _listed(one: ServedProduct | ServedBase) -> ListedModel:
     if isinstance(one, ServedBase):
         return ListedModel(id=one.name, created=one.created, root=one.name, parent=None, metier=None)
     product = one.product
-    base = product.model.name if product.model is not None else None
+    base = base_name(product.model.name) if product.model is not None else None
     return ListedModel(id=one.name, created=one.created, root=base or one.name, parent=base, metier=_about(one))
 
 

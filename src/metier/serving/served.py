@@ -204,3 +204,8 @@ class Served:
 def shown(name: str) -> str:
     """Return a name from a request as it may stand in a message."""
     return clean(name)[:200]
+
+
+def base_name(model: str) -> str:
+    """Return the name of a base model: of a folder its last part, so that no path of this machine is told."""
+    return Path(model).name if Path(model).is_absolute() else model
