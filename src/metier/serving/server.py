@@ -44,8 +44,9 @@ def serve(settings: ServeSettings, served: Served, where: socket.socket, ready: 
         ready: Called when requests are answered.
     """
     gate = Gate()
+    # Errors are told by `errors.py`, without the text that a traceback may show.
     config = uvicorn.Config(
-        make_app(settings, served, gate), log_level="warning", server_header=False, access_log=False
+        make_app(settings, served, gate), log_level="critical", server_header=False, access_log=False
     )
     _Server(config, gate, ready).run(sockets=[where])
 
