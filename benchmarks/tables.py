@@ -19,10 +19,11 @@ from pathlib import Path
 import tables_products
 import tables_runs
 import tables_selection
+import tables_serving
 import tables_writing
 from tables_format import ROOT
 
-PAGES = ("README.md", "docs/results.md", "docs/experiments.md", "docs/products.md", "docs/scale.md")
+PAGES = ("README.md", "docs/results.md", "docs/experiments.md", "docs/products.md", "docs/scale.md", "docs/serving.md")
 TABLES: Mapping[str, Callable[[], str]] = {
     "demo": tables_runs.demo,
     "demo-verdict": tables_runs.demo_verdict,
@@ -34,6 +35,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "tolerance": tables_products.tolerance,
     "encoders": tables_products.encoders,
     "input-form": tables_runs.input_form,
+    "serving": tables_serving.serving,
     "self-guide": tables_runs.self_guide,
     "self-guide-means": tables_runs.self_guide_means,
     "need": tables_runs.need,

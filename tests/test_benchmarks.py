@@ -42,6 +42,7 @@ SCRIPTS = (
     "products",
     "scale",
     "self_guide",
+    "serving",
     "tables",
     "tolerance",
     "training",
@@ -326,6 +327,33 @@ def test_predict_is_measured_on_files_of_several_sizes(
     assert set(told["measured"]) == {f"{ending}, 300", f"{ending}, 10"}, "earlier results stay"
     for found in told["measured"].values():
         assert found["code"] == 0 and found["peak_bytes"] > 10**7 and found["processor_seconds"] > 0
+
+
+def test_servers_are_measured_by_clients(on_path: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.serving.made import write_labels_run, write_replacements_run
+
+    out, run = tmp_path / "serving.json", write_labels_run(tmp_path / "routing")
+    serving = load("serving")
+    for clients in ("1", "3"):
+        serving.main([str(run), "--hosts", "metier", "--clients", clients, "--seconds", "0.3", "--out", str(out)])
+    told = json.loads(out.read_text(encoding="utf-8"))["measured"]
+    assert [one["clients"] for one in told] == [1, 3], "earlier results stay"
+    assert last_line(capsys) == told[-1]
+    for found in told:
+        assert found["errors"] == 0 and found["answers"] > 0 and found["memory_after"] > 10**7
+        assert 0 < found["p50_seconds"] <= found["p95_seconds"]
+    assert serving.product_loads([write_replacements_run(tmp_path / "plain")])[0].path == "/v1/chat/completions"
+
+
+def test_the_table_of_servers_is_in_the_order_of_models_and_clients(
+    on_path: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = importlib.import_module("tables_serving")
+    one = {"model": "b", "host": "x", "clients": 8, "answers_a_second": 2.5, "p50_seconds": 0.25, "p95_seconds": None}
+    one |= {"errors": 1, "memory_before": 10e6, "memory_after": 12.5e6}
+    monkeypatch.setattr(table, "read", lambda name: {"measured": [one, {**one, "model": "a"}]})
+    *_, first, second = table.serving().splitlines()
+    assert first == "| a | x | 8 | 2.5 | 250 |  | 1 | 12 | +2 |" and second.startswith("| b |")
 
 
 def test_the_tables_of_scale_are_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from metier.core.records import Example, Interval, Prediction
 from metier.core.run_folder import Run
 from metier.core.step import Artifact
 from metier.evaluation.records import Threshold
+from metier.models.encoder import SentenceEncoder
 from metier.models.locate import resolve_model
 from metier.report.html import write_report
 from metier.steps.slot import Running, Slot
@@ -49,6 +50,16 @@ def write_replacements_run(folder: Path) -> Path:
     entry = SYSTEMS["replacements"]
     learned = entry.learn(Material(None, labelled=REWRITES), _no_tools(folder))
     return _saved(_product("plain", entry.key, learned), learned, None, folder)
+
+
+def write_encoder_run(folder: Path, encoder: Path) -> Path:
+    """Write a run whose product is a regression on the vectors of an encoder (or of a language model used as one)."""
+    entry, files = SYSTEMS["encoder_train"], resolve_model(str(encoder))
+    tools = dataclasses.replace(_no_tools(folder), open_encoder=lambda artifact: SentenceEncoder(artifact.path))
+    artifact = Artifact(files.digest, files.path)
+    material = Material(LABELS, labelled=PAIRS, encoder=artifact, encoder_name=str(encoder))
+    learned = entry.learn(material, tools)
+    return _saved(_product(folder.name, entry.key, learned, labels=LABELS), learned, None, folder)
 
 
 def write_model_run(

@@ -39,15 +39,24 @@ def client_of(runs: Sequence[Path], **settings: Any) -> TestClient:
 @contextlib.contextmanager
 def listening(runs: Sequence[Path], **settings: Any) -> Iterator[str]:
     """Give the address of a server that runs in a thread."""
+    with behind_a_socket(app_of(runs, **settings)) as home:
+        yield home
+
+
+@contextlib.contextmanager
+def behind_a_socket(app: FastAPI) -> Iterator[str]:
+    """Give the address of an application that runs in a thread."""
     with socket.socket() as where:
         where.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app_of(runs, **settings), log_level="warning"))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [where]})
         thread.start()
-        wait_for(lambda: server.started)
-        yield f"http://127.0.0.1:{where.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+        try:
+            wait_for(lambda: server.started)
+            yield f"http://127.0.0.1:{where.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 @contextlib.contextmanager

@@ -127,7 +127,7 @@ def test_memory_does_not_grow_with_requests(home: str) -> None:
         with httpx.Client(base_url=home, headers=key, timeout=60) as client, ThreadPoolExecutor(16) as pool:
             assert set(pool.map(lambda k: ask(client, k), range(first, last))) == {200, 400, 404}
         gc.collect()
-        return process.memory_info().rss
+        return int(process.memory_info().rss)
 
     before = some(0, 400)
     assert some(400, 1600) - before < 6_000_000, "a thousand bodies of 6 kB are as much"

@@ -96,8 +96,8 @@ def test_a_key_is_asked_for_everywhere_but_at_the_page(locked: TestClient) -> No
     assert locked.get("/settings").json()["key_needed"] is True
     for path in ("/v1/models", "/runs", "/metrics", "/openapi.json", "/none"):
         assert check_error(locked.get(path), 401)["type"] == "authentication_error"
-    for given in ("Bearer wrong", "Basic the key", "the key", "Bearer", "Bearer the kéy".encode("latin-1")):
-        check_error(locked.get("/v1/models", headers={"Authorization": given}), 401)
+    for given in (b"Bearer wrong", b"Basic the key", b"the key", b"Bearer", "Bearer the kéy".encode("latin-1")):
+        check_error(locked.get("/v1/models", headers={b"Authorization": given}), 401)
     assert locked.get("/v1/models", headers={"Authorization": "Bearer the key"}).status_code == 200
 
 
@@ -156,7 +156,7 @@ def test_what_is_no_request_is_refused(client: TestClient, name: str, body: byte
     check_error(answer, 400, 422)
 
 
-TEXTS = (5, None, True, [5], {"a": 1}, [[]], [], "", " \n", "a\0b", "\ud800", ["x"] * 257)
+TEXTS: tuple[Any, ...] = (5, None, True, [5], {"a": 1}, [[]], [], "", " \n", "a\0b", "\ud800", ["x"] * 257)
 
 
 @pytest.mark.parametrize(

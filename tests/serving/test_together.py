@@ -14,7 +14,7 @@ import pytest
 
 import metier
 from metier.runs.use import Opener
-from tests.serving.made import LABELS, make_adapter, write_labels_run, write_model_run
+from tests.serving.made import LABELS, make_adapter, write_encoder_run, write_labels_run, write_model_run
 from tests.serving.running import listening
 
 TEXTS = [f"the parcel number {i} came {'late ' * (i % 4)}" for i in range(16)]
@@ -31,6 +31,8 @@ def runs(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         "vote": write_model_run(folder / "vote", tiny_model, "sampled_majority"),
         "prompt": write_model_run(folder / "prompt", tiny_model, "few_shot"),
         "routing": write_labels_run(folder / "routing"),
+        "encoded": write_encoder_run(folder / "encoded", tiny_model),
+        "encoded too": write_encoder_run(folder / "encoded too", tiny_model),
     }
 
 
@@ -56,6 +58,8 @@ def test_products_over_one_base_hold_it_once(runs: dict[str, Path]) -> None:
     opened: list[Any] = [opener.open(runs[name] / "product").learned for name in ("one", "two", "three", "prompt")]
     assert len({id(learned.asker.engine.tokenizer) for learned in opened}) == 1
     assert len({id(learned.asker.engine) for learned in opened}) == 4
+    encoders: list[Any] = [opener.open(runs[name] / "product").learned for name in ("encoded", "encoded too")]
+    assert encoders[0].encoder is encoders[1].encoder
 
 
 def test_32_at_once_are_answered_as_each_alone(runs: dict[str, Path], home: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from metier.serving.worker import Outcome, Pace, QueueFull, Stopping, Worker
+from metier.serving.worker import Outcome, Pace, Pieces, QueueFull, Stopping, Worker
 
 
 class Echo:
@@ -31,7 +31,7 @@ class Echo:
             raise ValueError("bad")
         return [outcome(text) for text in questions]
 
-    def stream(self, question: str) -> Iterator[str | Outcome]:
+    def stream(self, question: str) -> Pieces:
         try:
             for letter in question:
                 self.go.wait(10)

@@ -194,5 +194,7 @@ def test_a_base_is_listed_and_has_no_labels(client: TestClient, base: str) -> No
         "id": base, "object": "model", "created": client.get(f"/v1/models/{base}").json()["created"],
         "owned_by": "metier", "root": base, "parent": None, "metier": None,
     }  # fmt: skip
+    mend = client.get("/v1/models/mend").json()
+    assert (mend["root"], mend["parent"], mend["metier"]["streams"]) == (base, base, True)
     answer = client.post("/classify", json={"model": base, "input": "x"})
     assert answer.status_code == 400 and "a base model" in answer.json()["error"]["message"]

@@ -65,8 +65,10 @@ def _run(settings: ServeSettings, folders: list[Path]) -> None:
     host, port = where.getsockname()[:2]
     for one in served.products.values():
         print(f"{one.name}: {one.product.title}")
-    print(f"serving on http://{host}:{port}/", flush=True)
-    answer(settings, served, where)
+    for name in served.bases:
+        print(f"{name}: base model")
+    shown = f"[{host}]" if ":" in host else host
+    answer(settings, served, where, lambda: print(f"serving on http://{shown}:{port}/", flush=True))
 
 
 def _key(variable: str | None) -> str | None:

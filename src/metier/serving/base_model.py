@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from metier.engines.base import Engine, GenerationRequest, Streams
 from metier.engines.prompts import Prompt, PromptFormat
 from metier.serving.cutting import Reason
-from metier.serving.worker import Outcome
+from metier.serving.worker import Outcome, Pieces
 
 _LONGEST = 512  # tokens of an answer whose length nobody has said
 
@@ -96,7 +96,7 @@ class ServedBase:
             out.append(Outcome(found.texts, reasons, size, sum(self.engine.count_tokens(found.texts))))
         return out
 
-    def stream(self, question: BaseQuestion) -> Iterator[str | Outcome]:
+    def stream(self, question: BaseQuestion) -> Pieces:
         """Write the answer to one question piece by piece."""
         prompt = self._prompt(question)
         size = self.engine.count_tokens([prompt.text])[0]

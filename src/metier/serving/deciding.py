@@ -14,7 +14,7 @@ import numpy as np
 from metier.engines.base import ScoringRequest
 from metier.engines.prompts import Prompt
 from metier.serving.base_model import ServedBase
-from metier.serving.worker import Outcome
+from metier.serving.worker import Outcome, Pieces
 from metier.systems.product import Answer
 
 _SAYS_NOTHING = "N/A"
@@ -72,7 +72,7 @@ class Decider:
             out.append(Outcome((best,), ("stop",), pair[1], 0, answer=Answer(best, likely[best], False, likely)))
         return out
 
-    def stream(self, question: Decision) -> Iterator[str | Outcome]:
+    def stream(self, question: Decision) -> Pieces:
         """Decide; there is nothing to tell before that."""
         yield self.answer([question])[0]
 

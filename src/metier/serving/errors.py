@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, TypedDict
 
 from fastapi import FastAPI, Request
@@ -157,6 +160,12 @@ async def _of_metier(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
+    # Where it happened is said on the console, and no more: an error's own message may hold a user's text.
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(last.filename).name}, line {last.lineno}"
+    print(
+        f"error: {type(error).__name__} in {where} ({request.method} {request.url.path})", file=sys.stderr, flush=True
+    )
     message = f"the server failed ({type(error).__name__})"
     return ApiError(500, message, code="internal_error").response(request.url.path)
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 import metier
 from metier.serving.base_model import ServedBase
-from metier.serving.errors import documented
-from metier.serving.served import ServedProduct
+from metier.serving.errors import ApiError, documented
+from metier.serving.served import ServedProduct, base_name
 from metier.serving.state import State
 
 
@@ -72,9 +72,11 @@ def routes(state: State) -> APIRouter:
     """Return the endpoints."""
     router = APIRouter()
 
-    @router.get("/health", response_class=Response)
+    @router.get("/health", response_class=Response, responses=documented(503))
     async def health() -> Response:
         """Say that the server answers."""
+        if not state.worker.alive:
+            raise ApiError(503, "the thread that runs the models has ended", code="no_models")
         return Response()
 
     @router.get("/settings")
@@ -101,7 +103,7 @@ def _listed(one: ServedProduct | ServedBase) -> ListedModel:
     if isinstance(one, ServedBase):
         return ListedModel(id=one.name, created=one.created, root=one.name, parent=None, metier=None)
     product = one.product
-    base = product.model.name if product.model is not None else None
+    base = base_name(product.model.name) if product.model is not None else None
     return ListedModel(id=one.name, created=one.created, root=base or one.name, parent=base, metier=_about(one))
 
 

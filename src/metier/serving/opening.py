@@ -10,7 +10,7 @@ from metier.report.facts import RunFacts
 from metier.runs.load import load_facts
 from metier.runs.use import Opener, product_folder, products_in
 from metier.serving.base_model import ServedBase
-from metier.serving.served import Served, ServedProduct, ServedRun
+from metier.serving.served import Served, ServedProduct, ServedRun, base_name
 from metier.systems.product import FILE
 
 
@@ -65,7 +65,7 @@ def _add_base(bases: dict[str, ServedBase], opener: Opener, place: Path, one: Se
     used = one.product.model
     if used is None:
         return
-    name = Path(used.name).name if Path(used.name).is_absolute() else used.name
+    name = base_name(used.name)
     if name not in bases:
         engine, prompts = opener.open_base(place, used)
         bases[name] = ServedBase(name, engine, prompts, one.created)

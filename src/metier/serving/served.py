@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from metier.report.facts import RunFacts
 from metier.serving.base_model import ServedBase
 from metier.serving.cutting import NO_LIMITS, Cutter, Limits
 from metier.serving.errors import ApiError, clean
-from metier.serving.worker import Outcome
+from metier.serving.worker import Outcome, Pieces
 from metier.systems.asker import Asks
 from metier.systems.base import Samples
 from metier.systems.product import Answer, OpenProduct
@@ -111,7 +111,7 @@ class ServedProduct:
             made.append(self._outcome(cutter, cutter.whole(answer.text), ended, size, fits, answer))
         return made
 
-    def stream(self, question: Question) -> Iterator[str | Outcome]:
+    def stream(self, question: Question) -> Pieces:
         """Write the answer to an input piece by piece."""
         cutter = Cutter(question.limits, self._count)
         whole = ""
@@ -204,3 +204,8 @@ class Served:
 def shown(name: str) -> str:
     """Return a name from a request as it may stand in a message."""
     return clean(name)[:200]
+
+
+def base_name(model: str) -> str:
+    """Return the name of a base model: of a folder its last part, so that no path of this machine is told."""
+    return Path(model).name if Path(model).is_absolute() else model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -33,21 +34,34 @@ def listening(settings: ServeSettings) -> socket.socket:
     return made
 
 
-def serve(settings: ServeSettings, served: Served, where: socket.socket) -> None:
-    """Answer requests until SIGTERM or Ctrl-C; a second one ends at once."""
+def serve(settings: ServeSettings, served: Served, where: socket.socket, ready: Callable[[], None]) -> None:
+    """Answer requests until SIGTERM or Ctrl-C; a second one ends at once.
+
+    Args:
+        settings: How the server is run.
+        served: What it serves.
+        where: What `listening` returned.
+        ready: Called when requests are answered.
+    """
     gate = Gate()
+    # Errors are told by `errors.py`, without the text that a traceback may show.
     config = uvicorn.Config(
-        make_app(settings, served, gate), log_level="warning", server_header=False, access_log=False
+        make_app(settings, served, gate), log_level="critical", server_header=False, access_log=False
     )
-    _Server(config, gate).run(sockets=[where])
+    _Server(config, gate, ready).run(sockets=[where])
 
 
 class _Server(uvicorn.Server):
     """A server that answers 503 while it finishes what it has begun."""
 
-    def __init__(self, config: uvicorn.Config, gate: Gate) -> None:
+    def __init__(self, config: uvicorn.Config, gate: Gate, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._gate = gate
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = self.force_exit = self._gate.closing

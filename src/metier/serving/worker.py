@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
@@ -45,6 +45,10 @@ Told = Callable[[str | Outcome | Exception], None]
 """Called in the model's thread with each piece of a text; at the end with the outcome, or with what went wrong."""
 
 
+Pieces = Generator[str | Outcome, None, None]
+"""A text as it is written; the last that comes is the outcome."""
+
+
 class Model(Protocol):
     """What the thread runs."""
 
@@ -62,8 +66,8 @@ class Model(Protocol):
         """Answer questions together."""
         ...
 
-    def stream(self, question: Any) -> Iterator[str | Outcome]:
-        """Write the answer to one question piece by piece; the last that comes is the outcome."""
+    def stream(self, question: Any) -> Pieces:
+        """Write the answer to one question piece by piece."""
         ...
 
 
@@ -123,7 +127,7 @@ class Worker:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._waiting: collections.deque[Job] = collections.deque()
-        self._streams: collections.deque[tuple[Job, Iterator[str | Outcome]]] = collections.deque()
+        self._streams: list[tuple[Job, Pieces]] = []
         self._running = 0
         self._stopping = False
         self._changed = threading.Condition()
@@ -138,6 +142,11 @@ class Worker:
     def running(self) -> int:
         """Requests that are being answered."""
         return self._running + len(self._streams)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Begin to take requests."""
@@ -200,34 +209,37 @@ class Worker:
                 batch = self._taken()
             if batch:
                 self._answer(batch)
-            for _ in range(len(self._streams)):
-                self._write_on()
+            self._write_on()
 
     def _taken(self) -> list[Job]:
-        """Take the next requests: one that is streamed, or all of one model that fit a batch, once they have waited."""
+        """Begin the streams that may begin, and take requests of one model that fit a batch, the oldest first."""
+        self._wait_for_more()
+        for job in [job for job in self._waiting if job.told is not None]:
+            if len(self._streams) < self._pace.streams:
+                self._waiting.remove(job)
+                self._streams.append((job, job.model.stream(job.questions[0])))
+        batch: list[Job] = []
+        for job in [job for job in self._waiting if job.told is None]:
+            if self._may_join(batch, job):
+                self._waiting.remove(job)
+                if job.future.set_running_or_notify_cancel():  # from here on it cannot be cancelled
+                    batch.append(job)
+        self._running = len(batch)
+        return batch
+
+    def _wait_for_more(self) -> None:
+        """Wait until the oldest request has waited its moment, or there is enough for a batch."""
         while self._waiting and not self._streams:
             rest = self._waiting[0].arrived + self._pace.window - time.monotonic()
             if rest <= 0 or sum(len(job.questions) for job in self._waiting) >= self._pace.rows:
-                break
+                return
             self._changed.wait(rest)
-        batch: list[Job] = []
-        rows = 0
-        for job in list(self._waiting):
-            if job.told is not None:
-                if len(self._streams) < self._pace.streams:
-                    self._waiting.remove(job)
-                    self._streams.append((job, job.model.stream(job.questions[0])))
-                continue
-            first = batch[0] if batch else job
-            alone = batch and not first.model.together
-            if job.model is not first.model or alone or (batch and rows + len(job.questions) > self._pace.rows):
-                continue
-            self._waiting.remove(job)
-            if job.future.set_running_or_notify_cancel():  # from here on nobody can cancel it under our hands
-                batch.append(job)
-                rows += len(job.questions)
-        self._running = len(batch)
-        return batch
+
+    def _may_join(self, batch: list[Job], job: Job) -> bool:
+        if not batch:
+            return True
+        rows = sum(len(one.questions) for one in [*batch, job])
+        return job.model is batch[0].model and job.model.together and rows <= self._pace.rows
 
     def _answer(self, batch: list[Job]) -> None:
         """Answer some requests of one model; where that fails, each by itself, so that none fails with another."""
@@ -248,16 +260,20 @@ class Worker:
         self._running = 0
 
     def _write_on(self) -> None:
-        """Write one more piece of the text whose turn it is."""
-        job, pieces = self._streams.popleft()
-        if job.dropped:
-            return
-        assert job.told is not None
-        try:
-            piece = next(pieces)
-        except Exception as error:
-            job.told(error)
-            return
-        if isinstance(piece, str):
-            self._streams.append((job, pieces))
-        job.told(piece)
+        """Write one more piece of every text that is streamed."""
+        for job, pieces in list(self._streams):
+            if job.dropped or not _told(job, pieces):
+                pieces.close()
+                self._streams.remove((job, pieces))
+
+
+def _told(job: Job, pieces: Pieces) -> bool:
+    """Tell the next piece of a text, and return whether there may be more."""
+    assert job.told is not None
+    try:
+        piece = next(pieces)
+    except Exception as error:
+        job.told(error)
+        return False
+    job.told(piece)
+    return isinstance(piece, str)

@@ -1,0 +1,127 @@
+"""Starts the servers that `serving.py` measures, each in a process of its own, and ends them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import httpx
+
+from metier.models.locate import resolve_gguf, resolve_model
+
+_START = 300.0  # seconds
+_LLAMA = """\
+import sys, time, os, xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path, slots = sys.argv[1], int(sys.argv[2])
+params.model_alias = {"base"}
+params.n_parallel, params.n_ctx, params.n_gpu_layers, params.verbosity = slots, slots * 1024, 0, -1
+params.cpuparams.n_threads = len(os.sched_getaffinity(0))
+server = xllamacpp.Server(params)
+print("listening", server.listening_address, flush=True)
+time.sleep(1e9)
+"""
+_SLOTS = 16  # answers at once; more than that wait
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Host:
+    """A server that runs: what the table calls it, its address, and its process."""
+
+    title: str
+    home: str
+    pid: int
+
+
+Start = Callable[[Sequence[Path], str | None], AbstractContextManager[Host]]
+"""From the runs and their base model to a server that runs as long as the context."""
+
+
+def model_name(host: str, base: str) -> str:
+    """Return what a host calls a base model."""
+    if host == "llamacpp":
+        return "base"
+    return str(resolve_model(base).path) if host == "transformers" else Path(base).name
+
+
+@contextlib.contextmanager
+def metier(runs: Sequence[Path], base: str | None) -> Iterator[Host]:
+    """Run ``metier serve``."""
+    more = ["--base"] if base is not None else []
+    command = [sys.executable, "-m", "metier", "serve", *map(str, runs), "--port", "0", "--queue", "1000", *more]
+    with _process(command, stdout=subprocess.PIPE) as made:
+        yield Host("metier serve", _told(made, r"serving on (http://\S+?)/?$"), made.pid)
+
+
+@contextlib.contextmanager
+def transformers(runs: Sequence[Path], base: str | None) -> Iterator[Host]:
+    """Run ``transformers serve``, in the precision in which Metier runs the model by default."""
+    assert base is not None
+    from metier.models.load import pick_dtype
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    precision = str(pick_dtype("auto", "cpu")).removeprefix("torch.")
+    command = [str(Path(sys.executable).with_name("transformers")), "serve", model_name("transformers", base)]
+    command += ["--device", "cpu", "--dtype", precision, "--host", "127.0.0.1", "--port", str(port)]
+    home = f"http://127.0.0.1:{port}"
+    with _process(command, stdout=subprocess.DEVNULL) as made:
+        _wait(made, f"{home}/health")
+        yield Host("transformers serve", home, made.pid)
+
+
+@contextlib.contextmanager
+def llamacpp(runs: Sequence[Path], base: str | None) -> Iterator[Host]:
+    """Run llama.cpp's server."""
+    assert base is not None
+    command = [sys.executable, "-c", _LLAMA, str(resolve_gguf(base)), str(_SLOTS)]
+    with _process(command, stdout=subprocess.PIPE) as made:
+        yield Host("llama.cpp (quantised)", _told(made, r"listening (http://\S+)"), made.pid)
+
+
+HOSTS: Mapping[str, Start] = {"metier": metier, "transformers": transformers, "llamacpp": llamacpp}
+
+
+@contextlib.contextmanager
+def _process(command: Sequence[str], stdout: int) -> Iterator[subprocess.Popen[str]]:
+    quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    made = subprocess.Popen(command, stdout=stdout, stderr=subprocess.DEVNULL, text=True, env=quiet)
+    try:
+        yield made
+    finally:
+        made.terminate()
+        try:
+            made.wait(20)
+        except subprocess.TimeoutExpired:
+            made.kill()
+
+
+def _told(made: subprocess.Popen[str], pattern: str) -> str:
+    """Return the address that a server prints once it answers."""
+    assert made.stdout is not None
+    for line in made.stdout:
+        if found := re.search(pattern, line):
+            return found[1]
+    raise RuntimeError(f"the server ended with {made.wait()}: {' '.join(map(str, made.args))}")  # type: ignore[arg-type]
+
+
+def _wait(made: subprocess.Popen[str], health: str) -> None:
+    end = time.monotonic() + _START
+    while time.monotonic() < end:
+        if made.poll() is not None:
+            raise RuntimeError(f"the server ended with {made.returncode}")
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(health, timeout=5).status_code == 200:
+                return
+        time.sleep(0.5)
+    raise RuntimeError(f"{health} did not answer")
