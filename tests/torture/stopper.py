@@ -1,13 +1,15 @@
 """Stops a command at random moments, by signals in turn, and starts it again each time until it comes to its end.
 
-``python -m tests.torture.stopper SEED STOPS SECONDS ARGUMENT…`` runs the command in children of a process that has imported
-everything already. The moments are drawn by the seed, as shares of SECONDS, which the command takes when it is left
-alone. What came of each start is a line of JSON on standard output: the signal, the exit status as
-`os.waitstatus_to_exitcode` has it, and what was printed.
+``python -m tests.torture.stopper STOPS FOLDER ARGUMENT…`` runs the command in children of a process that has imported
+everything already: first left alone, then stopped STOPS times in all, over as many ends as that takes. In the arguments
+``{out}`` is a folder in FOLDER: ``alone``, then ``0``, ``1``, …; the moments are drawn by that number, as shares of the
+time that the command takes when it is left alone. What came of each start is a line of JSON on standard output.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import os
 import random
@@ -15,57 +17,87 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
 
 from tests.runs.killer import import_all
 
 _EARLIEST = 0.05  # seconds until a child has become the command
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+CODES = {"SIGKILL": -9, "SIGTERM": 143, "SIGINT": 130}
 
 
-def main(seed: int, stops: int, seconds: float, arguments: list[str]) -> None:
-    """Start the command until it has been stopped ``stops`` times or ends by itself; then once more to its end.
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """One start of a command: into which folder, when which signal came, and what came of it.
 
-    Args:
-        seed: Draws the moments.
-        stops: How many there may be.
-        seconds: How long the command takes when it is left alone.
-        arguments: The command's.
+    ``code`` is negative where a signal ended it, as `os.waitstatus_to_exitcode` has it.
     """
+
+    out: str
+    signal: str | None
+    when: float | None
+    code: int
+    printed: str
+    seconds: float
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the signal ended it."""
+        return self.code in CODES.values()
+
+
+def main(stops: int, folder: Path, arguments: list[str]) -> None:
+    """Run the command to its end as often as it takes to stop it so many times on the way."""
     import_all()
-    draw = random.Random(seed)
-    for i in range(stops):
-        # Mostly early ones: a run that is stopped at the middle each time ends after two.
-        after = _EARLIEST + seconds * draw.random() ** 2
-        number = SIGNALS[(seed + i) % len(SIGNALS)]
-        told = start(arguments, lambda pid, n=number, s=after: _kill_after(pid, n, s))
-        print(json.dumps({"signal": number.name, "after": round(after, 3), **told}), flush=True)
-        if told["code"] == 0:
+    alone = start(folder / "alone", arguments)
+    told(alone)
+    if alone.code < 0:
+        return
+    turn = itertools.cycle(SIGNALS)
+    for end in itertools.count():
+        draw = random.Random(end)
+        while True:
+            # Mostly early ones: a command that is stopped at its middle each time ends after two.
+            when = _EARLIEST + alone.seconds * draw.random() ** 2 if stops else None
+            made = start(folder / str(end), arguments, next(turn) if stops else None, when)
+            told(made)
+            if not made.stopped:
+                break
+            stops -= 1
+        if not stops:
             return
-    print(json.dumps({"signal": None, "after": None, **start(arguments)}), flush=True)
 
 
-def start(arguments: list[str], stop: Callable[[int], None] | None = None) -> dict[str, object]:
-    """Run the command in a child, and return its exit status, what it printed to standard error, and the seconds."""
+def told(made: Start) -> None:
+    """Print a start as a line of JSON."""
+    print(json.dumps(dataclasses.asdict(made)), flush=True)
+
+
+def start(folder: Path, arguments: list[str], number: signal.Signals | None = None, when: float | None = None) -> Start:
+    """Run the command in a child, and send it a signal after so many seconds."""
+    folder.mkdir(exist_ok=True)
     with tempfile.TemporaryFile() as printed:
         began = time.monotonic()
         child = os.fork()
         if child == 0:
-            _as_a_command(arguments, printed.fileno())
-        if stop is not None:
-            stop(child)
+            _be([a.replace("{out}", str(folder)) for a in arguments], printed.fileno())
+        if number is not None and when is not None:
+            time.sleep(when)
+            os.kill(child, number)  # it may have ended: until it is waited for, its number is its own
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        seconds = time.monotonic() - began
         printed.seek(0)
-        told = printed.read().decode(errors="replace")
-    return {"code": code, "stderr": told[-3000:], "seconds": round(time.monotonic() - began, 3)}
+        said = printed.read().decode(errors="replace")
+    return Start(folder.name, number.name if number is not None else None, when, code, said[-3000:], seconds)
 
 
-def _as_a_command(arguments: list[str], stderr: int) -> None:
-    """Be the command, as its script would be, and never return."""
+def _be(arguments: list[str], output: int) -> NoReturn:
+    """Be the command, as its script would be."""
     from metier.cli import main as metier
 
-    os.dup2(stderr, 1)
-    os.dup2(stderr, 2)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
     sys.argv = ["metier", *arguments]
     code = 1
     try:
@@ -78,10 +110,5 @@ def _as_a_command(arguments: list[str], stderr: int) -> None:
         os._exit(code)
 
 
-def _kill_after(pid: int, number: signal.Signals, seconds: float) -> None:
-    time.sleep(seconds)
-    os.kill(pid, number)  # it may have ended: until it is waited for, its number is its own
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4:])
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
