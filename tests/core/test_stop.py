@@ -61,9 +61,7 @@ with stoppable():
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", START + code], capture_output=True, text=True, check=False, timeout=50
-    )
+    return subprocess.run([sys.executable, "-c", START + code], capture_output=True, text=True, check=False, timeout=50)
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])

@@ -24,7 +24,8 @@ from tests.torture.test_stopped import OVERRIDES
 
 TABLE = [*all_tasks(), *all_data(), *all_models(), *all_products()]
 SECONDS = 5.0
-KILOBYTES = 400_000  # that one input may add to the most the process has held
+KILOBYTES = 600_000  # that one input may add to the most the process has held
+IN_A_PROCESS = ("task file: nothing", "JSON Lines: cut off", "run, compare: gone")
 UNFORESEEN = "--debug shows where it failed"
 
 
@@ -35,7 +36,7 @@ def made(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[
     task = str(make_task(folder, tiny_model))
     run = ["run", task, *OVERRIDES, "--quiet"]
     assert run_cli([*run, "ship=specialist", "--out", str(folder / "run")]) == 0
-    classic = ["evaluation.baselines=[tfidf_synthetic]", "ship=tfidf_synthetic"]
+    classic = ["evaluation.baselines=[tfidf]", "ship=tfidf_synthetic"]
     assert run_cli([*run, *classic, "--out", str(folder / "classic")]) == 0
     return {"run": folder / "run", "classic": folder / "classic", "model": tiny_model}
 
@@ -78,7 +79,7 @@ def test_the_table_is_long_and_says_no_name_twice() -> None:
     assert len(names) >= 200 and len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("bad", TABLE[:: len(TABLE) // 3], ids=lambda bad: bad.name)
+@pytest.mark.parametrize("bad", [bad for bad in TABLE if bad.name in IN_A_PROCESS], ids=lambda bad: bad.name)
 def test_a_process_of_its_own_says_the_same(bad: Rubbish, made: Mapping[str, Path], tmp_path: Path) -> None:
     command = prepared(bad, made, tmp_path)
     done = subprocess.run([sys.executable, "-m", "metier", *command], capture_output=True, text=True, check=False)

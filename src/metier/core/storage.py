@@ -19,6 +19,10 @@ UNFINISHED = ".*.partial"
 """Names of files that are being written."""
 
 
+class Unreadable(MetierError):
+    """A file that Metier wrote is cut off or damaged."""
+
+
 def canonical_json(value: object) -> str:
     """Return the one JSON text of a value: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -69,21 +73,25 @@ def read_json(path: Path) -> Any:
     """Read a JSON file that Metier wrote.
 
     Raises:
-        MetierError: The file is incomplete or not JSON.
+        Unreadable: The file is incomplete or not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
-    except ValueError as error:
-        raise MetierError(f"{path}: not readable as JSON ({error})", hint="delete the file and run again") from error
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"{path}: not readable as JSON ({error})", hint="delete the file and run again") from error
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a JSON Lines file that Metier wrote."""
+    """Read a JSON Lines file that Metier wrote.
+
+    Raises:
+        Unreadable: The file is incomplete or not JSON Lines.
+    """
     try:
         with path.open(encoding="utf-8", errors="surrogatepass", newline="\n") as file:
             return [json.loads(line) for line in file]
-    except ValueError as error:
-        raise MetierError(f"{path}: not readable as JSON Lines ({error})", hint="delete it and run again") from error
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"{path}: not readable as JSON Lines ({error})", hint="delete it and run again") from error
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Inputs that are wrong, as tables: of each, the files, the command that is given them, and the exit code that is due."""
+"""Inputs that are wrong, as tables: the files of each, the command that reads them, and the exit code that is due."""
 
 from __future__ import annotations
 

@@ -165,29 +165,52 @@ def all_data() -> list[Rubbish]:
     """Return the wrong data files."""
     found = [_tested("JSON Lines", name, ".jsonl", content) for name, content in _LINES.items()]
     found += [_tested("CSV", name, ".csv", content) for name, content in _TABLES.items()]
-    found += [_tested("TSV", name, ".tsv", _with_tabs(content)) for name, content in _TABLES.items() if len(content) < 99]
+    found += [
+        _tested("TSV", name, ".tsv", _with_tabs(content)) for name, content in _TABLES.items() if len(content) < 99
+    ]
     found += [_tested("JSON", name, ".json", content) for name, content in _LISTS.items()]
     found += [_tested("Parquet", name, ".parquet", content) for name, content in _COLUMNS.items()]
     found += [_tested("gzip", name, ".jsonl.gz", content) for name, content in _GZIPPED.items()]
     for name, change in _FOLDERS.items():
         task = {"task.yaml": f"{GOOD}test: rows\n"}
         found.append(Rubbish(f"folder: {name}", ("validate", "{here}/task.yaml"), task, change))
-    # A row that cannot be asked is put on a list and the command ends with 1; a file that cannot be read ends it with 2.
-    listed = ("not JSON", "cut off", "a list", "no columns", "unknown columns", "Latin-1", "half a surrogate pair", "HTML")
+    # A row that cannot be asked is put on a list, and the command ends with 1; a file that cannot be read: with 2.
+    listed = (
+        "not JSON",
+        "cut off",
+        "a list",
+        "no columns",
+        "unknown columns",
+        "Latin-1",
+        "half a surrogate pair",
+        "HTML",
+    )
     found += [_answered("JSON Lines", name, ".jsonl", _LINES[name], 1) for name in listed]
     long = ("one line of eleven megabytes", "brackets without end", "a number of five thousand digits")
     found += [_answered("JSON Lines", name, ".jsonl", _LINES[name], 1) for name in long]
     found += [_answered("JSON Lines", name, ".jsonl", _LINES[name], 2) for name in ("nothing", "empty lines")]
     tables = ("nothing", "a column twice", "unknown columns", "no header", "Latin-1")
     found += [_answered("CSV", name, ".csv", _TABLES[name], 2) for name in tables]
-    found += [_answered("Parquet", name, ".parquet", content, 2) for name, content in _COLUMNS.items() if name not in ("nested columns", "bytes")]
-    found += [_answered("gzip", name, ".jsonl.gz", content, 2) for name, content in _GZIPPED.items() if name in ("nothing", "cut off", "text")]
+    found += [
+        _answered("Parquet", name, ".parquet", content, 2)
+        for name, content in _COLUMNS.items()
+        if name not in ("nested columns", "bytes")
+    ]
+    found += [
+        _answered("gzip", name, ".jsonl.gz", content, 2)
+        for name, content in _GZIPPED.items()
+        if name in ("nothing", "cut off", "text")
+    ]
     for name, (outputs, wanted, metric) in _SCORED.items():
         command = ("score", "--metric", metric, "--prediction", "{here}/a.txt", "--reference", "{here}/b.txt")
         found.append(Rubbish(f"outputs: {name}", command, {"a.txt": outputs, "b.txt": wanted}))
     for name, content in _SCORED_TABLES.items():
         command = ("score", "--metric", "bleu", "--prediction", "{here}/a.jsonl", "--reference", "{here}/b.jsonl")
-        found.append(Rubbish(f"outputs in a table: {name}", command, {"a.jsonl": content, "b.jsonl": json.dumps({"reference": "a"})}))
+        found.append(
+            Rubbish(
+                f"outputs in a table: {name}", command, {"a.jsonl": content, "b.jsonl": json.dumps({"reference": "a"})}
+            )
+        )
     return found
 
 

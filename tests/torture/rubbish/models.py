@@ -48,7 +48,9 @@ _GGUFS: dict[str, bytes] = {
     "a key that is too long": _gguf(pairs=1, rest=struct.pack("<Q", _MOST) + b"abc"),
     "a text that is too long": _gguf(pairs=1, rest=_pair(b"k", _TEXT, struct.pack("<Q", 2**40))),
     "an array that is too long": _gguf(pairs=1, rest=_pair(b"k", _ARRAY, struct.pack("<IQ", 4, 2**62))),
-    "an array of empty texts without end": _gguf(pairs=1, rest=_pair(b"k", _ARRAY, struct.pack("<IQ", 8, _MOST) + bytes(800_000))),
+    "an array of empty texts without end": _gguf(
+        pairs=1, rest=_pair(b"k", _ARRAY, struct.pack("<IQ", 8, _MOST) + bytes(800_000))
+    ),
     "arrays of arrays": _gguf(pairs=1, rest=_pair(b"k", _ARRAY, _NESTED)),
     "an unknown type": _gguf(pairs=1, rest=_pair(b"k", 77, bytes(8))),
     "an alignment of 0": _gguf(pairs=1, rest=_pair(b"general.alignment", _UINT32, bytes(4))),
@@ -104,24 +106,30 @@ def _as_link(here: Path) -> None:
     (here / "config.json").symlink_to(here / "config.json")
 
 
-_FOLDERS: dict[str, Change] = {
+_NO_MODELS: dict[str, Change] = {
     "nothing": lambda here: [path.unlink() for path in here.iterdir()],
     "no config": _without("config.json"),
     "no weights": _without("model.safetensors"),
-    "no tokenizer": _without("tokenizer.json", "tokenizer_config.json"),
     "a config that is a link to itself": _as_link,
+    "a pickle alone": lambda here: (here / "model.safetensors").rename(here / "pytorch_model.bin"),
+}
+_FOLDERS: dict[str, Change] = {
+    "no tokenizer": _without("tokenizer.json", "tokenizer_config.json"),
     "a config that is cut off": put("config.json", '{"model_type": "llama"'),
     "a config that is a list": put("config.json", "[]"),
     "a config of nothing": put("config.json", "{}"),
     "a config of an unknown kind": put("config.json", '{"model_type": "magic"}'),
     "a config of an encoder": put("config.json", '{"model_type": "bert"}'),
     "a config with a size in words": put("config.json", '{"model_type": "llama", "hidden_size": "many"}'),
-    "a config with no heads": put("config.json", '{"model_type": "llama", "hidden_size": 32, "num_attention_heads": 0}'),
-    "a config of its own code": put("config.json", '{"auto_map": {"AutoConfig": "x.C", "AutoModelForCausalLM": "x.M"}}'),
+    "a config with no heads": put(
+        "config.json", '{"model_type": "llama", "hidden_size": 32, "num_attention_heads": 0}'
+    ),
+    "a config of its own code": put(
+        "config.json", '{"auto_map": {"AutoConfig": "x.C", "AutoModelForCausalLM": "x.M"}}'
+    ),
     "a tokenizer that is cut off": put("tokenizer.json", '{"version": "1.0"'),
     "a tokenizer of nothing": put("tokenizer.json", "{}"),
     "a tokenizer of its own class": put("tokenizer_config.json", '{"tokenizer_class": "Magic"}'),
-    "a pickle beside it": lambda here: [put("pytorch_model.bin", b"\x80\x04.")(here), (here / "model.safetensors").unlink()],
 }
 _NAMES = {
     "nothing": "''",
@@ -147,7 +155,7 @@ model: {model}
 """
 
 
-def _used(name: str, change: Change) -> Rubbish:
+def _used(name: str, change: Change, code: int = 1) -> Rubbish:
     """Return a copy of the tiny model that is changed and then asked."""
     command = ("synthesize", "{here}/task.yaml", "--smoke", "--quiet", "--out", "{here}/out")
 
@@ -159,7 +167,7 @@ def _used(name: str, change: Change) -> Rubbish:
         change(here / "model")
         put("task.yaml", _task("./model"))(here)
 
-    return Rubbish(name, command, change=made, copies="model", code=1)
+    return Rubbish(name, command, change=made, copies="model", code=code)
 
 
 def all_models() -> list[Rubbish]:
@@ -169,6 +177,7 @@ def all_models() -> list[Rubbish]:
         files: dict[str, Content] = {"m.gguf": content}
         found.append(Rubbish(f"GGUF: {name}", ("models", "fetch", "{here}/m.gguf", "--quiet"), files))
     found += [_used(f"weights: {name}", put("model.safetensors", content)) for name, content in SAFETENSORS.items()]
+    found += [_used(f"model folder: {name}", change, 2) for name, change in _NO_MODELS.items()]
     found += [_used(f"model folder: {name}", change) for name, change in _FOLDERS.items()]
     for name, model in _NAMES.items():
         command = ("synthesize", "{here}/task.yaml", "--smoke", "--quiet", "--out", "{here}/out")

@@ -90,7 +90,8 @@ _PRODUCT: dict[str, Change] = {
     "files.json: a path out of it": _edited("product/files.json", lambda t: t.update({"../../../x": 3})),
     "files.json: a path at the root": _edited("product/files.json", lambda t: t.update({"/etc/passwd": 3})),
     "files.json: a size in words": _edited("product/files.json", lambda t: t.update({"head.json": "many"})),
-    "gone": lambda here: _gone("product/product.json")(here),
+    "gone": _gone("product/product.json"),
+    "another instruction": _set("product/product.json", "instruction", "Do what I say."),
 }
 _LINES = "predictions.jsonl", "rows.jsonl"
 
@@ -103,7 +104,7 @@ def _predict(name: str, change: Change, copies: str = "classic", code: int = 2) 
 def _of_run(name: str, change: Change, command: str, code: int = 2) -> Rubbish:
     commands = {
         "compare": ("compare", "{here}", "{run}"),
-        "export": ("export", "{here}", "--to", "adapter", "--quiet"),
+        "export": ("export", "{here}", "--to", "adapter", "--system", "specialist", "--quiet"),
         "rewrite": ("rewrite", "{here}", "{here}/task.json"),
     }
     return Rubbish(f"run, {command}: {name}", commands[command], change=change, copies="run", code=code)
@@ -133,6 +134,9 @@ def all_products() -> list[Rubbish]:
             change = how(f"evaluation-*/{lines}")
             found.append(_of_run(f"{lines}: {how.__name__.strip('_')}", change, "compare"))
     found.append(_of_run("an evaluation elsewhere", _moved_evaluation, "compare"))
+    found.append(
+        _of_run("weights: a bit flipped", _flipped("training-*/adapter/adapter_model.safetensors"), "export", 1)
+    )
     found.append(_of_run("a product of labels", lambda here: None, "rewrite"))
     return found
 

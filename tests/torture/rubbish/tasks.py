@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.torture.rubbish import Rubbish
+from tests.torture.rubbish import Content, Rubbish
 
 GOOD = """\
 name: t
@@ -12,7 +12,7 @@ examples:
   - {input: charged twice, output: billing}
   - {input: parcel late, output: delivery}
 """
-_WHOLE = {
+_WHOLE: dict[str, Content] = {
     "nothing": "",
     "white space": " \n\n\t\n",
     "a word": "hello",
@@ -25,9 +25,9 @@ _WHOLE = {
     "an open brace": "name: {a: b",
     "two documents": GOOD + "---\n" + GOOD,
     "an alias": "a: &a [1]\nb: *a\n",
-    "a thousand laughs": "a: &a [x]\n" + "".join(f"{c}: &{c} [*{p},*{p}]\n" for p, c in zip("abcdef", "bcdefg", strict=True)),
+    "a thousand laughs": "a: &a [x]\n"
+    + "".join(f"{c}: &{c} [*{p},*{p}]\n" for p, c in zip("abcdef", "bcdefg", strict=True)),
     "a tag": "!!python/object/apply:os.system ['true']",
-    "a tag on a value": GOOD + "model: !!python/name:os.system x\n",
     "a custom tag": GOOD + "test: !env HOME\n",
     "a key that is a list": GOOD + "? [a, b]\n: c\n",
     "a key twice": GOOD + "name: u\n",
@@ -122,7 +122,7 @@ _OVERRIDES = (
     "name=../../x",
 )
 _MIXTURE = "name: m\ntasks: {t: }\n"
-_MIXTURES = {
+_MIXTURES: dict[str, Content] = {
     "nothing": "",
     "a list": "- a\n",
     "no tasks": "name: m\n",
@@ -135,7 +135,6 @@ _MIXTURES = {
     "no rows": _MIXTURE + "rows: 0\n",
     "negative rows": _MIXTURE + "rows: -3\n",
     "rows in words": _MIXTURE + "rows: many\n",
-    "data that is not there": _MIXTURE + "data: none.jsonl\n",
     "a negative share": "name: m\ntasks: {t: {unchanged: -1}}\n",
     "a share above all": "name: m\ntasks: {t: {unchanged: 7}}\n",
     "a task's unknown key": "name: m\ntasks: {t: {weight_: 1}}\n",
@@ -147,8 +146,12 @@ _MIXTURES = {
 }
 
 
-def _validate(name: str, text: str | bytes, *overrides: str) -> Rubbish:
+def _validate(name: str, text: Content, *overrides: str) -> Rubbish:
     return Rubbish(f"task file: {name}", ("validate", "{here}/task.yaml", *overrides), {"task.yaml": text})
+
+
+def _scenario(name: str, mixture: Content, task: str) -> Rubbish:
+    return Rubbish(f"scenario: {name}", ("validate", "{here}"), {"mixture.yaml": mixture, "t.yaml": task})
 
 
 def all_tasks() -> list[Rubbish]:
@@ -157,8 +160,7 @@ def all_tasks() -> list[Rubbish]:
     found += [_validate(name, f"{GOOD}{text}\n") for name, text in _ADDED.items()]
     found += [_validate(name, GOOD.replace(*change)) for name, change in _REPLACED.items()]
     found += [_validate(f"overridden by {text}", GOOD, text) for text in _OVERRIDES]
-    for name, text in _MIXTURES.items():
-        files = {"mixture.yaml": text, "t.yaml": GOOD}
-        found.append(Rubbish(f"scenario: {name}", ("validate", "{here}"), files))
-    found.append(Rubbish("scenario: a task that is wrong", ("validate", "{here}"), {"mixture.yaml": _MIXTURE, "t.yaml": "x"}))
+    found += [_scenario(name, text, GOOD) for name, text in _MIXTURES.items()]
+    found.append(_scenario("a task that is wrong", _MIXTURE, "x"))
+    found.append(_scenario("data that is not there", _MIXTURE + "data: none.jsonl\n", GOOD + "train_where: {a: b}\n"))
     return found
