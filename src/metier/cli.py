@@ -23,7 +23,7 @@ from metier.commands.options import (
     open_console,
     scenario_of,
 )
-from metier.core.errors import MetierError
+from metier.core.errors import MetierError, first_line, is_out_of_memory
 from metier.core.stop import Stopped, exit_code, stoppable
 
 app = typer.Typer(
@@ -40,6 +40,10 @@ app.add_typer(models_app, name="models")
 _USAGE_ERROR: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 
 _RESUMES = "stopped; the same command resumes"
+_LESS_MEMORY = (
+    "close other programs, or lower engine.batch_tokens and training.batch_size; the same command resumes (metier plan "
+    "says how much memory a run takes)"
+)
 _STOPPED = exit_code(signal.SIGINT)
 
 app.command("run")(stages.run)
@@ -192,6 +196,10 @@ def run_cli(arguments: list[str]) -> int:
     except Exception as error:  # a fault of Metier or of a library: no traceback unless the user asks for one
         if debug:
             raise
+        if is_out_of_memory(error):
+            print(f"error: out of memory ({first_line(error)})", file=sys.stderr)
+            print(f"  hint: {_LESS_MEMORY}", file=sys.stderr)
+            return 1
         print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
         print("  hint: the same command resumes; --debug shows where it failed", file=sys.stderr)
         return 1

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from metier.core.errors import MetierError, UserError, first_line
+from metier.core.errors import MetierError, UserError, first_line, is_out_of_memory
 from metier.models.load import pick_device, pick_dtype
 
 _BATCH_TOKENS = 8192
@@ -56,6 +56,8 @@ class SentenceEncoder:
             precision = pick_dtype(dtype, self._device)
             model: Any = AutoModel.from_pretrained(str(folder), use_safetensors=True, dtype=precision)
         except Exception as error:  # what a wrong config makes transformers raise is of many kinds
+            if is_out_of_memory(error):
+                raise
             raise MetierError(f"{folder}: cannot load an encoder from this folder ({first_line(error)})") from error
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token

@@ -106,7 +106,7 @@ def save_product(product: Product, learned: Learned, weights: Artifact | None, f
         partial.mkdir(parents=True)
         if weights is not None:
             shutil.copytree(weights.path, partial / WEIGHTS, copy_function=_link_or_copy)
-    learned.save(partial)
+        learned.save(partial)
     storage.write_json(partial / FILE, encode(product))
     storage.write_json(partial / _PRINTS, prints_of(partial, [path for path in partial.rglob("*") if path.is_file()]))
     storage.replace_folder(partial, folder)

@@ -98,7 +98,16 @@ SAFETENSORS: dict[str, bytes] = {
 
 
 def _without(*names: str) -> Change:
-    return lambda here: [(here / name).unlink() for name in names]
+    def change(here: Path) -> None:
+        for name in names:
+            (here / name).unlink()
+
+    return change
+
+
+def _emptied(here: Path) -> None:
+    for path in here.iterdir():
+        path.unlink()
 
 
 def _as_link(here: Path) -> None:
@@ -107,7 +116,7 @@ def _as_link(here: Path) -> None:
 
 
 _NO_MODELS: dict[str, Change] = {
-    "nothing": lambda here: [path.unlink() for path in here.iterdir()],
+    "nothing": _emptied,
     "no config": _without("config.json"),
     "no weights": _without("model.safetensors"),
     "a config that is a link to itself": _as_link,

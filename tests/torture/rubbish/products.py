@@ -59,7 +59,11 @@ def _cut(pattern: str) -> Change:
 
 
 def _gone(pattern: str) -> Change:
-    return lambda here: [path.unlink() for path in here.glob(pattern)]
+    def change(here: Path) -> None:
+        for path in here.glob(pattern):
+            path.unlink()
+
+    return change
 
 
 def _unlisted(path: str, content: Content) -> Change:
@@ -130,9 +134,8 @@ def all_products() -> list[Rubbish]:
         found.append(_of_run(f"result.json: {name}", change, "export"))
     found.append(_of_run("gone", _gone("result.json"), "compare"))
     for lines in _LINES:
-        for how in (_gone, _cut, _flipped):
-            change = how(f"evaluation-*/{lines}")
-            found.append(_of_run(f"{lines}: {how.__name__.strip('_')}", change, "compare"))
+        for name, harmed in (("gone", _gone), ("cut off", _cut), ("a bit flipped", _flipped)):
+            found.append(_of_run(f"{lines}: {name}", harmed(f"evaluation-*/{lines}"), "compare"))
     found.append(_of_run("an evaluation elsewhere", _moved_evaluation, "compare"))
     found.append(
         _of_run("weights: a bit flipped", _flipped("training-*/adapter/adapter_model.safetensors"), "export", 1)
