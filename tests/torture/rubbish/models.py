@@ -31,7 +31,7 @@ def _tensor(dimensions: int, shape: tuple[int, ...], kind: int = 0, offset: int 
 
 _MOST = 2**64 - 1
 _NESTED = struct.pack("<IQ", _ARRAY, 1) * 200
-_GGUFS: dict[str, bytes] = {
+GGUFS: dict[str, bytes] = {
     "nothing": b"",
     "two bytes": b"GG",
     "the magic alone": _MAGIC,
@@ -182,7 +182,7 @@ def _used(name: str, change: Change, code: int = 1) -> Rubbish:
 def all_models() -> list[Rubbish]:
     """Return the wrong models."""
     found = []
-    for name, content in _GGUFS.items():
+    for name, content in GGUFS.items():
         files: dict[str, Content] = {"m.gguf": content}
         found.append(Rubbish(f"GGUF: {name}", ("models", "fetch", "{here}/m.gguf", "--quiet"), files))
     found += [_used(f"weights: {name}", put("model.safetensors", content)) for name, content in SAFETENSORS.items()]
