@@ -1,11 +1,13 @@
 """The command line: parse, call, print.
 
-Exit codes: 0 done; 1 something failed, or a gate was not met; 2 the user's mistake; 130 stopped by Ctrl-C.
+Exit codes: 0 done; 1 something failed, or a gate was not met; 2 the user's mistake; 130 stopped by Ctrl-C, 143 by
+SIGTERM.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +23,8 @@ from metier.commands.options import (
     open_console,
     scenario_of,
 )
-from metier.core.errors import MetierError
+from metier.core.errors import MetierError, first_line, is_out_of_memory
+from metier.core.stop import Stopped, exit_code, stoppable
 
 app = typer.Typer(
     help="Turn a small open language model into an expert at one job, and prove it.",
@@ -36,7 +39,12 @@ app.add_typer(models_app, name="models")
 # Typer may bring its own copy of click, so the error for wrong arguments is reached through what Typer exports.
 _USAGE_ERROR: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 
-_STOPPED = 130
+_RESUMES = "stopped; the same command resumes"
+_LESS_MEMORY = (
+    "close other programs, or lower engine.batch_tokens and training.batch_size; the same command resumes (metier plan "
+    "says how much memory a run takes)"
+)
+_STOPPED = exit_code(signal.SIGINT)
 
 app.command("run")(stages.run)
 _STEPS: tuple[tuple[stages.Step, str], ...] = (
@@ -158,7 +166,11 @@ def models_fetch(
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    sys.exit(run_cli(sys.argv[1:]))
+    with stoppable() as arrived:
+        code = run_cli(sys.argv[1:])
+    if code and arrived:  # it may have come out of a library as another error
+        code = exit_code(arrived[0])
+    sys.exit(code)
 
 
 def run_cli(arguments: list[str]) -> int:
@@ -176,6 +188,9 @@ def run_cli(arguments: list[str]) -> int:
         return error.exit_code
     except typer.Exit as error:
         code = error.exit_code
+    except Stopped as stopped:
+        print(_RESUMES, file=sys.stderr)
+        return stopped.exit_code
     except _USAGE_ERROR as error:
         error.show()
         return 2
@@ -184,11 +199,15 @@ def run_cli(arguments: list[str]) -> int:
     except Exception as error:  # a fault of Metier or of a library: no traceback unless the user asks for one
         if debug:
             raise
+        if is_out_of_memory(error):
+            print(f"error: out of memory ({first_line(error)})", file=sys.stderr)
+            print(f"  hint: {_LESS_MEMORY}", file=sys.stderr)
+            return 1
         print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
         print("  hint: the same command resumes; --debug shows where it failed", file=sys.stderr)
         return 1
     if code == _STOPPED:  # which is also what Typer makes of Ctrl-C
-        print("stopped; the same command resumes", file=sys.stderr)
+        print(_RESUMES, file=sys.stderr)
     return code if isinstance(code, int) else 0
 
 

@@ -20,7 +20,7 @@ from metier.core.codec import encode
 from metier.core.errors import MetierError
 from metier.core.records import Example
 from metier.core.run_folder import Run
-from metier.core.step import Artifact, Cost, Done, Work, once
+from metier.core.step import Artifact, Cost, Done, Work, check_left, once
 from metier.tasks.settings import TrainingSettings
 
 USUAL = TrainingSettings()
@@ -255,7 +255,7 @@ def test_a_file_that_was_changed_after_it_was_written_is_noticed(tmp_path: Path,
     assert step(tmp_path, Given()).value == MADE
     path = done.path / name
     path.write_bytes(path.read_bytes().replace(b"titled", b"titlex").replace(b'"a"', b'"A"'))
-    with pytest.raises(MetierError, match=f"{name}: the file has changed since it was written"):
+    with pytest.raises(MetierError, match=f"{name} has changed since it was written"):
         _ = step(tmp_path, Given()).value
 
 
@@ -265,3 +265,28 @@ def test_a_torn_part_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "part-0.json").write_text("[1, 2")
     assert work.shard("part-0", lambda: [3]) == [3]
     assert work.shard("part-0", lambda: [4]) == [3]
+
+
+def test_a_file_that_a_step_leaves_is_checked_when_the_step_is_brought_back(tmp_path: Path) -> None:
+    def leaving(given: Given, work: Work) -> Made:
+        (work.path / "weights").mkdir()
+        (work.path / "weights" / "w.bin").write_bytes(bytes(1000))
+        work.leaves.append(work.path / "weights" / "w.bin")
+        return MADE
+
+    done = once(Run(tmp_path), "leaving", Given(), leaving)
+    (done.path / "weights" / "card.md").write_text("not one of them")
+    assert once(Run(tmp_path), "leaving", Given(), leaving).before
+    flip(done.path / "weights" / "w.bin")
+    with pytest.raises(MetierError, match=r"weights/w\.bin has changed since it was written") as caught:
+        once(Run(tmp_path), "leaving", Given(), leaving)
+    assert f"delete {done.path}" in str(caught.value.hint)
+    (done.path / "weights" / "w.bin").unlink()
+    with pytest.raises(MetierError, match=r"weights/w\.bin is missing"):
+        check_left(done.path)
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[500] ^= 1
+    path.write_bytes(data)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,28 @@ def test_a_finished_folder_replaces_what_stood_there(tmp_path: Path) -> None:
         (tmp_path / name / f"in-{name}").touch()
     storage.replace_folder(tmp_path / "new.partial", tmp_path / "new")
     assert [p.relative_to(tmp_path).as_posix() for p in sorted(tmp_path.rglob("*"))] == ["new", "new/in-new.partial"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        Exception("I/O error: No space left on device (os error 28)"),
+        shutil.Error([("a", "b", "[Errno 28] No space left on device: 'a' -> 'b'")]),
+        RuntimeError(
+            "[enforce fail at inline_container.cc:747] . open file failed with strerror: No space left on device"
+        ),
+    ],
+)
+def test_a_full_disk_is_told_whichever_library_noticed(error: Exception, tmp_path: Path) -> None:
+    with pytest.raises(MetierError, match="the disk is full") as caught, storage.explained(tmp_path):
+        raise error
+    assert "run the same command again" in str(caught.value.hint)
+
+
+def test_what_is_not_about_writing_stays_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="^shapes$"), storage.explained(tmp_path):
+        raise RuntimeError("shapes")
+    with pytest.raises(UserError, match="^mine$"), storage.explained(tmp_path):
+        raise UserError("mine")

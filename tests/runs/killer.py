@@ -83,11 +83,16 @@ def arm(kills: Path) -> None:
     transformers.Trainer._save_checkpoint = save_and_die
 
 
-def main(kills: Path, arguments: list[str]) -> int:
-    """Start the command until it ends by itself, and return its exit code."""
+def import_all() -> None:
+    """Import what a run imports on its way, so that children that are forked from this process need not."""
     for name in _ON_THE_WAY:
         importlib.import_module(name)
     gc.freeze()
+
+
+def main(kills: Path, arguments: list[str]) -> int:
+    """Start the command until it ends by itself, and return its exit code."""
+    import_all()
     while True:
         child = os.fork()
         if child == 0:

@@ -122,15 +122,14 @@ def make_scenario(folder: Path, model: Path) -> Path:
 def contents(run: Path) -> dict[str, bytes]:
     """Return the files of a run folder that a repeated run must repeat to the byte.
 
-    Times, and what is drawn from them (what is said of a product, too), differ from run to run; everything else must
-    not. A step's ``result.json`` is
-    part of that, the run's own is not.
+    Times, and what is drawn from them (what is said of a product, and its digest, too), differ from run to run;
+    everything else must not. A step's ``result.json`` is part of that, the run's own is not.
     """
     return {
         str(f.relative_to(run)): f.read_bytes()
         for f in sorted(run.rglob("*"))
         if f.is_file()
-        and f.name not in ("cost.json", "report.html", ".lock", "product.json", "made-from.json")
+        and f.name not in ("cost.json", "report.html", ".lock", "product.json", "files.json", "made-from.json")
         and not f.name.startswith("events.out")
         and not (f.name == "result.json" and not (f.parent / "manifest.json").exists())
     }

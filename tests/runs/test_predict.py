@@ -6,6 +6,7 @@ import csv
 import datetime
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -207,7 +208,7 @@ def test_a_file_of_bad_rows_alone_gives_an_empty_table(product: Path, tmp_path: 
 
 def test_two_processes_do_not_write_one_file(product: Path, tmp_path: Path) -> None:
     source, out = write(tmp_path / "rows.jsonl", [{"input": "a"}]), tmp_path / "out.jsonl"
-    with AnswerFile(out, "other"), pytest.raises(UserError, match="another process is writing it"):
+    with AnswerFile(out, "other"), pytest.raises(UserError, match=rf"process {os.getpid()} on .+ is writing it"):
         predicting.predict(opened(product), source, out, Reporter(quiet=True))
     predicting.predict(opened(product), source, out, Reporter(quiet=True))
     assert {path.name for path in tmp_path.iterdir()} == {"rows.jsonl", "out.jsonl"}

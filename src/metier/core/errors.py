@@ -36,6 +36,15 @@ class NotEnoughData(MetierError):
     """The model could not write enough training data; training was not started (exit code 1)."""
 
 
+_NO_MEMORY = ("failed to map segment", "allocate memory", "unable to allocate", "out of memory", "memory allocation")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was short, whichever library noticed: importing one takes some too."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY)
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of another library's error message, cut to 300 characters."""
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

@@ -8,11 +8,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
 import psutil
 
 from metier.core import storage
-from metier.core.errors import UserError
+from metier.core.errors import MetierError, UserError
+from metier.core.lock import Held, Lock
+
+_LOCK = ".lock"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,25 +34,44 @@ def open_run(folder: Path) -> Iterator[Run]:
 
     Raises:
         UserError: Another process holds it, or it cannot be written.
+        MetierError: It was moved or deleted while it was held.
     """
     with storage.explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / ".lock")
+    lock = Lock(folder / _LOCK)
     with storage.explained(folder):
         try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout as error:
+            lock.acquire()
+        except Held as error:
             raise UserError(
-                f"{folder}: another metier run is working in this folder",
+                f"{folder}: another metier run is working in this folder ({error.who})",
                 hint="wait for it, stop it, or give this run a folder of its own with --out",
             ) from error
     try:
         # What a run that was killed while it wrote a file has left; no one else writes here now.
         for stray in folder.rglob(storage.UNFINISHED):
             stray.unlink(missing_ok=True)
-        yield Run(folder)
+        with _still_there(folder):
+            yield Run(folder)
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def _still_there(folder: Path) -> Iterator[None]:
+    """Say so where a folder was moved or deleted meanwhile, whatever that has led to."""
+    gone = MetierError(
+        f"{folder}: the run folder was moved or deleted while the run went on",
+        hint="the same command resumes, with --out where the folder is now",
+    )
+    try:
+        yield
+    except Exception as error:
+        if not (folder / _LOCK).exists():
+            raise gone from error
+        raise
+    if not (folder / _LOCK).exists():
+        raise gone
 
 
 def peak_memory() -> int:

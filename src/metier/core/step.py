@@ -4,8 +4,8 @@
 the result depends on can be left out of the key: what makes the result gets that record alone. A step's folder is
 ``NAME-KEY``; while it is being written the name ends in ``.partial``. In it are
 
-- ``manifest.json``: what was given (long parts as counts and digests), and the files made, equal to the byte in a
-  repeated run;
+- ``manifest.json``: what was given (long parts as counts and digests), and the files made with their digests, equal to
+  the byte in a repeated run;
 - ``result.json``, and ``FIELD.jsonl`` for each field of the result that is a tuple of records;
 - ``cost.json``: what a repeated run does not repeat: seconds, memory.
 """
@@ -25,6 +25,7 @@ import metier
 from metier.core import storage
 from metier.core.codec import decode, encode
 from metier.core.errors import MetierError
+from metier.core.intact import prints_of, what_changed
 from metier.core.run_folder import Run, peak_memory
 
 _HASH_LENGTH = 10
@@ -77,11 +78,14 @@ class Work:
     Attributes:
         path: The folder, under its temporary name until the step is whole.
         shard: Parts of the work, each made once and put on file at once.
+        leaves: Files in it, beside the result's, that later steps or a product read: that none of them has changed is
+            checked whenever the step is brought back.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.shard = Shards(self)
+        self.leaves: list[Path] = []
         file = path / "cost.json"
         self._cost = decode(Cost, storage.read_json(file)) if file.exists() else Cost()
 
@@ -223,6 +227,7 @@ def once(run: Run, name: str, inputs: Given, make: Callable[[Given, Work], T]) -
     kind = _result_type(make)
     final = run.folder / f"{name}-{key}"
     if (final / "manifest.json").exists():
+        check_left(final)
         return Done(name, key, final, kind, before=True)
     folder = run.folder / f"{name}-{key}.partial"
     with storage.explained(folder):
@@ -233,9 +238,36 @@ def once(run: Run, name: str, inputs: Given, make: Callable[[Given, Work], T]) -
     unseen = time.perf_counter() - start - (work.cost.seconds - spent)
     work.add_cost(seconds=max(0.0, unseen))
     files = _write(kind, value, folder)
-    storage.write_json(folder / "manifest.json", {"step": name, "key": key, "inputs": _short(told), "files": files})
+    left = prints_of(folder, work.leaves)
+    manifest = {"step": name, "key": key, "inputs": _short(told), "files": files, "left": left}
+    storage.write_json(folder / "manifest.json", manifest)
     storage.replace_folder(folder, final)
     return Done(name, key, final, kind, before=False)
+
+
+def check_left(folder: Path) -> None:
+    """Notice a file that a finished step has left (`Work.leaves`) and that is not as it was written.
+
+    Raises:
+        MetierError: There is one: every later step would build on it.
+    """
+    manifest = storage.read_json(folder / "manifest.json")
+    left = manifest.get("left", {}) if isinstance(manifest, dict) else {}
+    if changed := what_changed(folder, left):
+        raise _changed(folder, changed)
+
+
+def read_table(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Return the records of a finished step's ``.jsonl`` file.
+
+    Raises:
+        OSError: It cannot be read.
+        MetierError: It is not as it was written.
+    """
+    written = _written(folder)
+    records = storage.read_lines(folder / name)
+    _check(folder, name, records, written)
+    return records
 
 
 def _result_type(make: Callable[..., T]) -> type[T]:
@@ -260,23 +292,31 @@ def _write(kind: Any, value: Any, folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _read(kind: type[T], folder: Path) -> T:
-    written = storage.read_json(folder / "manifest.json")["files"]
+    written = _written(folder)
     data = storage.read_json(folder / "result.json")
     _check(folder, "result.json", data, written)
     for field in _tables(kind):
-        records = storage.read_lines(folder / f"{field}.jsonl")
-        _check(folder, f"{field}.jsonl", records, written)
-        data[field] = records
+        data[field] = read_table(folder, f"{field}.jsonl")
     return decode(kind, data, str(folder))
 
 
-def _check(folder: Path, name: str, value: object, written: Mapping[str, Mapping[str, object]]) -> None:
-    """Notice a file that is not as it was written: every later step would build on it."""
-    if storage.digest(value) != written[name]["sha256"]:
-        raise MetierError(
-            f"{folder / name}: the file has changed since it was written",
-            hint=f"delete {folder} and run the same command again: the step is made anew",
-        )
+def _written(folder: Path) -> Mapping[str, Any]:
+    """Return what a step's manifest says of the files of its result."""
+    manifest = storage.read_json(folder / "manifest.json")
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    return files if isinstance(files, dict) else {}
+
+
+def _check(folder: Path, name: str, value: object, written: Mapping[str, Any]) -> None:
+    told = written.get(name)
+    if not isinstance(told, dict) or storage.digest(value) != told.get("sha256"):
+        raise _changed(folder, f"{name} has changed since it was written")
+
+
+def _changed(folder: Path, what: str) -> MetierError:
+    return MetierError(
+        f"{folder}: {what}", hint=f"delete {folder} and run the same command again: the step is made anew"
+    )
 
 
 def _tables(kind: Any) -> list[str]:

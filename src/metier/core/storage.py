@@ -13,10 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metier.core.errors import MetierError, UserError
+from metier.core.errors import MetierError, UserError, first_line
 
 UNFINISHED = ".*.partial"
 """Names of files that are being written."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FREE = "free some space and run the same command again to resume"
+
+
+class Unreadable(MetierError):
+    """A file that Metier wrote is cut off or damaged."""
 
 
 def canonical_json(value: object) -> str:
@@ -69,47 +75,74 @@ def read_json(path: Path) -> Any:
     """Read a JSON file that Metier wrote.
 
     Raises:
-        MetierError: The file is incomplete or not JSON.
+        Unreadable: The file is incomplete or not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
-    except ValueError as error:
-        raise MetierError(f"{path}: not readable as JSON ({error})", hint="delete the file and run again") from error
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"{path}: not readable as JSON ({error})", hint="delete the file and run again") from error
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a JSON Lines file that Metier wrote."""
+    """Read a JSON Lines file that Metier wrote.
+
+    Raises:
+        Unreadable: The file is incomplete or not JSON Lines.
+    """
     try:
         with path.open(encoding="utf-8", errors="surrogatepass", newline="\n") as file:
             return [json.loads(line) for line in file]
-    except ValueError as error:
-        raise MetierError(f"{path}: not readable as JSON Lines ({error})", hint="delete it and run again") from error
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"{path}: not readable as JSON Lines ({error})", hint="delete it and run again") from error
 
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn an operating system error while writing into one that says what to do."""
+    """Turn an error while writing, of the operating system or a library, into one that says what to do."""
     try:
         yield
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise MetierError(
-                f"{path}: the disk is full",
-                hint="free some space and run the same command again to resume",
-            ) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise UserError(
-                f"{path}: cannot be written ({error.strerror})", hint="choose another folder with --out"
-            ) from error
-        raise MetierError(f"{path}: {error.strerror or error}") from error
+    except MetierError:
+        raise
+    except Exception as error:
+        if (told := _explanation(path, error)) is None:
+            raise
+        raise told from error
 
 
 def replace_folder(partial: Path, final: Path) -> None:
-    """Rename a finished folder to its final name; a folder of that name is removed first."""
+    """Put a finished folder's files on the disk and give it its final name; a folder of that name is removed first."""
     with explained(final):
+        for file in partial.rglob("*"):
+            if file.is_file():
+                _sync(file)
         if final.exists():
             shutil.rmtree(final)
         partial.replace(final)
+
+
+def replace_file(partial: Path, final: Path) -> None:
+    """Put a finished file on the disk and give it its final name."""
+    with explained(final):
+        _sync(partial)
+        partial.replace(final)
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb+" if os.name == "nt" else "rb") as opened:  # a file may be read-only; Windows wants to write
+        os.fsync(opened.fileno())
+
+
+def _explanation(path: Path, error: Exception) -> MetierError | None:
+    # What wraps an operating system's error has its text alone: safetensors, tokenizers, shutil.copytree.
+    if getattr(error, "errno", None) in _FULL or any(os.strerror(number) in str(error) for number in _FULL):
+        return MetierError(f"{path}: the disk is full", hint=_FREE)
+    if isinstance(error, OSError):
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            return UserError(f"{path}: cannot be written ({error.strerror})", hint="choose another folder with --out")
+        return MetierError(f"{path}: {error.strerror or error}")
+    if isinstance(error, RuntimeError) and "inline_container" in str(error):  # torch.save, which does not say why
+        return MetierError(f"{path}: cannot be written ({first_line(error)})", hint=f"if the disk is full, {_FREE}")
+    return None
 
 
 def write_parquet(path: Path, records: Sequence[Mapping[str, object]]) -> None:
@@ -122,4 +155,4 @@ def write_parquet(path: Path, records: Sequence[Mapping[str, object]]) -> None:
     partial = path.with_name(f".{path.name}.partial")
     with explained(path):
         pyarrow.parquet.write_table(table, partial, compression="zstd")
-        partial.replace(path)
+    replace_file(partial, path)

@@ -8,6 +8,7 @@ from pathlib import Path
 from metier.core.codec import CodecError
 from metier.core.errors import UserError
 from metier.core.records import Example
+from metier.core.step import check_left
 from metier.exporting.template import prompt_around
 from metier.models.locate import ModelFiles, resolve_model
 from metier.report.facts import PromptTemplate
@@ -195,5 +196,6 @@ def _weights(owner: Path, task: str) -> tuple[Path, int]:
     for path in marks:
         marked = read_mark(path).tasks.get(task)
         if marked is not None and marked.prompt is not None:
+            check_left(path.parents[1])
             return path.parent, marked.prompt.max_tokens
     raise UserError(f"{root}: there is no tuned model for {task} in it", hint="metier run makes one")

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from metier.core.errors import MetierError, UserError, first_line
+from metier.core.errors import MetierError, UserError, first_line, is_out_of_memory
 from metier.models.load import pick_device, pick_dtype
 
 _BATCH_TOKENS = 8192
@@ -47,7 +47,6 @@ class SentenceEncoder:
 
     def __init__(self, folder: Path, *, device: str = "auto", dtype: str = "float32") -> None:
         import transformers
-        from safetensors import SafetensorError
         from transformers import AutoModel, AutoTokenizer
 
         transformers.logging.disable_progress_bar()
@@ -56,7 +55,9 @@ class SentenceEncoder:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(str(folder))
             precision = pick_dtype(dtype, self._device)
             model: Any = AutoModel.from_pretrained(str(folder), use_safetensors=True, dtype=precision)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        except Exception as error:  # what a wrong config makes transformers raise is of many kinds
+            if is_out_of_memory(error):
+                raise
             raise MetierError(f"{folder}: cannot load an encoder from this folder ({first_line(error)})") from error
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token

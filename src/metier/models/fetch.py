@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -17,11 +16,10 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import filelock
-
 from metier.core import storage
 from metier.core.cache import cache_folder
 from metier.core.errors import MetierError
+from metier.core.lock import Held, Lock
 from metier.models.catalogue import CATALOGUE, KnownModel, Wheel
 from metier.models.gguf_file import convert_gguf
 from metier.models.hub import from_hub
@@ -133,14 +131,14 @@ def is_whole(folder: Path) -> bool:
 @contextlib.contextmanager
 def making(folder: Path, tell: Say) -> Iterator[Path | None]:
     """Hold a model's lock and give the folder to make it in, or None if another process has made it by then."""
-    lock = filelock.FileLock(folder.with_name(f"{folder.name}.lock"))
+    lock = Lock(folder.with_name(f"{folder.name}.lock"))
     with storage.explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            tell(f"{folder.name}: another process is fetching it; waiting")
             lock.acquire()
+        except Held as held:
+            tell(f"{folder.name}: {held.who} is fetching it; waiting")
+            lock.acquire(wait=True)
     try:
         partial = folder.with_name(f"{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -150,7 +148,7 @@ def making(folder: Path, tell: Say) -> Iterator[Path | None]:
 
 
 def settle(partial: Path, folder: Path, facts: dict[str, str]) -> None:
-    """Write ``model.json``, flush every file to disk, and give the folder its final name.
+    """Write ``model.json`` and give the folder its final name.
 
     Files get the permissions of a new file: safetensors are written for their owner alone, and a cache may be shared.
     """
@@ -159,8 +157,6 @@ def settle(partial: Path, folder: Path, facts: dict[str, str]) -> None:
     with storage.explained(partial):
         for file in (f for f in partial.rglob("*") if f.is_file()):
             file.chmod(rights)
-            with file.open("rb+") as opened:
-                os.fsync(opened.fileno())
     storage.replace_folder(partial, folder)
 
 

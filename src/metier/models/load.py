@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metier.core.errors import MetierError, UserError, first_line
+from metier.core.errors import MetierError, UserError, first_line, is_out_of_memory
 from metier.models.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ def load_causal(path: Path, *, dtype: str, device: str, trust_remote_code: bool 
         MetierError: No causal language model can be loaded from the folder.
     """
     import transformers
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     transformers.logging.disable_progress_bar()
@@ -39,7 +38,9 @@ def load_causal(path: Path, *, dtype: str, device: str, trust_remote_code: bool 
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
+    except Exception as error:  # what a wrong config makes transformers raise is of many kinds
+        if is_out_of_memory(error):
+            raise
         raise MetierError(
             f"{path}: cannot load a model from this folder ({first_line(error)})",
             hint="it must hold a complete causal language model in safetensors; metier models fetch NAME gets one",

@@ -17,11 +17,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-import filelock
-
 from metier.core import storage
 from metier.core.codec import CodecError, decode, encode
 from metier.core.errors import MetierError, UserError
+from metier.core.lock import Held, Lock
 from metier.systems.product import Answer
 
 ADDED = ("prediction", "probability", "abstained")
@@ -97,7 +96,7 @@ class AnswerFile:
         self.partial = out.with_name(f"{out.name}.partial")
         self.errors = out.with_name(f"{out.name}.errors.jsonl")
         self._mark = out.with_name(f"{out.name}.progress.json")
-        self._lock = filelock.FileLock(out.with_name(f".{out.name}.lock"))
+        self._lock = Lock(out.with_name(f".{out.name}.lock"))
         self._open: list[BinaryIO] = []
         self._counted = 0.0
         self._complete = False
@@ -109,9 +108,9 @@ class AnswerFile:
         with storage.explained(self.partial):
             self.partial.parent.mkdir(parents=True, exist_ok=True)
             try:
-                self._lock.acquire(timeout=0)
-            except filelock.Timeout as error:
-                raise UserError(f"{self.partial}: another process is writing it", hint="wait for it") from error
+                self._lock.acquire()
+            except Held as error:
+                raise UserError(f"{self.partial}: {error.who} is writing it", hint="wait for it") from error
             self._resume()
             sizes = (self._progress.answered_bytes, self._progress.error_bytes)
             for path, size in zip((self.partial, self.errors), sizes, strict=True):
@@ -126,8 +125,7 @@ class AnswerFile:
         if kind is not None and not self._progress.read:
             self.remove()
         self._lock.release()
-        with contextlib.suppress(OSError):
-            Path(self._lock.lock_file).unlink(missing_ok=True)
+        self._lock.remove()
 
     @property
     def columns(self) -> tuple[Column, ...]:

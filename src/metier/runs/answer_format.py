@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from metier.core import storage
 from metier.runs.answer_file import ADDED, AnswerFile, Column
 
 FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")
@@ -24,7 +25,7 @@ def finish(file: AnswerFile, rows: Path, out: Path) -> None:
         out: Where to.
     """
     if out.suffix == ".jsonl":
-        file.partial.replace(out)
+        storage.replace_file(file.partial, out)
         return
     final = out.with_name(f".{out.name}.new")
     columns = [column for column in file.columns if column.name not in ADDED]
@@ -34,7 +35,7 @@ def finish(file: AnswerFile, rows: Path, out: Path) -> None:
         _beside(rows, file, final)
     else:
         _to_parquet(file.partial, final, columns)
-    final.replace(out)
+    storage.replace_file(final, out)
 
 
 def _rows(partial: Path) -> Iterator[dict[str, Any]]:

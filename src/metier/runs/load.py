@@ -12,6 +12,7 @@ from metier.core import storage
 from metier.core.codec import CodecError, decode
 from metier.core.errors import MetierError, UserError
 from metier.core.records import Example, Prediction, SystemAnswers
+from metier.core.step import read_table
 from metier.evaluation.compare_runs import RunAnswers
 from metier.evaluation.measure import Measure
 from metier.evaluation.over_tasks import TaskAnswers
@@ -59,8 +60,8 @@ def load_run(folder: Path) -> RunAnswers:
         raise UserError(f"{folder}: this run had no test set", hint="name one with test: and run it again")
     step = folder / Path(judged.evaluation_folder).name
     try:
-        rows = [decode(Example, row) for row in storage.read_lines(step / "rows.jsonl")]
-        predictions = [decode(Prediction, row) for row in storage.read_lines(step / "predictions.jsonl")]
+        rows = [decode(Example, row) for row in read_table(step, "rows.jsonl")]
+        predictions = [decode(Prediction, row) for row in read_table(step, "predictions.jsonl")]
     except OSError as error:
         raise UserError(f"{step}: cannot be read ({error.strerror})") from error
     except (CodecError, MetierError) as error:

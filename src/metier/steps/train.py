@@ -192,6 +192,8 @@ def _train(c: Context, name: str, inputs: TrainingInputs, work: Work) -> Trained
         else:
             tuned = tune.tune(job, work.path, tick)
     work.add_cost(tokens=tuned.trained_tokens)
+    # All but the card, which the report writes again.
+    work.leaves += [path for path in tuned.folder.rglob("*") if path.is_file() and path.name != "README.md"]
     return Trained(
         folder=tuned.folder.name,
         pairs=len(encoded),

@@ -1,8 +1,8 @@
 """A product: the System that a run ships, saved whole in one folder, and opened again to answer as it was measured.
 
 In the folder are ``product.json`` (this file's `Product`), what the System has learnt, its tuned weights, if it has
-some, in ``weights/``, and ``files.json`` with the sizes of what was learnt. The base model is not copied: it is found
-by its name, and refused if it is not the same.
+some, in ``weights/``, and ``files.json`` with the sizes and digests of all these. The base model is not copied: it is
+found by its name, and refused if it is not the same.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import cast
 
 from metier.core import storage
 from metier.core.codec import CodecError, decode, encode
 from metier.core.errors import MetierError, UserError
+from metier.core.intact import prints_of, what_changed
 from metier.core.records import Answers
 from metier.core.step import Artifact
 from metier.engines.base import Streams
@@ -27,7 +30,7 @@ from metier.systems.base import KnowsLabels, Learned, Tools, Writes, in_blocks
 from metier.systems.product_record import FORMAT, Product
 
 FILE = "product.json"
-_SIZES = "files.json"
+_PRINTS = "files.json"
 _AGAIN = "copy the folder again, or run the task again"
 
 
@@ -111,10 +114,9 @@ def save_product(product: Product, learned: Learned, weights: Artifact | None, f
         partial.mkdir(parents=True)
         if weights is not None:
             shutil.copytree(weights.path, partial / WEIGHTS, copy_function=_link_or_copy)
-    learned.save(partial)
-    files = sorted(path for path in partial.rglob("*") if path.is_file())
-    storage.write_json(partial / _SIZES, {p.relative_to(partial).as_posix(): p.stat().st_size for p in files})
+        learned.save(partial)
     storage.write_json(partial / FILE, encode(product))
+    storage.write_json(partial / _PRINTS, prints_of(partial, [path for path in partial.rglob("*") if path.is_file()]))
     storage.replace_folder(partial, folder)
 
 
@@ -158,27 +160,41 @@ def open_product(folder: Path, product: Product, tools: Tools) -> OpenProduct:
     from safetensors import SafetensorError
 
     _check_files(folder)
-    module = importlib.import_module(f"metier.systems.{product.form}")
+    module = _opener(folder, product.form)
     try:
         learned: Learned = module.load(folder, tools)
-    except (OSError, CodecError, KeyError, SafetensorError) as error:
+    except (OSError, CodecError, KeyError, SafetensorError, storage.Unreadable) as error:
         raise UserError(f"{folder}: the product is not whole ({error})", hint=_AGAIN) from error
     _check_labels(folder, product, learned)
     return OpenProduct(product, learned)
 
 
 def _check_files(folder: Path) -> None:
-    """Refuse a folder that was half copied: other libraries' errors would not say so."""
-    if not (folder / _SIZES).exists():
+    """Refuse a folder that was half copied or has changed: other libraries' errors would not say so, or not notice."""
+    if not (folder / _PRINTS).exists():
         return  # of a version that wrote none
-    for name, size in storage.read_json(folder / _SIZES).items():
-        path = folder / name
-        found = path.stat().st_size if path.is_file() else None
-        if found is None:
-            raise UserError(f"{folder}: the product is not whole ({name} is missing)", hint=_AGAIN)
-        if found != size:
-            told = f"{name} has {found} of {size} bytes"
-            raise UserError(f"{folder}: the product is not whole ({told})", hint=_AGAIN)
+    try:
+        prints = storage.read_json(folder / _PRINTS)
+    except MetierError as error:
+        raise UserError(f"{folder}: the product is not whole ({error})", hint=_AGAIN) from error
+    if not isinstance(prints, dict) or not prints:
+        raise UserError(f"{folder}: the product is not whole ({_PRINTS} names no files)", hint=_AGAIN)
+    if changed := what_changed(folder, prints):
+        raise UserError(f"{folder}: the product is not whole ({changed})", hint=_AGAIN)
+
+
+def _opener(folder: Path, form: str) -> ModuleType:
+    """Return the file in ``systems/`` that loads a product of this form."""
+    try:
+        module = importlib.import_module(f"metier.systems.{form}") if form.isidentifier() else None
+    except ModuleNotFoundError:
+        module = None
+    if not hasattr(module, "load"):
+        raise UserError(
+            f"{folder}: this version of Metier has no System of the form {form!r}",
+            hint="upgrade metier, or run the task again",
+        )
+    return cast(ModuleType, module)
 
 
 def _check_labels(folder: Path, product: Product, learned: Learned) -> None:

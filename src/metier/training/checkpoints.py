@@ -65,6 +65,7 @@ def keeper(folder: Path, progress: Callable[[int, int], None] | None) -> Any:
                 return
             final = epoch_of(folder, round(state.epoch))
             partial = final.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)  # PEFT would carry on with the card that a kill has torn
             with storage.explained(final):
                 model.save_pretrained(str(partial), safe_serialization=True, state_dict=weights)
             storage.replace_folder(partial, final)
