@@ -14,6 +14,7 @@ from metier.cli import run_cli
 from metier.core import storage
 from metier.core.run_folder import open_run
 from metier.runs import run as driver
+from metier.steps.pairs import choose_pairs
 from tests.runs.made import contents, make_task, steps, write_rows
 from tests.torture.test_stopped import OVERRIDES
 
@@ -113,7 +114,7 @@ def test_a_folder_that_is_moved_between_two_starts_is_gone_on_with(alone: Path, 
 def test_a_folder_that_is_moved_or_deleted_under_a_run_is_said(
     how: str, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, choose = tmp_path / "out", driver.choose_pairs
+    out, choose = tmp_path / "out", choose_pairs
 
     def choose_and_lose(*given: object) -> object:
         chosen = choose(*given)  # type: ignore[arg-type]
