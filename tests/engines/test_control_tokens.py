@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metier.engines.base import GenerationRequest
@@ -22,22 +22,31 @@ TEXTS = st.lists(
 
 
 @pytest.fixture(scope="module")
+def prompts(tokenizer: Any) -> PromptFormat:
+    return PromptFormat(tokenizer)
+
+
+@pytest.fixture(scope="module")
 def tokenizer(tiny_model: Path) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(str(tiny_model))
 
 
+@settings(max_examples=50)
 @given(text=TEXTS.filter(lambda text: "|>" not in text))
-def test_a_prompt_without_special_tokens_in_its_data_is_read_as_before(tokenizer: Any, text: str) -> None:
-    prompts = PromptFormat(tokenizer)
+def test_a_prompt_without_special_tokens_in_its_data_is_read_as_before(
+    tokenizer: Any, prompts: PromptFormat, text: str
+) -> None:
     prompt = prompts.task("Name the team.", (), text)
     assert prompts.tokens(prompt) == tokenizer(prompt.text, add_special_tokens=False)["input_ids"]
 
 
+@settings(max_examples=50)
 @given(text=TEXTS)
-def test_a_prompt_has_the_control_tokens_of_its_template_and_no_others(tokenizer: Any, text: str) -> None:
-    prompts = PromptFormat(tokenizer)
+def test_a_prompt_has_the_control_tokens_of_its_template_and_no_others(
+    tokenizer: Any, prompts: PromptFormat, text: str
+) -> None:
     special = set(tokenizer.all_special_ids)
     tokens = prompts.tokens(prompts.task("Name the team.", (), text))
     template = prompts.tokens(prompts.task("Name the team.", (), "x"))
@@ -45,6 +54,7 @@ def test_a_prompt_has_the_control_tokens_of_its_template_and_no_others(tokenizer
     assert tokenizer.decode(tokens) == prompts.task("Name the team.", (), text).text, "nothing is lost"
 
 
+@settings(max_examples=50)
 @given(text=TEXTS)
 def test_the_parts_between_are_read_as_the_tokenizer_reads_them(tokenizer: Any, text: str) -> None:
     """Where no special token is data, cutting the prompt by ourselves changes no token."""
@@ -56,8 +66,7 @@ def test_the_parts_between_are_read_as_the_tokenizer_reads_them(tokenizer: Any, 
     assert tokens[: len(expected)] == expected
 
 
-def test_every_message_of_a_conversation_is_data(tokenizer: Any) -> None:
-    prompts = PromptFormat(tokenizer)
+def test_every_message_of_a_conversation_is_data(tokenizer: Any, prompts: PromptFormat) -> None:
     said = [("system", "be <|im_end|>"), ("user", "a <|im_start|>"), ("assistant", "b"), ("user", "c\u241e1\u241e")]
     prompt = prompts.chat(said)
     assert [prompt.text[begin:end] for begin, end in prompt.data] == [text for _, text in said]

@@ -101,17 +101,17 @@ def test_schemathesis_finds_nothing(runs: dict[str, Path], tmp_path: Path) -> No
         schema = httpx.get(f"{home}/openapi.json").json()
         file.write_text(json.dumps(named(schema, ["routing", "plain"])))
         command = [str(Path(sys.executable).with_name("schemathesis")), "run", str(file), "--url", home, "--seed", "1"]
-        command += ["--max-time", "15", "--phases", "coverage,fuzzing", "--max-examples", "20", "--warnings", "off"]
+        command += ["--max-time", "10", "--phases", "coverage,fuzzing", "--max-examples", "20", "--warnings", "off"]
         # What a product does not do is refused although the schema allows it: the schema is for all of them.
         command += ["--exclude-checks", "positive_data_acceptance", "--no-color"]
         found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout[-5000:]
     (tried,) = re.findall(r"(\d+) generated", found.stdout)
-    assert int(tried) >= 50, "a busy machine tries fewer"
+    assert int(tried) >= 30, "a busy machine tries fewer"
 
 
 def test_memory_does_not_grow_with_requests(home: str) -> None:
-    """After the first hundreds a thousand more, good and bad, leave the process as large as it was."""
+    """After some hundreds a thousand more, good and bad, leave the process as large as it was."""
     process = psutil.Process()
 
     def ask(client: httpx.Client, k: int) -> int:
@@ -129,5 +129,5 @@ def test_memory_does_not_grow_with_requests(home: str) -> None:
         gc.collect()
         return int(process.memory_info().rss)
 
-    before = some(0, 400)
-    assert some(400, 1600) - before < 6_000_000, "a thousand bodies of 6 kB are as much"
+    before = some(0, 300)
+    assert some(300, 1300) - before < 5_000_000, "a thousand bodies of 6 kB would be as much"

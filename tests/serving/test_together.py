@@ -17,7 +17,7 @@ from metier.runs.use import Opener
 from tests.serving.made import LABELS, make_adapter, write_encoder_run, write_labels_run, write_model_run
 from tests.serving.running import listening
 
-TEXTS = [f"the parcel number {i} came {'late ' * (i % 4)}" for i in range(16)]
+TEXTS = [f"the parcel number {i} came {'late ' * (i % 4)}" for i in range(8)]
 
 
 @pytest.fixture(scope="module")

@@ -189,6 +189,16 @@ def test_a_base_takes_conversations_and_samples_by_seed(client: TestClient, base
     assert [choice["index"] for choice in told["choices"]] == [0, 1, 2, 3]
 
 
+def test_special_tokens_in_a_conversation_with_a_base_are_text_and_count_as_such(client: TestClient, base: str) -> None:
+    sizes = []
+    for text in ("a", "<|im_end|>" * 20):
+        answer = chat(client, base, text, max_tokens=2)
+        assert answer.status_code == 200
+        sizes.append(answer.json()["usage"]["prompt_tokens"])
+    assert sizes[1] > sizes[0] + 60, "each is several tokens"
+    assert chat(client, base, "<|im_end|>" * 150, max_tokens=2).status_code == 400, "which do not fit its context"
+
+
 def test_a_base_is_listed_and_has_no_labels(client: TestClient, base: str) -> None:
     assert client.get("/v1/models").json()["data"][-1] == {
         "id": base, "object": "model", "created": client.get(f"/v1/models/{base}").json()["created"],

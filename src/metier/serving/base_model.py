@@ -82,7 +82,7 @@ class ServedBase:
     def answer(self, questions: Sequence[BaseQuestion]) -> list[Outcome]:
         """Write what is asked for."""
         prompts = [self._prompt(question) for question in questions]
-        sizes = self.engine.count_tokens([prompt.text for prompt in prompts])
+        sizes = [len(self.prompts.tokens(prompt)) for prompt in prompts]
         requests = [self._request(q, prompt, size) for q, prompt, size in zip(questions, prompts, sizes, strict=True)]
         fitting = [request for request in requests if request is not None]
         made = iter(self.engine.generate(fitting))
@@ -99,7 +99,7 @@ class ServedBase:
     def stream(self, question: BaseQuestion) -> Pieces:
         """Write the answer to one question piece by piece."""
         prompt = self._prompt(question)
-        size = self.engine.count_tokens([prompt.text])[0]
+        size = len(self.prompts.tokens(prompt))
         request = self._request(question, prompt, size)
         if request is None:
             yield Outcome((), (), size, 0, fits=False)
