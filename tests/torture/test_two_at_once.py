@@ -13,7 +13,7 @@ import metier
 from metier.cli import run_cli
 from metier.core import storage
 from metier.core.run_folder import open_run
-from metier.runs import run as driver
+from metier.steps.pairs import choose_pairs
 from tests.runs.made import contents, make_task, steps, write_rows
 from tests.torture.test_stopped import OVERRIDES
 
@@ -113,14 +113,14 @@ def test_a_folder_that_is_moved_between_two_starts_is_gone_on_with(alone: Path, 
 def test_a_folder_that_is_moved_or_deleted_under_a_run_is_said(
     how: str, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, choose = tmp_path / "out", driver.choose_pairs
+    out = tmp_path / "out"
 
     def choose_and_lose(*given: object) -> object:
-        chosen = choose(*given)  # type: ignore[arg-type]
+        chosen = choose_pairs(*given)  # type: ignore[arg-type]
         out.rename(tmp_path / "moved") if how == "moved" else shutil.rmtree(out)
         return chosen
 
-    monkeypatch.setattr(driver, "choose_pairs", choose_and_lose)
+    monkeypatch.setattr("metier.runs.run.choose_pairs", choose_and_lose)
     assert run_cli(command(alone, out)) == 1
     said = capsys.readouterr().err
     assert f"error: {out}: the run folder was moved or deleted while the run went on" in said, said
