@@ -127,3 +127,11 @@ def test_a_line_without_an_end_is_never_held_whole(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert found[0] == ("1", {"input": "a"}) and "longer than 10 MB" in str(found[1][1]) and len(found) == 2
     assert peak < 60_000_000
+
+
+def test_a_parquet_column_whose_name_is_not_utf8_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([{"inpüt": "a"}]), path)
+    path.write_bytes(path.read_bytes().replace("ü".encode(), b"\xf0\x41"))
+    with pytest.raises(UserError, match=r"a\.parquet: not readable as Parquet \('utf-8' codec can't decode"):
+        rows(path)

@@ -13,9 +13,9 @@ import metier
 from metier.cli import run_cli
 from metier.core import storage
 from metier.core.run_folder import open_run
-from metier.runs import run as driver
 from metier.steps.pairs import choose_pairs
 from tests.runs.made import contents, make_task, steps, write_rows
+from tests.torture.how import FULL, in_full
 from tests.torture.test_stopped import OVERRIDES
 
 
@@ -110,18 +110,18 @@ def test_a_folder_that_is_moved_between_two_starts_is_gone_on_with(alone: Path, 
     assert {name: (out / name).stat().st_mtime_ns for name in before} == before, "no step was made again"
 
 
-@pytest.mark.parametrize("how", ["moved", "deleted"])
+@pytest.mark.parametrize("how", ["moved", "deleted"] if FULL else ["moved"])
 def test_a_folder_that_is_moved_or_deleted_under_a_run_is_said(
     how: str, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, choose = tmp_path / "out", choose_pairs
+    out = tmp_path / "out"
 
     def choose_and_lose(*given: object) -> object:
-        chosen = choose(*given)  # type: ignore[arg-type]
+        chosen = choose_pairs(*given)  # type: ignore[arg-type]
         out.rename(tmp_path / "moved") if how == "moved" else shutil.rmtree(out)
         return chosen
 
-    monkeypatch.setattr(driver, "choose_pairs", choose_and_lose)
+    monkeypatch.setattr("metier.runs.run.choose_pairs", choose_and_lose)
     assert run_cli(command(alone, out)) == 1
     said = capsys.readouterr().err
     assert f"error: {out}: the run folder was moved or deleted while the run went on" in said, said
@@ -133,6 +133,7 @@ def test_a_folder_that_is_moved_or_deleted_under_a_run_is_said(
     same_as(alone, again)
 
 
+@in_full
 def test_a_copy_that_is_made_in_the_middle_of_a_step_is_gone_on_with(
     alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +154,7 @@ def test_a_copy_that_is_made_in_the_middle_of_a_step_is_gone_on_with(
         same_as(alone, copy)
 
 
+@in_full
 def test_another_versions_folder_is_worked_in_beside_what_it_made(
     alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from metier.core.errors import MetierError, UserError
+from metier.core.errors import MetierError, UserError, first_line
 from metier.core.net import hub_answers
 from metier.core.remote import is_hub_id
 
@@ -217,8 +217,8 @@ def _parquet(path: Path) -> Iterator[Row]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             yield from _arrow_rows(file.iter_batches(batch_size=4096), file.schema_arrow.metadata, path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"{path}: not readable as Parquet ({error})") from error
+    except Exception as error:  # pyarrow's are of many kinds; a wrong name or time is Python's own
+        raise UserError(f"{path}: not readable as Parquet ({first_line(error)})") from error
 
 
 def _folder(path: Path) -> Iterator[Row]:
@@ -241,8 +241,8 @@ def _folder(path: Path) -> Iterator[Row]:
         try:
             with pyarrow.memory_map(str(file)) as source, pyarrow.ipc.open_stream(source) as batches:
                 yield from _arrow_rows(batches, batches.schema.metadata, file)
-        except (pyarrow.ArrowException, OSError) as error:
-            raise UserError(f"{file}: not readable as Arrow ({error})") from error
+        except Exception as error:  # pyarrow's are of many kinds; a wrong name or time is Python's own
+            raise UserError(f"{file}: not readable as Arrow ({first_line(error)})") from error
 
 
 def _hub(name: str, split: str) -> Iterator[Row]:
