@@ -211,8 +211,8 @@ def _task(arguments: argparse.Namespace, pool: Path) -> Task:
             "model": arguments.model,
             "recipe": "low-data",
             "pool": str(pool.resolve()),
+            "unlabelled": str(inputs.resolve()),
             "selection": {
-                "inputs": str(inputs.resolve()),
                 "encoder": arguments.encoder,
                 "controls": arguments.controls,
                 "control_rows": arguments.control_rows,

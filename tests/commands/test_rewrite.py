@@ -92,6 +92,7 @@ def shipping(run: Path, folder: Path, **changes: object) -> Path:
     shutil.copytree(run / "out" / "tasks" / "mend" / "product", copied)
     told = json.loads((copied / "product.json").read_text())
     (copied / "product.json").write_text(json.dumps(told | changes))
+    (copied / "files.json").unlink()  # it knows what was written
     return copied
 
 
@@ -123,7 +124,6 @@ def test_a_product_that_asks_no_model_rewrites(
     scenario_run: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     product = shipping(scenario_run, tmp_path, form="replacements", model=None, kind="classic")
-    (product / "files.json").unlink()
     (product / "replacements.json").write_text('[["come", "came"]]')
     (tmp_path / "a.md").write_text("- It come late.\n- `come` here.\n")
     assert run_cli(["rewrite", str(product), str(tmp_path / "a.md")]) == 0

@@ -129,6 +129,7 @@ def test_a_product_without_probabilities_is_asked_for_rows_unlike_those_it_knows
     path = own / "product" / "product.json"
     (own / "task.json").write_text((own / "task.json").read_text().replace("all-minilm-l6-v2", str(tiny_model)))
     path.write_text(path.read_text().replace('"form": "tfidf"', '"form": "copied"'))
+    (own / "product" / "files.json").unlink()  # it knows what was written
     found = label(Wanted(own, write_today(tmp_path), 6), None, QUIET)
     assert len(parts(found, RANDOM)) == len(parts(found, VARIED)) == 3
 

@@ -195,11 +195,17 @@ def add_facts(run: Path, right: int, *, rows: int = 20) -> list[str]:
     facts = dataclasses.replace(facts, labels=LABELS, judged=judged, product=product, settings=settings)
     storage.write_json(run / "result.json", encode(facts))
     write_report(facts, run / "report.html")
-    storage.write_lines(run / "evaluation-x" / "rows.jsonl", [encode(row) for row in tested])
+    evaluation = run / "evaluation-x"
+    rows_told = [encode(row) for row in tested]
+    storage.write_lines(evaluation / "rows.jsonl", rows_told)
     predictions = [
         Prediction(i, system, row.input, row.output, text, text, 100.0 * (text == row.output))
         for system, texts in answers.items()
         for i, (row, text) in enumerate(zip(tested, texts, strict=True))
     ]
-    storage.write_lines(run / "evaluation-x" / "predictions.jsonl", [encode(one) for one in predictions])
+    answers_told = [encode(one) for one in predictions]
+    storage.write_lines(evaluation / "predictions.jsonl", answers_told)
+    files = {"rows.jsonl": rows_told, "predictions.jsonl": answers_told}
+    written = {name: {"sha256": storage.digest(records)} for name, records in files.items()}
+    storage.write_json(evaluation / "manifest.json", {"files": written})
     return [row.input for row in tested]

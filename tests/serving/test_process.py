@@ -97,6 +97,7 @@ def test_mistakes_end_with_2_and_a_line(
         ([run, "--host", "0.0.0.0"], "so a key is needed"),
         ([run, "--host", "0.0.0.0", "--key-env", "NO_SUCH_KEY"], "NO_SUCH_KEY: this environment variable is not set"),
         ([run, "--key-env", "EMPTY_KEY"], "EMPTY_KEY: this environment variable is not set"),
+        (["s3://bucket/run", "--feedback"], "corrections are not written to s3://bucket/run"),
         ([run, "--base"], "none of these products asks a language model"),
         ([run, run], "is named routing too"),
         ([str(tmp_path)], "there is no product in it"),

@@ -66,7 +66,9 @@ def test_where_others_may_come_any_name_is_answered_for_the_key_alone(runs: list
         check_error(client.get("/v1/models", headers={"Host": "box.example"}), 401)
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:9000", "null", "http://localhost:8000"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "http://127.0.0.1:9000", "null", "http://localhost:8000", "http://[", ""]
+)
 def test_pages_of_other_sites_are_not_answered(client: TestClient, origin: str) -> None:
     assert check_error(client.get("/v1/models", headers={"Origin": origin}), 403)["code"] == "origin"
 

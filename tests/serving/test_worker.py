@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -158,6 +159,29 @@ def test_streams_take_turns_with_each_other_and_with_batches(worker: Worker) -> 
     assert ["".join(p for p in pieces if isinstance(p, str)) for pieces in found] == ["abcd", "xy", "12"]
     assert heard[:4] == [("0", "a"), ("1", "x"), ("0", "b"), ("1", "y")], "two at a time, the third waits"
     assert [pieces[-1].texts for pieces in found] == [("abcd",), ("xy",), ("12",)]
+
+
+def test_streams_and_batches_share_the_time(worker: Worker) -> None:
+    class Slow(Echo):
+        def answer(self, questions: Sequence[str]) -> list[Outcome]:
+            time.sleep(0.1)
+            order.append("batch")
+            return super().answer(questions)
+
+    order: list[str] = []
+    model, begun, end = Slow(together=False), threading.Event(), threading.Event()
+
+    def tell(piece: Any) -> None:
+        time.sleep(0.01)
+        order.append("piece")
+        (begun if isinstance(piece, str) else end).set()
+
+    worker.stream(model, "a" * 30, tell)
+    assert begun.wait(10)
+    jobs = [worker.ask(model, [text]) for text in "abcd"]
+    assert end.wait(10) and [texts(job.future) for job in jobs] == [["a"], ["b"], ["c"], ["d"]]
+    first, second = [place for place, what in enumerate(order) if what == "batch"][:2]
+    assert second - first > 3, "several pieces between two batches, and not one"
 
 
 def test_a_stream_that_nobody_reads_is_stopped(worker: Worker) -> None:

@@ -99,7 +99,7 @@ def test_a_study_of_labelled_rows_says_how_many_do_and_in_how_many_wordings(tiny
         (LOW_DATA, ["--strategy", "best"], "'best' is not known"),
         (LOW_DATA, ["--share", "1.5"], "--share: must be above 0 and at most 1"),
         (LOW_DATA, ["test=null"], "the task has no test file"),
-        (LOW_DATA, ["--of", "data"], "this is a task file"),
+        (LOW_DATA, ["--of", "data"], "--of: 'data' is not known for a task"),
     ],
 )
 def test_a_study_of_rows_says_what_it_lacks(

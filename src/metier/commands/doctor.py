@@ -45,6 +45,7 @@ _EXTRAS = {
     "static": ("model2vec",),
     "faiss": ("faiss",),
     "readability": ("textstat",),
+    "serve": ("fastapi", "uvicorn", "prometheus_client"),
 }
 _SPACY_MODEL = "en_core_web_sm"  # ERRANT needs it, and PyPI does not have it
 Level = Literal["ok", "slow", "missing"]

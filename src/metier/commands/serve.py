@@ -38,7 +38,7 @@ def serve(
     Answers are those that evaluation measured. Ctrl-C or SIGTERM finishes what is being answered.
     """
     quieten_libraries()
-    from metier.core.remote import local
+    from metier.core.remote import is_url, local
     from metier.serving.settings import LOOPBACK, ServeSettings
 
     key = _key(key_env)
@@ -47,6 +47,8 @@ def serve(
             f"--host {host}: others than this machine's users can reach it, so a key is needed",
             hint="put one into an environment variable and name that with --key-env",
         )
+    if feedback and (remote := next(filter(is_url, runs), None)) is not None:
+        raise UserError(f"--feedback: corrections are not written to {remote}", hint="copy the run to this machine")
     settings = ServeSettings(host, port, key, base, feedback, queue, timeout, log_text)
     folders = [local(run) for run in runs]
     _run(settings, folders)

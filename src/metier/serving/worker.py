@@ -1,7 +1,8 @@
 """The one thread that runs models: it takes requests from a bounded queue and answers those of one model together.
 
 Requests wait a moment for others of the same model (`Pace.window`), as a batch takes little longer than one of its
-rows. Texts that are streamed are written in turns, a piece each, between the batches. Knows nothing about HTTP.
+rows. Texts that are streamed are written in turns, a piece each, between the batches, which share the time with them.
+Knows nothing about HTTP.
 """
 
 from __future__ import annotations
@@ -207,9 +208,10 @@ class Worker:
                 if not (self._waiting or self._streams):
                     return
                 batch = self._taken()
+            begun = time.monotonic()
             if batch:
                 self._answer(batch)
-            self._write_on()
+            self._write_on(time.monotonic() - begun)
 
     def _taken(self) -> list[Job]:
         """Begin the streams that may begin, and take requests of one model that fit a batch, the oldest first."""
@@ -259,12 +261,19 @@ class Worker:
             job.future.set_result([next(turn) for _ in job.questions])
         self._running = 0
 
-    def _write_on(self) -> None:
-        """Write one more piece of every text that is streamed."""
-        for job, pieces in list(self._streams):
-            if job.dropped or not _told(job, pieces):
-                pieces.close()
-                self._streams.remove((job, pieces))
+    def _write_on(self, seconds: float) -> None:
+        """Write one more piece of every text that is streamed, and go on for as long as the batch before it took.
+
+        So streams and batches get half of the time each, where there are both.
+        """
+        end = time.monotonic() + seconds
+        while self._streams:
+            for job, pieces in list(self._streams):
+                if job.dropped or not _told(job, pieces):
+                    pieces.close()
+                    self._streams.remove((job, pieces))
+            if time.monotonic() >= end:
+                return
 
 
 def _told(job: Job, pieces: Pieces) -> bool:
