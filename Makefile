@@ -1,4 +1,4 @@
-# make demo   set up, fetch a small real model, and turn it into a specialist (after setting up, about five minutes on two
+# make demo   set up, fetch a small real model, and turn it into a specialist (after setting up, five to eight minutes on two
 #             CPU cores)
 # make test   set up, check style and types, and run the tests, a process for each core (four at most)
 # make lint   style and types alone

@@ -82,6 +82,8 @@ def demo_verdict() -> str:
     if all(significant(s["specialist_gain"], s.get("p_value_uncorrected", s.get("p_value"))) for s in judged):
         return f"{said}: it is significantly better than every other system."
     said += ": **not shown to be better**."
+    if product := run.get("product"):
+        return f"{said} The run ends with the {product['title']}, because {product['why']}."
     theirs, ours = (run["systems"][system]["seconds"] or 0.0 for system in (best, SPECIALIST))
     if theirs < ours:
         said += f" The specialist takes {ours:.1f} s for these rows and the other {theirs:.1f} s, so use the other."

@@ -185,7 +185,7 @@ def test_the_demonstration_is_called_better_by_the_one_standard(
             "seconds": seconds,
         }
 
-    run = {
+    run: dict[str, Any] = {
         "metric": "exact_match",
         "systems": {
             "few_shot": system(20.0, {"value": 70.0, "low": 60.0, "high": 80.0}, 0.001, 4.0),
@@ -198,6 +198,9 @@ def test_the_demonstration_is_called_better_by_the_one_standard(
     assert "small encoder on the synthetic pairs (81.0)" in told
     assert said in told
     assert ("use the other" in told) == (said == "not shown to be better")
+    run["product"] = {"title": "encoder", "why": "it is cheap"}
+    ends = "The run ends with the encoder, because it is cheap." in runs.demo_verdict()
+    assert ends == (said == "not shown to be better")
 
 
 def test_the_table_has_a_line_for_each_run_and_its_failures(on_path: None) -> None:
