@@ -143,11 +143,7 @@ def superni_task(data: Path, name: str, model: str, recipe: str, arguments: argp
 def _unlabelled(data: Path, name: str, tested: Sequence[Mapping[str, str]], arguments: argparse.Namespace) -> Path:
     """Return a file of real inputs of a task, none of them in the test split."""
     seen = {row["input"].strip() for row in tested}
-    table = pyarrow.parquet.read_table(
-        data / "superni/instances.parquet", filters=[("task", "=", name)], columns=["input"]
-    )
-    fresh = sorted({row["input"] for row in table.to_pylist()} - {""})
-    fresh = [text for text in fresh if text.strip() and text.strip() not in seen]
+    fresh = sorted({row.input for row in rows_outside(data, name, seen) if row.input.strip()})
     random.Random(storage.seed_of(arguments.seed, "unlabelled")).shuffle(fresh)
     path: Path = arguments.runs / "data" / f"{name}-unlabelled-{arguments.unlabelled}.jsonl"
     storage.write_lines(path, [{"input": text} for text in fresh[: arguments.unlabelled]])

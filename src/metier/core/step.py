@@ -162,7 +162,7 @@ class Shards:
         path = self._path(name)
         if path.exists():
             # One that the disk has torn is made again; nothing else knows what is in it.
-            with contextlib.suppress(MetierError):
+            with contextlib.suppress(storage.Unreadable):
                 return storage.read_json(path)
         start = time.perf_counter()
         storage.write_text(path, storage.canonical_json(make()) + "\n")
@@ -264,10 +264,7 @@ def read_table(folder: Path, name: str) -> list[dict[str, Any]]:
         OSError: It cannot be read.
         MetierError: It is not as it was written.
     """
-    written = _written(folder)
-    records = storage.read_lines(folder / name)
-    _check(folder, name, records, written)
-    return records
+    return _table(folder, name, _written(folder))
 
 
 def _result_type(make: Callable[..., T]) -> type[T]:
@@ -296,8 +293,14 @@ def _read(kind: type[T], folder: Path) -> T:
     data = storage.read_json(folder / "result.json")
     _check(folder, "result.json", data, written)
     for field in _tables(kind):
-        data[field] = read_table(folder, f"{field}.jsonl")
+        data[field] = _table(folder, f"{field}.jsonl", written)
     return decode(kind, data, str(folder))
+
+
+def _table(folder: Path, name: str, written: Mapping[str, Any]) -> list[dict[str, Any]]:
+    records = storage.read_lines(folder / name)
+    _check(folder, name, records, written)
+    return records
 
 
 def _written(folder: Path) -> Mapping[str, Any]:

@@ -7,17 +7,14 @@ inputs asked for without a label, other temperatures, and fewer pairs. All varia
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from metier.core import storage
-from metier.core.codec import encode
 from metier.core.errors import UserError
 from metier.core.progress import Reporter
-from metier.core.run_folder import open_run
-from metier.evaluation.variants import BASE, Outcome, compare_variants
+from metier.evaluation.variants import BASE, Outcome
 from metier.steps.gather import gather
-from metier.studies.study import Variant, measure_variant
+from metier.studies.study import Variant, measure_studies
 from metier.tasks.scenario import Scenario, of_one
 from metier.tasks.task import Task
 
@@ -65,18 +62,15 @@ def study_synthesis(
     base = of_one(task)
     if not base.settings.to_write(task.name, labelled=task.train is not None):
         raise UserError("study: the model writes no pairs for this task", hint="leave pool: and train_use: out")
-    seeds = tuple(range(task.seed, task.seed + plan.seeds))
-    rows = gather(base)
-    with open_run(folder) as run:
-        for name in plan.of:
-            reporter.say(f"study {name}")
-            found: list[tuple[str, Scenario]] = [(_AS_IT_IS, base), *STUDIES[name](task, plan)]
-            variants = [Variant(said, scenario, seeds) for said, scenario in found]
-            variants.append(Variant(BASE, base, seeds[:1], trains=False))
-            measured = [measure_variant(variant, rows, run, reporter) for variant in variants]
-            outcomes = compare_variants(measured, against=_AS_IT_IS, seed=task.seed)
-            storage.write_json(folder / f"study-{name}.json", encode(outcomes))
-            yield name, _AS_IT_IS, outcomes
+    planned = {name: _variants(base, STUDIES[name](task, plan), plan.seeds) for name in plan.of}
+    yield from measure_studies(planned, gather(base), folder, reporter, seed=task.seed)
+
+
+def _variants(base: Scenario, changed: Sequence[tuple[str, Scenario]], several: int) -> list[Variant]:
+    """Return a study's variants, each with so many seeds: the task as it is, what is changed, and no tuning."""
+    seeds = tuple(range(base.settings.seed, base.settings.seed + several))
+    found = [Variant(said, scenario, seeds) for said, scenario in ((_AS_IT_IS, base), *changed)]
+    return [*found, Variant(BASE, base, seeds[:1], trains=False)]
 
 
 def _changed(task: Task, said: str, **changes: object) -> tuple[str, Scenario]:

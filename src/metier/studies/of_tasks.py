@@ -11,14 +11,11 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from metier.core import storage
-from metier.core.codec import encode
 from metier.core.errors import UserError
 from metier.core.progress import Reporter
-from metier.core.run_folder import open_run
-from metier.evaluation.variants import BASE, Outcome, compare_variants
+from metier.evaluation.variants import BASE, Outcome
 from metier.steps.gather import gather
-from metier.studies.study import Variant, measure_variant
+from metier.studies.study import Variant, measure_studies
 from metier.tasks.scenario import Scenario
 
 SIZES = (100, 300, 1000)
@@ -61,14 +58,7 @@ def study_tasks(
     if not plan.of:
         raise UserError("study: say what to vary with --of", hint=f"one or more of {', '.join(STUDIES)}")
     planned = {name: STUDIES[name](scenario, plan) for name in plan.of}
-    rows = gather(scenario)
-    with open_run(folder) as run:
-        for name, variants in planned.items():
-            reporter.say(f"study {name}")
-            measured = [measure_variant(variant, rows, run, reporter) for variant in variants]
-            found = compare_variants(measured, against=variants[0].name, seed=scenario.settings.seed)
-            storage.write_json(folder / f"study-{name}.json", encode(found))
-            yield name, variants[0].name, found
+    yield from measure_studies(planned, gather(scenario), folder, reporter, seed=scenario.settings.seed)
 
 
 def _variant(

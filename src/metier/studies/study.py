@@ -8,11 +8,14 @@ the examples, the rows are those of a run, and a model answers as the run's spec
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
+from metier.core import storage
+from metier.core.codec import encode
 from metier.core.errors import UserError
 from metier.core.progress import Reporter
-from metier.core.run_folder import Run
+from metier.core.run_folder import Run, open_run
 from metier.core.step import Done
 from metier.data.mixture import GENERIC, Mixed
 from metier.evaluation import variants
@@ -92,6 +95,36 @@ def measure_variant(variant: Variant, rows: Mapping[str, TaskRows], run: Run, re
             facts |= made.facts
         c.slot.close()
     return variants.Variant(variant.name, scores, facts, variant.group, variant.over)
+
+
+def measure_studies(
+    planned: Mapping[str, Sequence[Variant]],
+    rows: Mapping[str, TaskRows],
+    folder: Path,
+    reporter: Reporter,
+    *,
+    seed: int,
+) -> Iterator[tuple[str, str, tuple[variants.Outcome, ...]]]:
+    """Run studies one after the other and yield each with the variant that all others are compared with, its first.
+
+    Args:
+        planned: By name, the variants of each study.
+        rows: Every task's rows, those that are tested included.
+        folder: The studies' folder, made if it does not exist; each is written to ``study-NAME.json`` in it.
+        reporter: Where progress goes.
+        seed: Seeds the bootstrap.
+
+    Raises:
+        UserError: No task has test rows.
+        MetierError: A step failed; what was done is kept.
+    """
+    with open_run(folder) as run:
+        for name, some in planned.items():
+            reporter.say(f"study {name}")
+            measured = [measure_variant(variant, rows, run, reporter) for variant in some]
+            found = variants.compare_variants(measured, against=some[0].name, seed=seed)
+            storage.write_json(folder / f"study-{name}.json", encode(found))
+            yield name, some[0].name, found
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
