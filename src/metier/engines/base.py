@@ -28,6 +28,9 @@ class GenerationRequest:
         seed: Seeds this request only: its samples do not depend on what else is in the batch.
         max_chars: A longer continuation is of no use, so an engine may stop it there, unfinished.
         first_sample: Number of the first sample: asking for 0-5 and then 6-9 gives the same samples as asking for 0-9.
+        schema: A JSON schema, as text, that a continuation has to satisfy. Only an engine that is `Guides` takes it.
+        top: How many of the likeliest tokens to tell at each step, beside the one that was taken; None: tell nothing.
+            Only an engine that is `Guides` takes it.
     """
 
     prompt: Prompt
@@ -39,6 +42,34 @@ class GenerationRequest:
     seed: int = 0
     max_chars: int | None = None
     first_sample: int = 0
+    schema: str | None = None
+    top: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chance:
+    """How likely a token was.
+
+    Attributes:
+        token: Its bytes; of a special token its name.
+        logprob: Its natural-log probability, as the model has it: before temperature, ``top_k`` and a schema.
+    """
+
+    token: bytes
+    logprob: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """A token of a continuation.
+
+    Attributes:
+        taken: The token.
+        top: The likeliest tokens at its place, the likeliest first; as many as were asked for.
+    """
+
+    taken: Chance
+    top: tuple[Chance, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,10 +79,12 @@ class Generation:
     Attributes:
         texts: One per sample, without the stop string or end token.
         finished: For each, whether the model ended it (False: it was cut off at ``max_tokens``).
+        steps: For each, its tokens, the end token not among them; empty unless the request asks for them.
     """
 
     texts: tuple[str, ...]
     finished: tuple[bool, ...]
+    steps: tuple[tuple[Step, ...], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,6 +153,16 @@ class Streams(Protocol):
 
     def stream(self, request: GenerationRequest) -> Iterator[str]:
         """Yield the continuation of one prompt piece by piece; joined, they are what `Engine.generate` returns."""
+        ...
+
+
+@runtime_checkable
+class Guides(Protocol):
+    """An engine that can keep to a JSON schema, and tell how likely each token was that it took."""
+
+    @property
+    def guides(self) -> bool:
+        """Whether its model's tokenizer allows it."""
         ...
 
 

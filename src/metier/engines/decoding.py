@@ -18,9 +18,11 @@ import torch
 
 from metier.engines.base import Generation, GenerationRequest
 from metier.engines.forward import Forward
+from metier.engines.guidance import Guidance
 from metier.engines.kv_cache import joined, set_rows
 from metier.engines.rows import Rows
 from metier.engines.sampling import next_tokens, uniforms
+from metier.engines.vocabulary import Vocabulary
 from metier.models.tokenizer import Tokenizer
 
 _REFILL = 4  # prompts are added when 1/4 of the places are free: each addition copies the cache
@@ -49,12 +51,16 @@ class Decoder:
         forward: The model.
         end_tokens: Tokens that end an answer.
         tokenizer: Turns tokens into text.
+        vocabulary: The model's tokens, for requests that are guided.
     """
 
-    def __init__(self, forward: Forward, end_tokens: frozenset[int], tokenizer: Tokenizer) -> None:
+    def __init__(
+        self, forward: Forward, end_tokens: frozenset[int], tokenizer: Tokenizer, vocabulary: Vocabulary
+    ) -> None:
         self._forward = forward
         self._end_tokens = end_tokens
         self._tokenizer = tokenizer
+        self._vocabulary = vocabulary
 
     def decode(
         self, prefix: tuple[int, ...], waiting: Sequence[Waiting], most_rows: int, most_tokens: int
@@ -72,7 +78,7 @@ class Decoder:
         owner = np.repeat(np.arange(len(waiting)), samples)  # row -> request
         first = np.concatenate([[0], np.cumsum(samples)])
         requests = [waiting[o].request for o in owner.tolist()]
-        rows = Rows(requests, self._end_tokens, self._tokenizer)
+        rows = self._rows(requests)
         steps = max(w.request.max_tokens for w in waiting)
         draws = torch.from_numpy(np.concatenate([_draws(w.request, steps) for w in waiting])).to(forward.device)
         temperature = torch.tensor([r.temperature for r in requests], device=forward.device)
@@ -88,10 +94,13 @@ class Decoder:
             assert state is not None
             live = state.live
             tokens = next_tokens(
-                state.logits, temperature[live], requests[0].top_k, draws[live, step[live].clamp(max=steps - 1)]
+                rows.limited(state.logits, live.tolist()),
+                temperature[live],
+                requests[0].top_k,
+                draws[live, step[live].clamp(max=steps - 1)],
             )
             step[live] += 1
-            forward.stats.generated_tokens += rows.add(live.tolist(), tokens.tolist())
+            forward.stats.generated_tokens += rows.add(live.tolist(), tokens.tolist(), state.logits)
             ended = [i for i, row in enumerate(live.tolist()) if rows.ended[row]]
             for row in rows.newly_ended(live[ended].tolist()):
                 request = int(owner[row])
@@ -111,14 +120,14 @@ class Decoder:
     def stream(self, prefix: tuple[int, ...], one: Waiting) -> Iterator[str]:
         """Yield the text of a single continuation as it grows; joined, the pieces are what `decode` yields."""
         request, device = one.request, self._forward.device
-        rows = Rows([request], self._end_tokens, self._tokenizer)
+        rows = self._rows([request])
         draws = torch.from_numpy(_draws(request, request.max_tokens)).to(device)
         temperature = torch.tensor([request.temperature], device=device)
         state = self._begun(prefix, [one], torch.zeros(1, dtype=torch.long, device=device))
         told = ""
         for step in range(request.max_tokens):
-            tokens = next_tokens(state.logits, temperature, request.top_k, draws[:, step])
-            self._forward.stats.generated_tokens += rows.add([0], tokens.tolist())
+            tokens = next_tokens(rows.limited(state.logits, [0]), temperature, request.top_k, draws[:, step])
+            self._forward.stats.generated_tokens += rows.add([0], tokens.tolist(), state.logits)
             text = rows.so_far(0)
             if len(text) > len(told):
                 yield text[len(told) :]
@@ -126,6 +135,11 @@ class Decoder:
             if rows.ended[0]:
                 return
             self._advance(state, tokens)
+
+    def _rows(self, requests: list[GenerationRequest]) -> Rows:
+        guided = any(request.schema is not None or request.top is not None for request in requests)
+        guidance = Guidance(requests, self._vocabulary) if guided else None
+        return Rows(requests, self._end_tokens, self._tokenizer, guidance)
 
     def _begun(self, prefix: tuple[int, ...], requests: Sequence[Waiting], live: torch.Tensor) -> _State:
         """Read the prompts of some requests; each takes one of the rows ``live`` per sample."""

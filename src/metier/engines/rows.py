@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
+import torch
+
 from metier.engines.base import Generation, GenerationRequest
+from metier.engines.guidance import Guidance
 from metier.models.tokenizer import Tokenizer
 
 
 class Rows:
-    """The tokens of every row, which rows have ended, and which of those have been reported."""
+    """The tokens of every row, which rows have ended, and which of those have been reported.
 
-    def __init__(self, requests: list[GenerationRequest], end_tokens: frozenset[int], tokenizer: Tokenizer) -> None:
+    Args:
+        requests: Of each row, what it belongs to.
+        end_tokens: Tokens that end an answer.
+        tokenizer: Turns tokens into text.
+        guidance: Guides the rows; None: none of them is to be guided.
+    """
+
+    def __init__(
+        self,
+        requests: list[GenerationRequest],
+        end_tokens: frozenset[int],
+        tokenizer: Tokenizer,
+        guidance: Guidance | None = None,
+    ) -> None:
         self._requests = requests
         self._end_tokens = end_tokens
         self._tokenizer = tokenizer
+        self._guidance = guidance
         self._tokens: list[list[int]] = [[] for _ in requests]
         self._finished = [False] * len(requests)
         self.ended = [False] * len(requests)
         self._reported = [False] * len(requests)
 
-    def add(self, rows: list[int], tokens: list[int]) -> int:
-        """Append one token to each row that has not ended, and return how many rows that was."""
+    def limited(self, logits: torch.Tensor, rows: list[int]) -> torch.Tensor:
+        """Return the logits of some rows, ``[rows, vocabulary]``, in which what a row may not take is impossible."""
+        return logits if self._guidance is None else self._guidance.limited(logits, rows, self.ended)
+
+    def add(self, rows: list[int], tokens: list[int], logits: torch.Tensor) -> int:
+        """Append one token to each row that has not ended, and return how many rows that was.
+
+        Args:
+            rows: Which rows.
+            tokens: A token for each.
+            logits: What the model gave for it, ``[rows, vocabulary]``.
+        """
+        if self._guidance is not None:
+            self._guidance.note(logits, rows, tokens, self.ended)
         running = sum(not self.ended[row] for row in rows)
         for row, token in zip(rows, tokens, strict=True):
             if self.ended[row]:
@@ -44,12 +73,14 @@ class Rows:
 
     def generation(self, first: int, last: int) -> Generation:
         """Return rows ``first`` to ``last`` (excluded) as one request's continuations."""
-        texts = []
+        texts, steps = [], []
         for row in range(first, last):
             text = self._decode(self._tokens[row])
             cut = _first_stop(text, self._requests[row].stop)
             texts.append(text if cut is None else text[:cut])
-        return Generation(tuple(texts), tuple(self._finished[first:last]))
+            if self._guidance is not None and self._requests[row].top is not None:
+                steps.append(self._guidance.steps(row, self._inside(row, cut)))
+        return Generation(tuple(texts), tuple(self._finished[first:last]), tuple(steps))
 
     def so_far(self, row: int) -> str:
         """Return the part of a row's text that further tokens will not change."""
@@ -62,6 +93,13 @@ class Rows:
         text = text.rstrip("\ufffd")  # bytes of a character that is not whole yet
         begun = max((_begun(text, stop) for stop in request.stop), default=0)
         return text[: len(text) - begun]
+
+    def _inside(self, row: int, cut: int | None) -> int:
+        """Return how many tokens of a row begin before its text is cut."""
+        held = self._tokens[row]
+        if cut is None:
+            return len(held)
+        return next((count for count in range(len(held)) if len(self._decode(held[:count])) >= cut), len(held))
 
     def _too_long(self, request: GenerationRequest, held: list[int]) -> bool:
         # Decoding is skipped while the tokens are too few: hardly any token has more than 16 characters.

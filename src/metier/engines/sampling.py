@@ -44,4 +44,7 @@ def _inverse_cdf(probabilities: torch.Tensor, draws: torch.Tensor) -> torch.Tens
     cumulative = probabilities.cumsum(dim=-1)
     # float32 probabilities do not sum to exactly 1: scale the draw to their sum.
     targets = draws.unsqueeze(1) * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, targets, right=True).squeeze(1).clamp(max=probabilities.shape[-1] - 1)
+    picked = torch.searchsorted(cumulative, targets, right=True).clamp(max=probabilities.shape[-1] - 1)
+    # A draw next to 1 may be rounded to the whole sum, behind the last token that is possible.
+    impossible = probabilities.gather(1, picked) == 0
+    return torch.where(impossible, probabilities.argmax(dim=-1, keepdim=True), picked).squeeze(1)

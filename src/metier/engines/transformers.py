@@ -24,7 +24,7 @@ from metier.engines.decoding import Decoder, Waiting
 from metier.engines.forward import Forward
 from metier.engines.prompts import Prompt
 from metier.engines.scoring import score_batch
-from metier.engines.weights import Weights, end_tokens
+from metier.engines.weights import Weights
 
 _PREFIX_WORTH = 16  # tokens; a shorter shared prefix is not worth its own pass
 
@@ -87,7 +87,7 @@ class TransformersEngine:
         self.stats = EngineStats()
         # What it keeps of a shared prefix is the adapter's own.
         self._forward = Forward(self._model, self._weights.device, self.stats)
-        self._decoder = Decoder(self._forward, end_tokens(self._model, self._tokenizer), self._tokenizer)
+        self._decoder = Decoder(self._forward, self._weights.end_tokens, self._tokenizer, self._weights.vocabulary)
 
     def beside(self, adapter: Path | None) -> TransformersEngine:
         """Return an engine on the same model in memory with another adapter, or none; the two are used in turns.
@@ -106,6 +106,11 @@ class TransformersEngine:
     def context_length(self) -> int:
         """The most tokens a prompt and its answer may have together."""
         return int(getattr(self._model.config.get_text_config(), "max_position_embeddings", 2048))
+
+    @property
+    def guides(self) -> bool:
+        """Whether it can keep to a JSON schema, and tell how likely tokens were; see `Guides`."""
+        return self._weights.vocabulary.readable
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens of each text, special tokens not added."""

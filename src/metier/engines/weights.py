@@ -12,6 +12,7 @@ from typing import Any
 
 from metier.core.errors import MetierError, first_line
 from metier.engines.attention import use_grouped
+from metier.engines.vocabulary import Vocabulary
 from metier.models.load import load_causal, pick_device
 from metier.models.tokenizer import Tokenizer
 
@@ -31,6 +32,8 @@ class Weights:
         model: The model, ready to run.
         tokenizer: Its tokenizer.
         device: Where it is.
+        end_tokens: Tokens that end an answer.
+        vocabulary: Its tokens as bytes.
 
     Raises:
         MetierError: No causal language model can be loaded from the folder.
@@ -46,6 +49,9 @@ class Weights:
         self.model.requires_grad_(False)
         if self.device == "cpu":
             use_grouped(self.model)
+        self.end_tokens = end_tokens(self.model, self.tokenizer)
+        size = self.model.config.get_text_config().vocab_size
+        self.vocabulary = Vocabulary(self.tokenizer, size, self.end_tokens)
         self._peft: Any = None
         self._names: dict[Path, str] = {}
         self._used: str | None = None

@@ -15,6 +15,7 @@ from metier.serving import chat, classify, completions, feedback, listing, metri
 from metier.serving.counts import Counts
 from metier.serving.errors import handle_errors
 from metier.serving.safety import Gate, Guard
+from metier.serving.schema_check import SchemaCheck
 from metier.serving.served import Served
 from metier.serving.settings import ServeSettings
 from metier.serving.state import State
@@ -33,7 +34,7 @@ def make_app(settings: ServeSettings, served: Served, gate: Gate) -> FastAPI:
         gate: Is closed when it is to end.
     """
     worker = Worker(Pace(waiting=settings.queue))
-    state = State(settings, served, worker, Counts(worker))
+    state = State(settings, served, worker, Counts(worker), SchemaCheck(settings.queue))
 
     @contextlib.asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from metier.engines.base import Engine, GenerationRequest, Streams
+from metier.engines.base import Engine, GenerationRequest, Guides, Streams
 from metier.engines.prompts import Prompt, PromptFormat
 from metier.serving.cutting import Reason
+from metier.serving.guided import NO_GUIDE, Guide
 from metier.serving.worker import Outcome, Pieces
 
 _LONGEST = 512  # tokens of an answer whose length nobody has said
@@ -31,6 +32,7 @@ class Sampling:
         seed: Seeds them.
         stop: Strings that end an answer.
         tokens: The most tokens an answer may have; None: as many as fit, up to 512.
+        guide: What else is wished for an answer.
     """
 
     temperature: float
@@ -38,6 +40,7 @@ class Sampling:
     seed: int
     stop: tuple[str, ...]
     tokens: int | None
+    guide: Guide = NO_GUIDE
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ class BaseQuestion:
 
     asked: tuple[Message, ...] | str
     sampling: Sampling
+
+    @property
+    def guide(self) -> Guide:
+        """What else is wished for an answer."""
+        return self.sampling.guide
 
     def __str__(self) -> str:
         if isinstance(self.asked, str):
@@ -79,6 +87,11 @@ class ServedBase:
         """Whether it says what it has written so far."""
         return isinstance(self.engine, Streams)
 
+    @property
+    def guides(self) -> bool:
+        """Whether it keeps to a JSON schema, and tells how likely tokens were."""
+        return isinstance(self.engine, Guides) and self.engine.guides
+
     def answer(self, questions: Sequence[BaseQuestion]) -> list[Outcome]:
         """Write what is asked for."""
         prompts = [self._prompt(question) for question in questions]
@@ -93,7 +106,8 @@ class ServedBase:
                 continue
             found = next(made)
             reasons: tuple[Reason, ...] = tuple("stop" if ended else "length" for ended in found.finished)
-            out.append(Outcome(found.texts, reasons, size, sum(self.engine.count_tokens(found.texts))))
+            written = sum(self.engine.count_tokens(found.texts))
+            out.append(Outcome(found.texts, reasons, size, written, steps=found.steps))
         return out
 
     def stream(self, question: BaseQuestion) -> Pieces:
@@ -129,5 +143,12 @@ class ServedBase:
         if longest < 1 or longest > left:
             return None
         return GenerationRequest(
-            prompt, wanted.samples, longest, wanted.temperature, stop=wanted.stop, seed=wanted.seed
+            prompt,
+            wanted.samples,
+            longest,
+            wanted.temperature,
+            stop=wanted.stop,
+            seed=wanted.seed,
+            schema=wanted.guide.schema,
+            top=wanted.guide.top,
         )

@@ -11,11 +11,12 @@ from pydantic import BaseModel, Field
 
 from metier.serving.base_model import BaseQuestion, Message, ServedBase
 from metier.serving.errors import ApiError, documented
+from metier.serving.logprobs import ChatLogprobs, for_chat
 from metier.serving.served import Question, ServedProduct
 from metier.serving.shapes import Asked, Usage, new_id, usage_of
 from metier.serving.state import State
 from metier.serving.texts import inputs_of
-from metier.serving.wishes import ResponseFormat, Wishes, refused
+from metier.serving.wishes import Wishes, refused
 from metier.serving.worker import Outcome
 from metier.serving.writing import Form, ToWrite, write
 
@@ -47,15 +48,21 @@ class ChatRequest(Wishes):
 
     messages: list[ChatMessage] = Field(min_length=1, max_length=_MOST_MESSAGES)
     max_completion_tokens: int | None = Field(None, ge=1)
-    response_format: ResponseFormat | None = None
     logprobs: bool | None = None
-    top_logprobs: int | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
 
     @property
     def longest(self) -> int | None:
         """The most tokens an answer may have."""
         given = [limit for limit in (self.max_tokens, self.max_completion_tokens) if limit is not None]
         return min(given, default=None)
+
+    @property
+    def top(self) -> int | None:
+        """How many of the likeliest tokens are told at each step; None: nothing is told of tokens."""
+        if self.top_logprobs is not None and not self.logprobs:
+            raise refused("top_logprobs", "only with logprobs")
+        return (self.top_logprobs or 0) if self.logprobs else None
 
 
 class ChatAnswer(BaseModel):
@@ -71,7 +78,7 @@ class ChatChoice(BaseModel):
 
     index: int
     message: ChatAnswer
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: Literal["stop", "length"]
 
 
@@ -124,9 +131,8 @@ def routes(state: State) -> APIRouter:
     async def chat(request: Request, asked: ChatRequest) -> Response:
         """Answer the last message of a user; with ``stream``, as server-sent events."""
         model = state.served.model(asked.model)
-        if asked.logprobs or asked.top_logprobs:
-            raise refused("logprobs", "how likely each token was is not said; /classify says how likely each label is")
-        question = _of_base(asked) if isinstance(model, ServedBase) else _of_product(asked, model)
+        question = _of_base(asked, model) if isinstance(model, ServedBase) else _of_product(asked, model)
+        await state.check(question.guide)
         wanted = ToWrite(model, [question], bool(asked.stream), asked.include_usage)
         return await write(state, request, wanted, _form(model.name))
 
@@ -149,11 +155,11 @@ def _of_product(asked: ChatRequest, model: ServedProduct) -> Question:
             code="unsupported_value",
         )
     (text,) = inputs_of(asked.messages[0].text, "messages")
-    return Question(text, asked.of_product(model))
+    return Question(text, asked.of_product(model), asked.guide(model))
 
 
-def _of_base(asked: ChatRequest) -> BaseQuestion:
-    sampling = asked.of_base()
+def _of_base(asked: ChatRequest, model: ServedBase) -> BaseQuestion:
+    sampling = asked.of_base(model)
     for message in asked.messages:
         inputs_of(message.text, "messages")
     roles = {"developer": "system"}
@@ -176,7 +182,12 @@ def _form(name: str) -> Form:
     def whole(outcomes: Sequence[Outcome]) -> ChatResponse:
         (outcome,) = outcomes
         choices = [
-            ChatChoice(index=place, message=ChatAnswer(content=text), finish_reason=reason)
+            ChatChoice(
+                index=place,
+                message=ChatAnswer(content=text),
+                logprobs=for_chat(outcome.steps[place], text) if outcome.steps else None,
+                finish_reason=reason,
+            )
             for place, (text, reason) in enumerate(zip(outcome.texts, outcome.reasons, strict=True))
         ]
         return ChatResponse(id=own, created=created, model=name, choices=choices, usage=usage_of(outcomes))

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from metier.serving.base_model import BaseQuestion, ServedBase
 from metier.serving.errors import documented
+from metier.serving.logprobs import CompletionLogprobs, for_completion
 from metier.serving.served import Question
 from metier.serving.shapes import Usage, new_id, usage_of
 from metier.serving.state import State
@@ -25,7 +26,12 @@ class CompletionRequest(Wishes):
 
     prompt: str | list[str]
     echo: Literal[False] | None = None
-    logprobs: None = None
+    logprobs: int | None = Field(None, ge=0, le=5)
+
+    @property
+    def top(self) -> int | None:
+        """How many of the likeliest tokens are told at each step; None: nothing is told of tokens."""
+        return self.logprobs
 
 
 class CompletionChoice(BaseModel):
@@ -33,7 +39,7 @@ class CompletionChoice(BaseModel):
 
     index: int
     text: str
-    logprobs: None = None
+    logprobs: CompletionLogprobs | None = None
     finish_reason: Literal["stop", "length"] | None
 
 
@@ -63,11 +69,13 @@ def routes(state: State) -> APIRouter:
         texts = inputs_of(asked.prompt, "prompt")
         questions: list[Question | BaseQuestion]
         if isinstance(model, ServedBase):
-            sampling = asked.of_base()
+            sampling = asked.of_base(model)
+            guide = sampling.guide
             questions = [BaseQuestion(text, sampling) for text in texts]
         else:
-            limits = asked.of_product(model)
-            questions = [Question(text, limits) for text in texts]
+            limits, guide = asked.of_product(model), asked.guide(model)
+            questions = [Question(text, limits, guide) for text in texts]
+        await state.check(guide)
         wanted = ToWrite(model, questions, bool(asked.stream), asked.include_usage)
         return await write(state, request, wanted, _form(model.name))
 
@@ -85,8 +93,11 @@ def _form(name: str) -> Form:
         )
 
     def whole(outcomes: Sequence[Outcome]) -> CompletionResponse:
-        pairs = [pair for outcome in outcomes for pair in zip(outcome.texts, outcome.reasons, strict=True)]
-        choices = [CompletionChoice(index=k, text=text, finish_reason=why) for k, (text, why) in enumerate(pairs)]
+        choices: list[CompletionChoice] = []
+        for outcome in outcomes:
+            for place, (text, reason) in enumerate(zip(outcome.texts, outcome.reasons, strict=True)):
+                told = for_completion(outcome.steps[place], text) if outcome.steps else None
+                choices.append(CompletionChoice(index=len(choices), text=text, logprobs=told, finish_reason=reason))
         return response(choices, usage_of(outcomes))
 
     def part(text: str | None) -> CompletionResponse:

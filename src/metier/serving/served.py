@@ -11,6 +11,7 @@ from metier.report.facts import RunFacts
 from metier.serving.base_model import ServedBase
 from metier.serving.cutting import NO_LIMITS, Cutter, Limits
 from metier.serving.errors import ApiError, clean
+from metier.serving.guided import NO_GUIDE, Guide, asker_of, stream, write
 from metier.serving.worker import Outcome, Pieces
 from metier.systems.asker import Asks
 from metier.systems.base import Samples
@@ -20,10 +21,11 @@ from metier.systems.product_record import Product
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Question:
-    """An input, and where its answer is to end."""
+    """An input, where its answer is to end, and what else is wished for it."""
 
     text: str
     limits: Limits = NO_LIMITS
+    guide: Guide = NO_GUIDE
 
     def __str__(self) -> str:
         return self.text
@@ -95,13 +97,20 @@ class ServedProduct:
         return self.opened.streams
 
     @property
+    def guides(self) -> bool:
+        """Whether it keeps to a JSON schema, and tells how likely tokens were."""
+        return asker_of(self.opened.learned) is not None
+
+    @property
     def tokens(self) -> int | None:
         """The most tokens that an answer has; None where no language model is asked."""
         learned = self.opened.learned
         return learned.room if isinstance(learned, Asks) else None
 
     def answer(self, questions: Sequence[Question]) -> list[Outcome]:
-        """Answer inputs as evaluation did."""
+        """Answer inputs as evaluation did, unless one of them wishes for more."""
+        if any(question.guide for question in questions):
+            return self._guided(questions)
         answers = self.opened.answer([question.text for question in questions])
         finished = self.opened.finished([answer.text for answer in answers])
         sizes = self._sizes([question.text for question in questions])
@@ -114,12 +123,27 @@ class ServedProduct:
     def stream(self, question: Question) -> Pieces:
         """Write the answer to an input piece by piece."""
         cutter = Cutter(question.limits, self._count)
+        asker = asker_of(self.opened.learned) if question.guide else None
+        pieces = self.opened.stream(question.text) if asker is None else stream(asker, question.text, question.guide)
         whole = ""
-        for piece in cutter.pieces(self.opened.stream(question.text)):
+        for piece in cutter.pieces(pieces):
             whole += piece
             yield piece
         ended = self.opened.finished([whole])[0]
         yield self._outcome(cutter, whole, ended, *self._sizes([question.text])[0], None)
+
+    def _guided(self, questions: Sequence[Question]) -> list[Outcome]:
+        asker = asker_of(self.opened.learned)
+        assert asker is not None
+        texts = [question.text for question in questions]
+        found = write(asker, texts, [question.guide for question in questions])
+        made = []
+        for question, one, (size, fits) in zip(questions, found, self._sizes(texts), strict=True):
+            cutter = Cutter(question.limits, self._count)
+            outcome = self._outcome(cutter, cutter.whole(one.text), one.ended, size, fits, None)
+            told = question.guide.top is not None
+            made.append(dataclasses.replace(outcome, steps=(one.steps,)) if told else outcome)
+        return made
 
     def _outcome(self, cutter: Cutter, text: str, ended: bool, size: int, fits: bool, answer: Answer | None) -> Outcome:
         reason = cutter.reason or ("stop" if ended else "length")

@@ -15,6 +15,8 @@ from fastapi import Request
 
 from metier.serving.counts import Counts
 from metier.serving.errors import ApiError
+from metier.serving.guided import Guide
+from metier.serving.schema_check import SchemaCheck
 from metier.serving.served import Served
 from metier.serving.settings import ServeSettings
 from metier.serving.worker import Job, Model, Outcome, QueueFull, Stopping, Worker
@@ -31,10 +33,20 @@ class State:
     served: Served
     worker: Worker
     counts: Counts
+    schemas: SchemaCheck
 
     def deadline(self) -> float:
         """Return by when a request that comes now has to be answered, by the event loop's clock."""
         return asyncio.get_running_loop().time() + self.settings.timeout
+
+    async def check(self, guide: Guide) -> None:
+        """Refuse a guide whose schema cannot be followed.
+
+        Raises:
+            ApiError: It cannot, or the server has too many to try.
+        """
+        if guide.schema is not None:
+            await self.schemas.check(guide.schema, self.deadline())
 
     async def ask(
         self, request: Request, model: Model, questions: Sequence[Any], until: float | None = None

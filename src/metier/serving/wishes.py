@@ -10,9 +10,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from metier.serving.base_model import Sampling
+from metier.engines.schemas import text_of
+from metier.serving.base_model import Sampling, ServedBase
 from metier.serving.cutting import Limits
 from metier.serving.errors import ApiError
+from metier.serving.guided import Guide
 from metier.serving.served import ServedProduct
 from metier.serving.shapes import Asked
 
@@ -28,10 +30,54 @@ class StreamOptions(Asked):
     include_obfuscation: Literal[False] | None = None
 
 
-class ResponseFormat(Asked):
-    """The form of an answer: text alone."""
+class TextFormat(Asked):
+    """Any text."""
 
     type: Literal["text"]
+
+    @property
+    def schema_text(self) -> str | None:
+        """What an answer has to satisfy: nothing."""
+        return None
+
+
+class ObjectFormat(Asked):
+    """Any JSON object."""
+
+    type: Literal["json_object"]
+
+    @property
+    def schema_text(self) -> str | None:
+        """What an answer has to satisfy, as a JSON schema."""
+        return text_of({"type": "object"})
+
+
+class NamedSchema(Asked):
+    """A JSON schema with a name, which nothing depends on."""
+
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: str | None = None
+    given: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class SchemaFormat(Asked):
+    """JSON by a schema."""
+
+    type: Literal["json_schema"]
+    json_schema: NamedSchema
+
+    @property
+    def schema_text(self) -> str | None:
+        """What an answer has to satisfy, as a JSON schema.
+
+        Raises:
+            UserError: It is too large, or nested too deep.
+        """
+        return text_of(self.json_schema.given)
+
+
+ResponseFormat = Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")]
 
 
 class Wishes(Asked):
@@ -49,6 +95,7 @@ class Wishes(Asked):
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     logit_bias: dict[str, float] | None = None
+    response_format: ResponseFormat | None = None
     user: str | None = None
     metadata: dict[str, Any] | None = None
 
@@ -61,6 +108,11 @@ class Wishes(Asked):
     def stops(self) -> tuple[str, ...]:
         """Strings that end an answer."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def top(self) -> int | None:
+        """How many of the likeliest tokens are told at each step; None: nothing is told of tokens."""
+        return None
 
     @property
     def include_usage(self) -> bool:
@@ -86,7 +138,7 @@ class Wishes(Asked):
                 raise refused("max_tokens", f"a label of {model.name} may have {most} tokens, and is not cut")
         return Limits(self.stops, self.longest)
 
-    def of_base(self) -> Sampling:
+    def of_base(self, model: ServedBase) -> Sampling:
         """Return how a base model is to write.
 
         Raises:
@@ -101,7 +153,24 @@ class Wishes(Asked):
         if samples > 1 and self.stream:
             raise refused("n", "a stream has one answer")
         seed = self.seed if self.seed is not None else secrets.randbits(62)
-        return Sampling(self.temperature or 0.0, samples, seed, self.stops, self.longest)
+        return Sampling(self.temperature or 0.0, samples, seed, self.stops, self.longest, self.guide(model))
+
+    def guide(self, model: ServedProduct | ServedBase) -> Guide:
+        """Return what else is wished for an answer.
+
+        Raises:
+            ApiError: The model does not do that.
+        """
+        schema = self.response_format.schema_text if self.response_format is not None else None
+        labels = model.product.labels if isinstance(model, ServedProduct) else None
+        if schema is not None and labels is not None:
+            raise refused("response_format", f"{model.name} answers with one of its labels; use text")
+        for name, asked in (("response_format", schema is not None), ("logprobs", self.top is not None)):
+            if asked and not model.guides:
+                raise refused(name, f"what {model.name} runs on does not do this; leave it out")
+        if self.top is not None and self.stream:
+            raise refused("logprobs", "a stream does not say how likely tokens are; ask without stream")
+        return Guide(schema, self.top)
 
     def _check_common(self) -> None:
         for name, value in (

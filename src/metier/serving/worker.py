@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol
 
 from metier.core.errors import MetierError
+from metier.engines.base import Step
 from metier.serving.cutting import Reason
 from metier.systems.product import Answer
 
@@ -32,6 +33,7 @@ class Outcome:
         completion_tokens: Of all answers.
         fits: Whether the question fitted the model's context; the answers are empty if it did not.
         answer: A product's answer as `OpenProduct.answer` gave it.
+        steps: For each answer its tokens, where they were asked for.
     """
 
     texts: tuple[str, ...]
@@ -40,6 +42,7 @@ class Outcome:
     completion_tokens: int
     fits: bool = True
     answer: Answer | None = None
+    steps: tuple[tuple[Step, ...], ...] = ()
 
 
 Told = Callable[[str | Outcome | Exception], None]

@@ -139,10 +139,15 @@ class Asker:
 
         An engine that cannot say what it has written so far gives it all at once.
         """
-        request = _generation(self, 0, text)
-        if not isinstance(self.engine, Streams):
+        if isinstance(self.engine, Streams):
+            yield from self.streamed(self.request(text))
+        else:
             yield self.write([text]).texts[0]
-        elif self.fitting([request.prompt], self.max_tokens):
+
+    def streamed(self, request: GenerationRequest) -> Iterator[str]:
+        """Yield the answer to what `request` returned piece by piece, from an engine that is `Streams`."""
+        assert isinstance(self.engine, Streams)
+        if self.fitting([request.prompt], self.max_tokens):
             yield from self.prompts.read_pieces(self.engine.stream(request))
 
     def score(self, texts: Sequence[str], keep: Keep | None = None) -> LabelScores:
@@ -163,6 +168,15 @@ class Asker:
     def prompt(self, text: str) -> Prompt:
         """Return the prompt that asks for the answer to one input."""
         return self._rendered(text).prompt
+
+    def request(self, text: str, place: int = 0) -> GenerationRequest:
+        """Return what the engine is asked for the answer to one input, by its place among the inputs."""
+        return GenerationRequest(
+            prompt=self.prompt(text),
+            max_tokens=self.max_tokens,
+            stop=self.stop,
+            seed=seed_of(self.asked.seed, "write", place),
+        )
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -254,22 +268,13 @@ def answer_length(
 
 
 def _write(asker: Asker, keep: Keep | None, inputs: AskInputs, work: Work | None) -> Written:
-    asked = [_generation(asker, i, text) for i, text in enumerate(inputs.texts)]
+    asked = [asker.request(text, i) for i, text in enumerate(inputs.texts)]
     fitting = asker.fitting([request.prompt for request in asked], asker.max_tokens)
     jobs = [partial(first_texts, [asked[i] for i in part]) for part in _parts(fitting, _ANSWERS)]
     texts = [""] * len(inputs.texts)
     for i, text in zip(fitting, itertools.chain(*_walk(asker, keep, work, "answers", jobs)), strict=True):
         texts[i] = asker.prompts.read_answer(text)
     return Written(tuple(texts), len(texts) - len(fitting))
-
-
-def _generation(asker: Asker, i: int, text: str) -> GenerationRequest:
-    return GenerationRequest(
-        prompt=asker.prompt(text),
-        max_tokens=asker.max_tokens,
-        stop=asker.stop,
-        seed=seed_of(asker.asked.seed, "write", i),
-    )
 
 
 def _score(asker: Asker, keep: Keep | None, inputs: AskInputs, work: Work | None) -> LabelScores:
