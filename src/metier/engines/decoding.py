@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from metier.engines.base import Generation, GenerationRequest
+from metier.engines.base import EngineStats, Generation, GenerationRequest
 from metier.engines.forward import Forward
 from metier.engines.guidance import Guidance
 from metier.engines.kv_cache import joined, set_rows
@@ -62,6 +62,16 @@ class Decoder:
         self._tokenizer = tokenizer
         self._vocabulary = vocabulary
 
+    @property
+    def device(self) -> str:
+        """Where the model is."""
+        return self._forward.device
+
+    @property
+    def stats(self) -> EngineStats:
+        """What was read and written."""
+        return self._forward.stats
+
     def decode(
         self, prefix: tuple[int, ...], waiting: Sequence[Waiting], most_rows: int, most_tokens: int
     ) -> Iterator[tuple[int, Generation]]:
@@ -78,19 +88,19 @@ class Decoder:
         owner = np.repeat(np.arange(len(waiting)), samples)  # row -> request
         first = np.concatenate([[0], np.cumsum(samples)])
         requests = [waiting[o].request for o in owner.tolist()]
-        rows = self._rows(requests)
+        rows = self.rows(requests)
         steps = max(w.request.max_tokens for w in waiting)
-        draws = torch.from_numpy(np.concatenate([_draws(w.request, steps) for w in waiting])).to(forward.device)
+        draws = torch.from_numpy(np.concatenate([draws_of(w.request, steps) for w in waiting])).to(forward.device)
         temperature = torch.tensor([r.temperature for r in requests], device=forward.device)
         step = torch.zeros(len(owner), dtype=torch.long, device=forward.device)
         left = collections.Counter(owner.tolist())
         queue = collections.deque(range(len(waiting)))
-        state: _State | None = None
+        state: State | None = None
         while queue or state is not None:
             if begun := _next_to_begin(queue, waiting, state, len(prefix), most_rows, most_tokens):
                 new = torch.tensor([r for w in begun for r in range(first[w], first[w + 1])], device=forward.device)
-                fresh = self._begun(prefix, [waiting[w] for w in begun], new)
-                state = fresh if state is None else _join(state, fresh)
+                fresh = self.begun(prefix, [waiting[w] for w in begun], new)
+                state = fresh if state is None else joined_states(state, fresh)
             assert state is not None
             live = state.live
             tokens = next_tokens(
@@ -115,33 +125,15 @@ class Decoder:
                 gone = set(ended)
                 keep = torch.tensor([i for i in range(len(live)) if i not in gone], device=forward.device)
                 state, tokens = state.kept(keep), tokens[keep]
-            self._advance(state, tokens)
+            self.advance(state, tokens)
 
-    def stream(self, prefix: tuple[int, ...], one: Waiting) -> Iterator[str]:
-        """Yield the text of a single continuation as it grows; joined, the pieces are what `decode` yields."""
-        request, device = one.request, self._forward.device
-        rows = self._rows([request])
-        draws = torch.from_numpy(_draws(request, request.max_tokens)).to(device)
-        temperature = torch.tensor([request.temperature], device=device)
-        state = self._begun(prefix, [one], torch.zeros(1, dtype=torch.long, device=device))
-        told = ""
-        for step in range(request.max_tokens):
-            tokens = next_tokens(rows.limited(state.logits, [0]), temperature, request.top_k, draws[:, step])
-            self._forward.stats.generated_tokens += rows.add([0], tokens.tolist(), state.logits)
-            text = rows.so_far(0)
-            if len(text) > len(told):
-                yield text[len(told) :]
-                told = text
-            if rows.ended[0]:
-                return
-            self._advance(state, tokens)
-
-    def _rows(self, requests: list[GenerationRequest]) -> Rows:
+    def rows(self, requests: list[GenerationRequest]) -> Rows:
+        """Return rows without tokens, guided if a request asks for that."""
         guided = any(request.schema is not None or request.top is not None for request in requests)
         guidance = Guidance(requests, self._vocabulary) if guided else None
         return Rows(requests, self._end_tokens, self._tokenizer, guidance)
 
-    def _begun(self, prefix: tuple[int, ...], requests: Sequence[Waiting], live: torch.Tensor) -> _State:
+    def begun(self, prefix: tuple[int, ...], requests: Sequence[Waiting], live: torch.Tensor) -> State:
         """Read the prompts of some requests; each takes one of the rows ``live`` per sample."""
         read = self._forward.prefill(prefix, [w.rest for w in requests])
         if len(live) > len(requests):
@@ -149,9 +141,9 @@ class Decoder:
             places = torch.tensor(spread, device=self._forward.device)
             set_rows(read.cache, places)
             read.mask, read.positions, read.logits = (t[places] for t in (read.mask, read.positions, read.logits))
-        return _State(read.cache, read.mask, read.positions, read.logits, live)
+        return State(read.cache, read.mask, read.positions, read.logits, live)
 
-    def _advance(self, state: _State, tokens: torch.Tensor) -> None:
+    def advance(self, state: State, tokens: torch.Tensor) -> None:
         """Read one more token of every row."""
         state.mask = torch.cat([state.mask, state.mask.new_ones(len(state.live), 1)], dim=1)
         state.positions = state.positions + 1
@@ -166,7 +158,7 @@ class Decoder:
 
 
 @dataclasses.dataclass(slots=True)
-class _State:
+class State:
     """Rows being decoded: their cache, mask, positions and next logits, and which rows they are."""
 
     cache: Any
@@ -175,25 +167,25 @@ class _State:
     logits: torch.Tensor
     live: torch.Tensor
 
-    def kept(self, keep: torch.Tensor) -> _State:
+    def kept(self, keep: torch.Tensor) -> State:
         """Return the state of some of the rows, without columns that none of them uses."""
         mask = self.mask[keep]
         unused = int((mask.sum(dim=0) == 0).long().cumprod(dim=0).sum())
         set_rows(self.cache, keep, unused)
-        return _State(self.cache, mask[:, unused:], self.positions[keep], self.logits[keep], self.live[keep])
+        return State(self.cache, mask[:, unused:], self.positions[keep], self.logits[keep], self.live[keep])
 
 
-def _draws(request: GenerationRequest, steps: int) -> npt.NDArray[np.float32]:
+def draws_of(request: GenerationRequest, steps: int) -> npt.NDArray[np.float32]:
     """Return the random numbers of a request's samples, ``[samples, steps]``; drawn for its own length, then padded."""
     own = uniforms(request.seed, request.samples, request.max_tokens, request.first_sample)
     return np.pad(own, ((0, 0), (0, steps - request.max_tokens)))
 
 
-def _join(one: _State, other: _State) -> _State:
+def joined_states(one: State, other: State) -> State:
     """Return both states as one, with their last columns aligned."""
     width = max(one.mask.shape[1], other.mask.shape[1])
     masks = [torch.nn.functional.pad(s.mask, (width - s.mask.shape[1], 0)) for s in (one, other)]
-    return _State(
+    return State(
         joined(one.cache, other.cache),
         torch.cat(masks),
         torch.cat([one.positions, other.positions]),
@@ -205,7 +197,7 @@ def _join(one: _State, other: _State) -> _State:
 def _next_to_begin(
     queue: collections.deque[int],
     waiting: Sequence[Waiting],
-    state: _State | None,
+    state: State | None,
     prefix: int,
     most_rows: int,
     most_tokens: int,

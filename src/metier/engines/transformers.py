@@ -24,6 +24,7 @@ from metier.engines.decoding import Decoder, Waiting
 from metier.engines.forward import Forward
 from metier.engines.prompts import Prompt
 from metier.engines.scoring import score_batch
+from metier.engines.streaming import Streaming
 from metier.engines.weights import Weights
 
 _PREFIX_WORTH = 16  # tokens; a shorter shared prefix is not worth its own pass
@@ -88,6 +89,7 @@ class TransformersEngine:
         # What it keeps of a shared prefix is the adapter's own.
         self._forward = Forward(self._model, self._weights.device, self.stats)
         self._decoder = Decoder(self._forward, self._weights.end_tokens, self._tokenizer, self._weights.vocabulary)
+        self._streaming = Streaming(self._decoder)
 
     def beside(self, adapter: Path | None) -> TransformersEngine:
         """Return an engine on the same model in memory with another adapter, or none; the two are used in turns.
@@ -145,6 +147,8 @@ class TransformersEngine:
     def stream(self, request: GenerationRequest) -> Iterator[str]:
         """Yield the continuation of one prompt piece by piece; see `Streams`.
 
+        Continuations that are being streamed at the same time are written side by side.
+
         Raises:
             MetierError: The prompt and its answer do not fit the model's context.
         """
@@ -152,13 +156,17 @@ class TransformersEngine:
             yield self.generate([request])[0].texts[0]
             return
         encoded = self._encode(0, request.prompt, request.max_tokens)
-        pieces = self._decoder.stream(encoded.prefix, Waiting(0, request, encoded.rest))
-        while True:
-            self._weights.use(self._adapter)  # since the last piece, another engine may have used its own
-            piece = next(pieces, None)
-            if piece is None:
-                return
-            yield piece
+        self._weights.use(self._adapter)
+        text = self._streaming.begin(encoded.prefix, Waiting(0, request, encoded.rest))
+        try:
+            while True:
+                self._weights.use(self._adapter)  # since the last piece, another engine may have used its own
+                piece = self._streaming.next(text)
+                if piece is None:
+                    return
+                yield piece
+        finally:
+            self._streaming.drop(text)
 
     @torch.inference_mode()
     def score(self, requests: Sequence[ScoringRequest], progress: Progress | None = None) -> list[Scores]:

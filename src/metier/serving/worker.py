@@ -1,7 +1,8 @@
 """The one thread that runs models: it takes requests from a bounded queue and answers those of one model together.
 
 Requests wait a moment for others of the same model (`Pace.window`), as a batch takes little longer than one of its
-rows. Texts that are streamed are written in turns, a piece each, between the batches, which share the time with them.
+rows. Texts that are streamed are taken further in turns, a piece each, between the batches, which share the time with
+them; an engine may write those of one model side by side.
 Knows nothing about HTTP.
 """
 
