@@ -176,6 +176,33 @@ def test_an_answer_streams_and_can_be_stopped(opened: Callable[..., Page], runs:
     assert copied(page) == part
 
 
+STOP_AT_FIRST_PIECE = """() => {
+  const output = document.querySelector(".result");
+  const press = () => {
+    if (output.querySelector("progress")?.value > 0) {
+      document.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
+    }
+  };
+  new MutationObserver(press).observe(output, { childList: true, subtree: true });
+}"""
+
+
+def test_a_long_text_shows_progress_and_can_be_stopped(opened: Callable[..., Page]) -> None:
+    page = opened(product("plain", "rewrite"))
+    text = " ".join(f"They utilize the car {i} times." for i in range(400))
+    page.get_by_label("Text or Markdown").fill(text)
+    page.evaluate(STOP_AT_FIRST_PIECE)
+    page.get_by_role("button", name="Rewrite").click()
+    expect(shown(page, "Stopped")).to_be_visible()
+    assert 0 < page.locator(".change").count() < 400
+    page.get_by_role("button", name="Accept all").click()
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    made = copied(page)
+    assert made.startswith("They use the car 0 times.") and made.endswith("They utilize the car 399 times.")
+    assert made.replace("They use ", "They utilize ") == text
+
+
 def test_changes_are_accepted_rejected_and_undone_one_by_one(opened: Callable[..., Page]) -> None:
     page = opened(product("plain", "rewrite"))
     page.get_by_label("Text or Markdown").fill(DRAFT)

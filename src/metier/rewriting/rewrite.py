@@ -65,7 +65,7 @@ def rewrite(
     unique = list(dict.fromkeys(texts))
     for begin in range(0, len(unique), _TOGETHER):
         part = unique[begin : begin + _TOGETHER]
-        made = propose([_one_line(text) for text in part])
+        made = propose([one_line(text) for text in part])
         done |= {text: _decided(text, proposal) for text, proposal in zip(part, made, strict=True)}
         if progress:
             progress(begin + len(part), 0)
@@ -73,12 +73,13 @@ def rewrite(
 
 
 def _decided(text: str, proposal: Proposal) -> Rewritten:
-    before, after = _one_line(text), proposal.text.strip()
+    before, after = one_line(text), proposal.text.strip()
     if after == before:
         return Rewritten(text, text)
     reason = why_not(before, after) if proposal.finished else "the model did not finish it"
     return Rewritten(text, text if reason else after, reason)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return a piece of prose as it is asked for: its line breaks are no part of it."""
     return " ".join(text.split())

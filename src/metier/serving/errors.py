@@ -154,9 +154,16 @@ async def _of_http(request: Request, error: Exception) -> JSONResponse:
     return made.response(request.url.path)
 
 
+def api_error(error: ApiError | MetierError) -> ApiError:
+    """Return an error as it is sent."""
+    if isinstance(error, ApiError):
+        return error
+    return ApiError(400 if isinstance(error, UserError) else 500, error.message)
+
+
 async def _of_metier(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, MetierError)
-    return ApiError(400 if isinstance(error, UserError) else 500, error.message).response(request.url.path)
+    return api_error(error).response(request.url.path)
 
 
 async def _unforeseen(request: Request, error: Exception) -> JSONResponse:

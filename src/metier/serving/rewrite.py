@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from typing import Literal
 
-import anyio.from_thread
 import anyio.to_thread
 from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from fastapi.sse import EventSourceResponse, format_sse_event
 from pydantic import BaseModel
 
+from metier.core.errors import MetierError
 from metier.rewriting.diff import word_diff
 from metier.rewriting.pieces import Piece, pieces
-from metier.rewriting.rewrite import Proposal, Rewritten
+from metier.rewriting.rewrite import Proposal, Rewritten, one_line
 from metier.runs.rewriting import check_rewrites, rewrite_pieces
-from metier.serving.errors import documented
+from metier.serving.errors import ApiError, api_error, documented
 from metier.serving.served import Question, ServedProduct
 from metier.serving.shapes import Asked
 from metier.serving.state import State
 from metier.serving.texts import inputs_of
 
 _OPS: dict[str, Literal["equal", "insert", "delete"]] = {"same": "equal", "new": "insert", "gone": "delete"}
+_ANSWERED = 64  # sentences that are asked for together
+_STREAMED = 8  # the same, where they are waited for
 
 
 class RewriteRequest(Asked):
@@ -29,6 +35,7 @@ class RewriteRequest(Asked):
     model: str
     text: str
     by: Literal["sentence", "paragraph"] = "sentence"
+    stream: bool = False
 
 
 class Change(BaseModel):
@@ -66,38 +73,89 @@ class RewriteResponse(BaseModel):
     pieces: list[RewrittenPiece]
 
 
+class RewriteEvent(BaseModel):
+    """A piece of a streamed text.
+
+    Attributes:
+        index: Its place.
+        of: How many pieces there are.
+        piece: What became of it.
+    """
+
+    index: int
+    of: int
+    piece: RewrittenPiece
+
+
 def routes(state: State) -> APIRouter:
     """Return the endpoint."""
     router = APIRouter()
 
-    @router.post("/rewrite", responses=documented(400, 404, 413, 429, 503, 504))
-    async def rewrite(request: Request, asked: RewriteRequest) -> RewriteResponse:
-        """Return a text with its prose rewritten, and what became of each piece."""
+    @router.post("/rewrite", response_model=RewriteResponse, responses=documented(400, 404, 413, 429, 503, 504))
+    async def rewrite(request: Request, asked: RewriteRequest) -> Response:
+        """Return a text with its prose rewritten, and what became of each piece; with ``stream``, a piece an event."""
         model = state.served.product(asked.model)
         check_rewrites(model.product)
         inputs_of(asked.text, "text")
-        return await anyio.to_thread.run_sync(_rewritten, state, request, model, asked, state.deadline())
+        events = _rewritten(state, request, model, asked)
+        if asked.stream:
+            return EventSourceResponse(_sent(await anext(events), events))
+        made = [event.piece async for event in events]
+        whole = RewriteResponse(model=model.name, text="".join(piece.after for piece in made), pieces=made)
+        return Response(whole.model_dump_json(), media_type="application/json")
 
     return router
 
 
-def _rewritten(
-    state: State, request: Request, model: ServedProduct, asked: RewriteRequest, until: float
-) -> RewriteResponse:
-    """Rewrite in a thread of its own, which asks for a few sentences at a time, so that others are not kept waiting."""
+async def _rewritten(
+    state: State, request: Request, model: ServedProduct, asked: RewriteRequest
+) -> AsyncGenerator[RewriteEvent]:
+    """Yield the pieces in order; a few sentences are asked for at a time, so that others are not kept waiting."""
+    until = state.deadline()
+    at_once = _STREAMED if asked.stream else _ANSWERED
+    parts = await anyio.to_thread.run_sync(functools.partial(pieces, by=asked.by), asked.text)
+    known: dict[str, Proposal] = {}
+    watched: Request | None = request
+    index = 0
+    for some in _portions(parts, at_once):
+        texts = list(dict.fromkeys(one_line(part.text) for part in some if part.prose))
+        if new := [text for text in texts if text not in known]:
+            outcomes = await state.ask(watched, model, [Question(text) for text in new], until)
+            known |= {t: Proposal(o.texts[0], o.reasons[0] == "stop") for t, o in zip(new, outcomes, strict=True)}
+        for piece in await anyio.to_thread.run_sync(_decided, some, known):
+            yield RewriteEvent(index=index, of=len(parts), piece=piece)
+            index += 1
+            watched = None if asked.stream else request
 
-    def propose(texts: Sequence[str]) -> list[Proposal]:
-        questions = [Question(text) for text in texts]
-        outcomes = anyio.from_thread.run(state.ask, request, model, questions, until)
-        return [Proposal(outcome.texts[0], outcome.reasons[0] == "stop") for outcome in outcomes]
 
-    parts = pieces(asked.text, by=asked.by)
-    made = rewrite_pieces(parts, propose)
-    return RewriteResponse(
-        model=model.name,
-        text="".join(piece.after for piece in made),
-        pieces=[_told(part, piece) for part, piece in zip(parts, made, strict=True)],
-    )
+def _portions(parts: Sequence[Piece], prose: int) -> Iterator[list[Piece]]:
+    """Yield the pieces of a text in portions with so many pieces of prose."""
+    portion: list[Piece] = []
+    for part in parts:
+        if part.prose and sum(one.prose for one in portion) == prose:
+            yield portion
+            portion = []
+        portion.append(part)
+    if portion:
+        yield portion
+
+
+def _decided(parts: Sequence[Piece], known: Mapping[str, Proposal]) -> list[RewrittenPiece]:
+    made = rewrite_pieces(parts, lambda texts: [known[text] for text in texts])
+    return [_told(part, piece) for part, piece in zip(parts, made, strict=True)]
+
+
+async def _sent(first: RewriteEvent, rest: AsyncGenerator[RewriteEvent]) -> AsyncIterator[bytes]:
+    """Yield a streamed response; where rewriting fails, an error takes the place of what is missing."""
+    try:
+        yield format_sse_event(data_str=first.model_dump_json())
+        async for event in rest:
+            yield format_sse_event(data_str=event.model_dump_json())
+        yield format_sse_event(data_str="[DONE]")
+    except (ApiError, MetierError) as error:
+        yield format_sse_event(data_str=json.dumps(api_error(error).body))
+    finally:
+        await rest.aclose()
 
 
 def _told(part: Piece, made: Rewritten) -> RewrittenPiece:

@@ -49,12 +49,12 @@ class State:
             await self.schemas.check(guide.schema, self.deadline())
 
     async def ask(
-        self, request: Request, model: Model, questions: Sequence[Any], until: float | None = None
+        self, request: Request | None, model: Model, questions: Sequence[Any], until: float | None = None
     ) -> list[Outcome]:
         """Put questions to a model and wait for what it answers.
 
         Args:
-            request: Where they come from.
+            request: Where they come from; None: whoever sends the response notices if the client goes.
             model: Who answers.
             questions: What is asked.
             until: What `deadline` said when the request came, where it asks more than once.

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from metier.core.errors import MetierError
 from metier.serving.base_model import BaseQuestion, ServedBase
-from metier.serving.errors import ApiError
+from metier.serving.errors import ApiError, api_error
 from metier.serving.served import Question, ServedProduct
 from metier.serving.state import State
 from metier.serving.texts import check_fits
@@ -94,8 +94,7 @@ async def _sent(
             yield _event(form.counts(piece))
         yield format_sse_event(data_str="[DONE]")
     except (ApiError, MetierError) as error:
-        failed = error if isinstance(error, ApiError) else ApiError(500, error.message)
-        yield format_sse_event(data_str=json.dumps(failed.body))
+        yield format_sse_event(data_str=json.dumps(api_error(error).body))
     finally:
         await rest.aclose()
 

@@ -32,7 +32,20 @@ export async function ask(path, { body, signal } = {}) {
 /** Yield the answer to one input piece by piece. */
 export async function* write(model, text, signal) {
   const body = { model, stream: true, messages: [{ role: "user", content: text }] };
-  const response = await reach("v1/chat/completions", body, signal);
+  for await (const chunk of events("v1/chat/completions", body, signal)) {
+    const piece = chunk.choices?.[0]?.delta?.content;
+    if (piece) yield piece;
+  }
+}
+
+/** Yield the pieces of a rewritten text in order, each as `{of, piece}`: how many there are, and what became of it. */
+export function rewrite(model, text, by, signal) {
+  return events("rewrite", { model, text, by, stream: true }, signal);
+}
+
+/** Yield what the server sends as events. Throws if it does not come to its end. */
+async function* events(path, body, signal) {
+  const response = await reach(path, body, signal);
   let ended = false;
   try {
     for await (const data of eventsOf(response.body)) {
@@ -42,8 +55,7 @@ export async function* write(model, text, signal) {
       }
       const chunk = JSON.parse(data);
       if (chunk.error) throw new Refused(response.status, chunk.error.message);
-      const piece = chunk.choices?.[0]?.delta?.content;
-      if (piece) yield piece;
+      yield chunk;
     }
   } catch (error) {
     if (signal?.aborted || error instanceof Refused) throw error;

@@ -1,6 +1,6 @@
 // A whole text, rewritten piece by piece: reviewed change by change, or taken as it is.
 
-import { ask } from "./api.js";
+import { rewrite } from "./api.js";
 import { allMade, partsOf } from "./changes.js";
 import { copy, el, put } from "./dom.js";
 import { textField } from "./field.js";
@@ -25,10 +25,26 @@ export function rewriteView(product) {
 
   async function job(signal) {
     const text = read();
-    const { pieces } = await ask("rewrite", { body: { model: product.id, text, by: by.value }, signal });
-    found = { parts: partsOf(pieces), made: {} };
-    keep(kept, found);
-    show();
+    const pieces = [];
+    const bar = el("progress", { value: 0, "aria-label": "Rewritten" });
+    const soFar = el("p", { class: "document" });
+    put(output, bar, soFar);
+    try {
+      for await (const { of, piece } of rewrite(product.id, text, by.value, signal)) {
+        pieces.push(piece);
+        soFar.append(piece.after);
+        bar.max = of;
+        bar.value = pieces.length;
+      }
+    } finally {
+      if (pieces.length) {
+        // Where it was stopped, the rest stays as it was.
+        const rest = text.slice(pieces.map(({ before }) => before).join("").length);
+        found = { parts: partsOf([...pieces, { changed: false, after: rest }]), made: {} };
+        keep(kept, found);
+      }
+      show();
+    }
     return count(changesIn(found.parts), "change");
   }
 
