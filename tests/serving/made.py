@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import metier
 from metier.core import storage
@@ -71,12 +71,13 @@ def write_model_run(
     adapter: Path | None = None,
     max_tokens: int = 12,
     engine: EngineSettings = ENGINE,
+    style: Literal["auto", "plain"] = "auto",
 ) -> Path:
     """Write a run whose product asks a model; ``adapter`` is what it was tuned to."""
     entry = SYSTEMS[system]
     files = resolve_model(str(base))
     model, weights = Artifact(files.digest, files.path), Artifact(folder.name, adapter) if adapter else None
-    slot = Slot(Running(str(base), engine, LaunchSettings(), "auto"), files)
+    slot = Slot(Running(str(base), engine, LaunchSettings(), style), files)
     tools = Tools(
         model,
         lambda tuned: slot.open(tuned.path if tuned else None),
@@ -85,7 +86,7 @@ def write_model_run(
         _keep(folder),
     )
     examples = PAIRS[:2] if labels else REWRITES[:2]
-    asked = Asked(model, "auto", engine, "Do what is asked.", max_tokens, 0)
+    asked = Asked(model, style, engine, "Do what is asked.", max_tokens, 0)
     material = Material(
         labels,
         asked=asked,
@@ -94,7 +95,7 @@ def write_model_run(
         sampling=SynthesisSettings(noise_filter=False),
     )
     learned = entry.learn(entry.seen(material), tools)
-    used = ModelUsed(str(base), files.digest, "auto", engine)
+    used = ModelUsed(str(base), files.digest, style, engine)
     return _saved(_product(folder.name, system, learned, labels=labels, model=used), learned, weights, folder)
 
 

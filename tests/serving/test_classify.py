@@ -52,7 +52,7 @@ def test_models_say_what_they_are(client: TestClient) -> None:
     assert listed["object"] == "list" and [one["id"] for one in listed["data"]] == ["routing", "plain"]
     routing, plain = (one["metier"] for one in listed["data"])
     assert routing["labels"] == ["billing", "delivery"] and routing["kind"] == "labels" and routing["threshold"] == 0.6
-    assert (routing["score"], routing["interval"], routing["metric"]) == (90.0, [81.2, 95.0], "exact_match")
+    assert (routing["score"], routing["interval"], routing["metric"]) == (90.0, [81.2, 95.0], "exact match")
     assert plain["labels"] is None and plain["kind"] == "text" and plain["streams"] is False
     assert client.get("/v1/models/routing").json() == listed["data"][0]
 

@@ -13,6 +13,8 @@ import pytest
 
 import metier
 from metier.cli import run_cli
+from metier.report.html import write_report
+from tests.report.conftest import some_facts
 from tests.runs.made import make_labelled, make_task
 from tests.serving.browsing import Server, chromium, serving
 from tests.serving.made import write_labels_run, write_model_run, write_replacements_run
@@ -437,6 +439,15 @@ def test_every_view_is_accessible_and_fits_a_phone(opened: Callable[..., Page], 
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, view
         found = Axe().run(page)
         assert found.violations_count == 0, f"{view}: {found.generate_report()}"
+
+
+def test_a_report_fits_a_phone(opened: Callable[..., Page], server: Server, tmp_path: Path) -> None:
+    write_report(some_facts(), tmp_path / "report.html")
+    page = opened(width=360)
+    for where in (f"{server.home}/runs/teams/report", f"file://{tmp_path}/report.html"):
+        page.goto(where)
+        page.evaluate("() => document.querySelectorAll('details').forEach((one) => (one.open = true))")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, where
 
 
 def test_everything_can_be_done_with_the_keyboard(opened: Callable[..., Page]) -> None:

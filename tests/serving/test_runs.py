@@ -52,7 +52,7 @@ def test_a_run_of_several_tasks_is_served_task_by_task(client: TestClient) -> No
 
 def test_a_run_says_what_it_found(client: TestClient) -> None:
     first = client.get("/runs").json()["runs"][0]
-    assert (first["rows"], first["metric"], first["model"]) == (20, "exact_match", "smollm2-135m-instruct")
+    assert (first["rows"], first["metric"], first["model"]) == (20, "exact match", "smollm2-135m-instruct")
     assert first["product"]["score"] == 90.0 and first["seconds"] == pytest.approx(341.6)
     told = client.get("/runs/first/facts").json()
     assert told["verdict"].startswith("Better: +12.3 points")

@@ -30,6 +30,7 @@ def runs(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         "three": write_model_run(folder / "three", tiny_model, labels=LABELS, adapter=adapters[2]),
         "vote": write_model_run(folder / "vote", tiny_model, "sampled_majority"),
         "prompt": write_model_run(folder / "prompt", tiny_model, "few_shot"),
+        "plain": write_model_run(folder / "plain", tiny_model, "few_shot", style="plain"),
         "routing": write_labels_run(folder / "routing"),
         "encoded": write_encoder_run(folder / "encoded", tiny_model),
         "encoded too": write_encoder_run(folder / "encoded too", tiny_model),
@@ -55,9 +56,12 @@ def ask(client: httpx.Client, model: str, text: str, stream: bool = False) -> st
 
 def test_products_over_one_base_hold_it_once(runs: dict[str, Path]) -> None:
     opener = Opener()
-    opened: list[Any] = [opener.open(runs[name] / "product").learned for name in ("one", "two", "three", "prompt")]
+    opened: list[Any] = [
+        opener.open(runs[name] / "product").learned for name in ("one", "two", "three", "prompt", "plain")
+    ]
     assert len({id(learned.asker.engine.tokenizer) for learned in opened}) == 1
-    assert len({id(learned.asker.engine) for learned in opened}) == 4
+    assert len({id(learned.asker.engine) for learned in opened}) == 4, "the two without an adapter share it"
+    assert [learned.asker.prompts.style for learned in opened] == ["chat"] * 4 + ["plain"]
     encoders: list[Any] = [opener.open(runs[name] / "product").learned for name in ("encoded", "encoded too")]
     assert encoders[0].encoder is encoders[1].encoder
 

@@ -87,8 +87,8 @@ class Opener:
         Raises:
             MetierError: It is not here, or is another one.
         """
-        slot = self._slot(used, base_of(folder, used))
-        return slot.open(), slot.prompts
+        files = base_of(folder, used)
+        return self._slot(used, files).open(), self._prompts(used, files)
 
     def _tools(self, folder: Path, product: Product) -> Tools:
         keep = Keep(Run(Path()), Reporter(quiet=True))  # nothing is asked while a product is opened
@@ -99,7 +99,7 @@ class Opener:
         return Tools(
             Artifact(files.digest, files.path),
             lambda weights: self._engine(used, files, weights),
-            lambda: self._slot(used, files).prompts,
+            lambda: self._prompts(used, files),
             self._encoder,
             keep,
         )
@@ -114,9 +114,12 @@ class Opener:
         assert isinstance(base, HoldsAdapters)
         return base.beside(weights.path)
 
+    def _prompts(self, used: ModelUsed, files: ModelFiles) -> PromptFormat:
+        return PromptFormat(self._slot(used, files).tokenizer, used.style)
+
     def _slot(self, used: ModelUsed, files: ModelFiles) -> Slot:
-        """Return what holds a base model: the same for all products that run and prompt it alike."""
-        key = storage.digest([files.digest, used.engine.model_dump(mode="json"), used.style])
+        """Return what holds a base model: the same for all products that run it alike, however they prompt it."""
+        key = storage.digest([files.digest, used.engine.model_dump(mode="json")])
         if key not in self._slots:
             self._slots[key] = Slot(running_as(used), files)
         return self._slots[key]

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 import metier
+from metier.report.words import metric_title
 from metier.serving.base_model import ServedBase
 from metier.serving.errors import ApiError, documented
 from metier.serving.served import ServedProduct, base_name
@@ -124,7 +125,7 @@ def _about(one: ServedProduct) -> AboutModel:
         threshold=product.threshold.threshold if product.threshold is not None else None,
         instruction=product.instruction,
         example=one.example,
-        metric=measured.metric if measured is not None else None,
+        metric=metric_title(measured.metric) if measured is not None else None,
         score=measured.score.value if measured is not None else None,
         interval=(measured.score.low, measured.score.high) if measured is not None else None,
         why=product.why,

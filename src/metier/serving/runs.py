@@ -17,6 +17,7 @@ from metier.evaluation.compare_runs import compare_runs
 from metier.report.compared import compared_json
 from metier.report.facts import RunFacts
 from metier.report.sentences import verdict_sentence
+from metier.report.words import metric_title
 from metier.runs.load import load_run
 from metier.serving.errors import ApiError, documented
 from metier.serving.safety import CSP
@@ -146,7 +147,7 @@ def _line(run: ServedRun) -> RunLine:
         seconds=sum(stage.seconds for stage in facts.stages) if facts is not None else None,
         model=facts.model.name if facts is not None else None,
         rows=facts.judged.rows if facts is not None and facts.judged is not None else None,
-        metric=facts.metric if facts is not None else None,
+        metric=metric_title(facts.metric) if facts is not None else None,
     )
 
 

@@ -4,7 +4,7 @@ import { classifyView } from "./classify.js";
 import { el } from "./dom.js";
 import { rewriteView } from "./rewrite.js";
 import { tableView } from "./table.js";
-import { count, limit, metricTitle, score } from "./words.js";
+import { count, limit, score } from "./words.js";
 import { writeView } from "./write.js";
 
 const USES = {
@@ -67,7 +67,7 @@ function summary({ isBase, metier }) {
 function heading({ id, metier }) {
   const facts = [
     ["System", metier.title],
-    metier.score != null && [`Score (${metricTitle(metier.metric)}, 95%)`, score(metier.score, metier.interval)],
+    metier.score != null && [`Score (${metier.metric}, 95%)`, score(metier.score, metier.interval)],
     metier.threshold != null && ["Asks a person", metier.threshold > 1 ? "always" : `below ${limit(metier.threshold)}`],
   ].filter(Boolean);
   return el(

@@ -4,7 +4,7 @@ import { ask, file, pathOf } from "./api.js";
 import { cards } from "./cards.js";
 import { comparedRuns } from "./compare.js";
 import { el, put, saveAs } from "./dom.js";
-import { duration, metricTitle, score } from "./words.js";
+import { duration, score } from "./words.js";
 import { key } from "./waits.js";
 
 const COLUMNS = [
@@ -38,7 +38,7 @@ function nameOf({ name, metric }) {
 
 function scoreOf({ product, metric }) {
   if (product === null || product.score === null) return null;
-  return [score(product.score, product.interval), metric && ` ${metricTitle(metric)}`];
+  return [score(product.score, product.interval), metric && ` ${metric}`];
 }
 
 function comparison(runs) {

@@ -29,13 +29,6 @@ export function score(value, interval) {
   return interval && interval[0] < interval[1] ? `${points(value)} ${ends(interval)}` : points(value);
 }
 
-/** Return a metric's name for people: exact match, ROUGE L. */
-export function metricTitle(metric) {
-  return metric
-    .replaceAll("_", " ")
-    .replace(/\b(rouge|i?bleu|sari|gleu|errant|lcs|f1)\b/g, (name) => name.toUpperCase());
-}
-
 /** Return an amount with its noun: 1 row, 1,500 rows. */
 export function count(amount, noun) {
   return `${amount.toLocaleString("en")} ${noun}${amount === 1 ? "" : "s"}`;
