@@ -31,6 +31,7 @@ from metier.systems.registry import SYSTEMS
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
 SCRIPTS = (
+    "adapters",
     "encoders",
     "generation",
     "input_form",
@@ -330,6 +331,16 @@ def test_predict_is_measured_on_files_of_several_sizes(
     assert set(told["measured"]) == {f"{ending}, 300", f"{ending}, 10"}, "earlier results stay"
     for found in told["measured"].values():
         assert found["code"] == 0 and found["peak_bytes"] > 10**7 and found["processor_seconds"] > 0
+
+
+def test_rows_of_several_adapters_are_written_alike_mixed_and_grouped(
+    tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ["--adapters", "2", "--rows", "2", "--prompt", "6", "--steps", "3", "--repeats", "2"]
+    load("adapters").main(["--model", str(tiny_model), "--dtype", "float32", *few])
+    told = last_line(capsys)
+    assert told["same_tokens"] == 1.0
+    assert told["mixed_over_grouped"]["writing"] > 0 and told["seconds"]["grouped"]["reading"] > 0
 
 
 def test_servers_are_measured_by_clients(on_path: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

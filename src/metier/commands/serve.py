@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,12 @@ from metier.core.errors import UserError
 
 if TYPE_CHECKING:
     from metier.serving.settings import ServeSettings
+
+
+class Engine(enum.StrEnum):
+    """What may run a product in place of the engine that its run has used."""
+
+    llamacpp = "llamacpp"
 
 
 def serve(
@@ -27,6 +34,9 @@ def serve(
     base: Annotated[bool, typer.Option("--base", help="Serve the base models of the products too.")] = False,
     key_env: Annotated[
         str | None, typer.Option("--key-env", help="Environment variable with the key that requests must bring.")
+    ] = None,
+    engine: Annotated[
+        Engine | None, typer.Option("--engine", help="Run one product by its exported GGUF file instead.")
     ] = None,
     feedback: Annotated[bool, typer.Option("--feedback", help="Take down corrections in RUN/feedback.jsonl.")] = False,
     queue: Annotated[int, typer.Option("--queue", help="Requests that wait at most.", min=1)] = 256,
@@ -51,10 +61,10 @@ def serve(
         raise UserError(f"--feedback: corrections are not written to {remote}", hint="copy the run to this machine")
     settings = ServeSettings(host, port, key, base, feedback, queue, timeout, log_text)
     folders = [local(run) for run in runs]
-    _run(settings, folders)
+    _run(settings, folders, llamacpp=engine is Engine.llamacpp)
 
 
-def _run(settings: ServeSettings, folders: list[Path]) -> None:
+def _run(settings: ServeSettings, folders: list[Path], *, llamacpp: bool) -> None:
     try:
         from metier.serving.server import listening
         from metier.serving.server import serve as answer
@@ -63,7 +73,7 @@ def _run(settings: ServeSettings, folders: list[Path]) -> None:
     from metier.serving.opening import open_runs
 
     where = listening(settings)
-    served = open_runs(folders, base=settings.base)
+    served = open_runs(folders, base=settings.base, llamacpp=llamacpp)
     host, port = where.getsockname()[:2]
     for one in served.products.values():
         print(f"{one.name}: {one.product.title}")

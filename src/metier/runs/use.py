@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from metier.core import storage
@@ -13,13 +14,14 @@ from metier.engines.base import Engine, HoldsAdapters
 from metier.engines.prompts import PromptFormat
 from metier.models.encoder import SentenceEncoder
 from metier.models.locate import ModelFiles, resolve_model
-from metier.steps.slot import Running, Slot
-from metier.systems.base import Keep, Tools
+from metier.steps.slot import SLOT_CONTEXT, Running, Slot
+from metier.systems.base import Keep, Tools, Writes
 from metier.systems.product import FILE, OpenProduct, open_product, read_product
 from metier.systems.product_record import ModelUsed, Product
 from metier.tasks.settings import LaunchSettings
 
 _NO_MODEL = Artifact("", Path())
+_SLOTS = 8  # answers that llama.cpp writes at once
 
 
 def product_folder(path: Path, task: str | None = None) -> Path:
@@ -80,6 +82,37 @@ class Opener:
         """Return the product in a folder, ready to answer; see `open_at`."""
         product = read_product(folder)
         return open_product(folder, product, self._tools(folder, product))
+
+    def open_with_gguf(self, folder: Path, gguf: Path) -> OpenProduct:
+        """Return the product in a folder, with llama.cpp and a file of its model in place of its own engine.
+
+        Raises:
+            UserError: It asks no model, or only how likely its labels are, which llama.cpp does not tell.
+            MetierError: Its base model, whose tokenizer is needed, is not here, or llama.cpp cannot read the file.
+        """
+        product = read_product(folder)
+        used = product.model
+        if used is None:
+            raise UserError(f"{folder}: this product asks no language model", hint="leave --engine out")
+        from metier.engines.llamacpp import LlamaCppEngine
+
+        slot = self._slot(used, base_of(folder, used))
+        engine = LlamaCppEngine(
+            gguf,
+            count_tokens=slot.count_tokens,
+            context_length=min(slot.context_length, SLOT_CONTEXT),
+            slots=_SLOTS,
+            device=used.engine.device,
+        )
+        tools = dataclasses.replace(self._tools(folder, product), open_model=lambda weights: engine)
+        opened = open_product(folder, product, tools)
+        if not isinstance(opened.learned, Writes):
+            engine.close()
+            raise UserError(
+                f"{folder}: {product.title} asks how likely labels are, which llama.cpp does not tell",
+                hint="leave --engine out",
+            )
+        return opened
 
     def open_base(self, folder: Path, used: ModelUsed) -> tuple[Engine, PromptFormat]:
         """Return the base model of the product in a folder, as it is, and how its prompts are written.

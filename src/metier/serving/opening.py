@@ -14,12 +14,13 @@ from metier.serving.served import Served, ServedProduct, ServedRun, base_name
 from metier.systems.product import FILE
 
 
-def open_runs(folders: Sequence[Path], *, base: bool = False) -> Served:
+def open_runs(folders: Sequence[Path], *, base: bool = False, llamacpp: bool = False) -> Served:
     """Open runs and their products.
 
     Args:
         folders: The runs.
         base: Whether their base models are served too.
+        llamacpp: Whether llama.cpp runs the one product, by the GGUF file that it was exported to.
 
     Raises:
         UserError: A folder has no product, two have the same name, or none has a base model to serve.
@@ -40,7 +41,9 @@ def open_runs(folders: Sequence[Path], *, base: bool = False) -> Served:
         if several:
             runs[name] = ServedRun(name, folder, None, None)
         for task, place in there.items():
-            opened = opener.open(place)
+            if llamacpp and (base or products or len(there) > 1):
+                raise UserError("--engine llamacpp: it runs one product, and no base model", hint="name one run")
+            opened = opener.open_with_gguf(place, _gguf(place)) if llamacpp else opener.open(place)
             own = place.parent if place.name == "product" else place
             run = ServedRun(f"{name}/{task}" if several else name, own, _facts(own), opened.product)
             runs[run.name] = run
@@ -59,6 +62,21 @@ def _name(folder: Path) -> str:
     """Return the name of a run's folder, or of the run that a product's folder is in."""
     whole = folder.resolve()
     return whole.parent.name if whole.name == "product" else whole.name
+
+
+def _gguf(place: Path) -> Path:
+    """Return the file that a product was exported to.
+
+    Raises:
+        UserError: There is none, or the product is newer.
+    """
+    owner = place.parent if place.name == "product" else place
+    path = owner / "export" / "gguf" / "model.gguf"
+    if not path.is_file():
+        raise UserError(f"--engine llamacpp: there is no {path}", hint=f"metier export {owner} --to gguf")
+    if path.stat().st_mtime < (place / FILE).stat().st_mtime:
+        raise UserError(f"{path}: older than the product", hint=f"metier export {owner} --to gguf")
+    return path
 
 
 def _add_base(bases: dict[str, ServedBase], opener: Opener, place: Path, one: ServedProduct) -> None:

@@ -16,7 +16,8 @@ from metier.models.locate import ModelFiles
 from metier.tasks.settings import EngineSettings, LaunchSettings
 from metier.tasks.task import Shared
 
-_SLOT_CONTEXT = 4096  # tokens; llama.cpp sets the memory of each slot's whole context aside
+SLOT_CONTEXT = 4096
+"""Tokens at most that llama.cpp is given for an answer and its prompt: it sets the memory of each slot aside."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -190,7 +191,7 @@ class Slot:
         return LlamaCppEngine(
             resolve_gguf(settings.gguf or self._how.model),
             count_tokens=self.count_tokens,
-            context_length=min(self.context_length, _SLOT_CONTEXT),
+            context_length=min(self.context_length, SLOT_CONTEXT),
             slots=settings.concurrency,
             device=settings.device,
         )
