@@ -11,7 +11,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from metier.core.errors import UserError
+from metier.core.errors import MetierError, UserError
 
 if TYPE_CHECKING:
     from llguidance import LLParserLimits
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 65_536
 MOST_LEVELS = 40
-SECONDS = 2.0  # that compiling may take
+SECONDS = 2  # of a processor that compiling may take
+_PATIENCE = 30.0  # seconds that it may take on a busy machine
 _MEMORY = 1 << 30  # bytes that it may take, the interpreter's own among them
 _TOLD = 300  # characters of the compiler's message
 _NOT_INSTALLED = 3
@@ -48,18 +49,27 @@ def text_of(schema: object) -> str:
     return text
 
 
+class NotTried(MetierError):
+    """Whether a schema can be followed was not found out in time."""
+
+
 def why_not(schema: str) -> str | None:
-    """Return why a schema cannot be followed; None: it can."""
+    """Return why a schema cannot be followed; None: it can.
+
+    Raises:
+        UserError: llguidance is not installed.
+        NotTried: The machine is too busy to say.
+    """
     command = [sys.executable, "-m", "metier.engines.schemas"]
     try:
-        done = subprocess.run(command, input=schema.encode(), capture_output=True, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return f"it takes longer than {SECONDS:g} seconds to compile"
+        done = subprocess.run(command, input=schema.encode(), capture_output=True, timeout=_PATIENCE, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise NotTried("the schema was not compiled in time; try again later") from error
     said = done.stdout.decode("utf-8", "replace").split()
     if done.returncode == _NOT_INSTALLED:
         raise UserError("llguidance is not installed", hint="pip install 'metier[serve]'")
     if done.returncode:
-        return "it takes too much memory to compile"
+        return f"it takes more than {SECONDS} seconds or {_MEMORY >> 30} GiB to compile"
     return " ".join(said)[:_TOLD] or None
 
 
@@ -96,9 +106,10 @@ def _compiled() -> None:
         sys.exit(_NOT_INSTALLED)
     try:
         import resource
-    except ImportError:  # Windows has no such limits, but the time is limited there too
+    except ImportError:  # Windows has no such limits; the time is limited there too
         pass
     else:
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     try:
         print(LLMatcher.validate_grammar(grammar_of(sys.stdin.read()), None, limits=limits()))

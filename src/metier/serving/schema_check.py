@@ -8,7 +8,7 @@ import collections
 import anyio
 import anyio.to_thread
 
-from metier.engines.schemas import why_not
+from metier.engines.schemas import NotTried, why_not
 from metier.serving.errors import ApiError, clean
 
 _KEPT = 256  # schemas whose outcome is kept
@@ -54,7 +54,7 @@ class SchemaCheck:
         try:
             async with asyncio.timeout_at(until):
                 return await anyio.to_thread.run_sync(why_not, schema, limiter=self._limiter)
-        except TimeoutError as error:
+        except (TimeoutError, NotTried) as error:
             raise ApiError(504, "the schema was not compiled in time", code="timeout") from error
         finally:
             self._inside -= 1
