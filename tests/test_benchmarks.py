@@ -11,7 +11,7 @@ import shutil
 import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -466,13 +466,16 @@ def labelled_run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     small += ["evaluation.resamples=200", "evaluation.max_tokens=6", "evaluation.timed_rows=0"]
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
-        files = ["--data", str(folder), "--runs", str(folder / "runs"), "--results", str(folder / "results.json")]
+        files = ["--data", str(folder), "--runs", str(folder / "runs"), "--results", str(folder / "results")]
         wanted = ["--models", str(tiny_model), "--tasks", "task9", "--rows", "20", "--set", *small]
         key = f"{tiny_model.name}/backward/task9"
-        load("self_guide").main([*files, *wanted, "--recipes", "backward", "--one", key])
-        load("self_guide").main([*files, *wanted, "--recipes", "backward"])
-    ((found, told),) = json.loads((folder / "results.json").read_text(encoding="utf-8"))["runs"].items()
-    assert found == key
+        script = load("self_guide")
+        script.main([*files, *wanted, "--recipes", "backward", "--one", key])
+        script.main([*files, *wanted, "--recipes", "backward"])
+        with pytest.raises(UserError, match=r"task9\.json: made with .*--as" if False else r"task9\.json: made with"):
+            script.main([*files, *wanted, "--recipes", "backward", "--seed", "1"])
+    told = json.loads((folder / "results" / f"{key}.json").read_text(encoding="utf-8"))
+    assert told["run"] == key
     return folder / "runs" / key, told
 
 
@@ -618,32 +621,43 @@ def _label_priors() -> ModuleType:
     return sys.modules.get("label_priors") or load("label_priors")
 
 
-def test_means_of_self_guide_tell_what_of_real_labels_is_recovered(
-    on_path: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_means_of_self_guide_tell_what_of_real_labels_is_recovered(on_path: None, tmp_path: Path) -> None:
     script = load("self_guide_means")
     rows = [Example(f"case {i}", "yes") for i in range(10)]
     measure = Measure("exact_match", ("yes", "no"))
-    right = {"backward": {"zero_shot": 2, "few_shot": 4, "specialist": 7}, "gold": {"few_shot": 4, "specialist": 8}}
+    right = {
+        "backward": {"zero_shot": 2, "few_shot": 4, "specialist": 7},
+        "gold": {"few_shot": 4, "specialist": 8},
+        "real-50": {"few_shot": 4, "specialist": 6},
+    }
 
-    def answers(system: str, several: int) -> SystemAnswers:
-        texts = tuple("yes" if i < several else "no" for i in range(10))
-        return SystemAnswers(system, system, SYSTEMS[system].kind, texts)
+    def written(recipe: str, **several: int) -> None:
+        systems = tuple(
+            SystemAnswers(key, key, SYSTEMS[key].kind, tuple("yes" if i < right else "no" for i in range(10)))
+            for key, right in several.items()
+        )
+        for task in ("task190", "task199"):
+            told = {"row_scores": script.row_scores(TaskAnswers(task, measure, tuple(rows), systems))}
+            path = tmp_path / "m" / recipe / f"{task}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(told), encoding="utf-8")
 
-    def run(folder: Path) -> Any:
-        systems = tuple(answers(key, several) for key, several in right[folder.parent.name].items())
-        return SimpleNamespace(task=TaskAnswers(folder.name, measure, tuple(rows), systems))
-
-    monkeypatch.setattr(script, "load_run", run)
-    keys = [f"m/{recipe}/{task}" for recipe in right for task in ("task190", "task199")]
-    (groups,) = script.means(Path("runs"), keys).values()
+    for recipe, systems in right.items():
+        written(recipe, **systems)
+    (tmp_path / "m" / "backward" / "task738.json").write_text(json.dumps({"error": "too few"}), encoding="utf-8")
+    (groups,) = script.means(tmp_path).values()
     told = groups["tuning, labels"]["exact_match"]["backward"]
     assert told["scores"] == {"zero_shot": 20.0, "few_shot": 40.0, "specialist": 70.0}
     assert told["best_untuned"] == "few_shot" and told["over_few_shot"]["value"] == pytest.approx(30.0)
     assert told["gold"]["score"] == 80.0 and told["gold"]["label_recovery"] == 0.75
+    assert "over_backward" not in told
     assert groups["held out, labels"]["exact_match"] == {}, "nothing was run there"
-    right["gold"]["specialist"] = 3
-    (groups,) = script.means(Path("runs"), keys).values()
+    variant = groups["tuning, labels"]["exact_match"]["real-50"]
+    assert variant["over_backward"]["gain"]["value"] == pytest.approx(-10.0)
+    assert variant["scores"]["zero_shot"] == 20.0, "what is not tuned is not asked again for a variant"
+    written("gold", few_shot=4, specialist=3)
+    script.write_means(tmp_path)
+    (groups,) = json.loads((tmp_path / "means.json").read_text(encoding="utf-8")).values()
     assert groups["tuning, labels"]["exact_match"]["backward"]["gold"]["label_recovery"] is None
 
 
