@@ -42,7 +42,7 @@ def tasks(model: str, results: Path = RESULTS) -> str:
         model: Its name.
         results: Where the result files are.
     """
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for path in sorted((results / model / "backward").glob("*.json"), key=lambda path: int(path.stem[4:])):
         run, gold = _read(path), _read(results / model / "gold" / path.name)
         blank = len(_SYSTEMS) + 5

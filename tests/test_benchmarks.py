@@ -39,6 +39,7 @@ SCRIPTS = (
     "low_data",
     "predict",
     "regions",
+    "precision",
     "products",
     "scale",
     "self_guide",

@@ -65,7 +65,7 @@ class SelectionInputs:
 def gather_material(c: Context, pool: Pool, inputs: SelectionInputs) -> Material:
     """Return what strategies choose by."""
     settings = inputs.settings
-    folder = cache() / f"encodings-{storage.digest([pool.sha256, inputs.encoder, c.how.engine.dtype])[:20]}"
+    folder = cache() / f"encodings-{storage.digest([pool.sha256, inputs.encoder, c.how.engine.float_dtype])[:20]}"
 
     @cached
     def codes() -> tuple[kcenter.Codes, kcenter.Codes]:
@@ -110,7 +110,7 @@ def open_encoder(files: ModelFiles, engine: EngineSettings, name: str) -> Encode
     if name.startswith("static:"):
         return StaticEncoder(name.removeprefix("static:"))
     path = files.path if name == "student" else resolve_model(name).path
-    return SentenceEncoder(path, device=engine.device, dtype=engine.dtype)
+    return SentenceEncoder(path, device=engine.device, dtype=engine.float_dtype)
 
 
 def encoder_digest(files: ModelFiles, name: str) -> str:
