@@ -26,10 +26,10 @@ from metier.core.codec import encode
 from metier.core.records import Example
 from metier.data.pairs import read_examples
 from metier.engines.base import GenerationRequest, ScoringRequest
-from metier.engines.int8 import cpu_multiplies_int8
 from metier.engines.prompts import PromptFormat
 from metier.engines.transformers import TransformersEngine
 from metier.models.locate import resolve_model
+from metier.models.processor import cpu_multiplies_int8
 from metier.runs.machine import machine
 from metier.tasks.read_task import load_task
 

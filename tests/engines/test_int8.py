@@ -13,11 +13,12 @@ from metier.engines import GenerationRequest, ScoringRequest, int8
 from metier.engines.int8 import Int8Linear
 from metier.engines.prompts import PromptFormat
 from metier.engines.transformers import TransformersEngine
+from metier.models.processor import cpu_multiplies_int8
 from metier.tasks.settings import EngineSettings
 from tests.serving.made import make_adapter
 
 pytestmark = pytest.mark.skipif(
-    not int8.cpu_multiplies_int8(), reason="this processor has no instructions for products of 8-bit integers"
+    not cpu_multiplies_int8(), reason="this processor has no instructions for products of 8-bit integers"
 )
 
 
@@ -72,15 +73,6 @@ def test_a_processor_without_the_instructions_is_told_so(tiny_model: Path, monke
     monkeypatch.setattr(int8, "cpu_multiplies_int8", lambda: False)
     with pytest.raises(UserError, match=r"engine\.dtype: int8 needs a processor with AVX-512 VNNI"):
         TransformersEngine(tiny_model, dtype="int8", device="cpu")
-
-
-def test_the_instructions_are_read_from_what_linux_says(tmp_path: Path) -> None:
-    cpuinfo = tmp_path / "cpuinfo"
-    assert not int8.cpu_multiplies_int8(cpuinfo)
-    cpuinfo.write_text("flags\t\t: avx512f avx512_bf16\n", encoding="utf-8")
-    assert not int8.cpu_multiplies_int8(cpuinfo)
-    cpuinfo.write_text("flags\t\t: avx512f avx512_vnni\n", encoding="utf-8")
-    assert int8.cpu_multiplies_int8(cpuinfo)
 
 
 def test_only_the_engine_that_has_it_takes_it() -> None:

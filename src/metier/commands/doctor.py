@@ -19,7 +19,8 @@ from rich.text import Text
 from metier.core.cache import cache_folder
 from metier.core.net import hub_answers
 from metier.models.fetch import known_models
-from metier.models.load import cpu_prefers_bf16, pick_device, pick_dtype
+from metier.models.load import pick_device, pick_dtype
+from metier.models.processor import cpu_multiplies_int8, cpu_prefers_bf16
 
 _NEEDED = (
     "torch",
@@ -209,6 +210,13 @@ def _engine() -> Check:
             "ok",
             "transformers, for both jobs: on a processor with bfloat16 it writes many texts at once faster than "
             "llama.cpp (by benchmarks/generation.py), and llama.cpp cannot score labels",
+        )
+    if cpu_multiplies_int8():
+        return _check(
+            "engine",
+            "ok",
+            "transformers; with engine.dtype=int8 it is about twice as fast, and close decisions may change "
+            "(docs/scale.md)",
         )
     detail = "transformers; without bfloat16, llama.cpp may write faster (it cannot score labels)"
     if find_spec("xllamacpp") is not None:

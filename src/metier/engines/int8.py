@@ -11,12 +11,12 @@ LLM.int8 (Dettmers et al. 2022, arXiv 2208.07339), here the same ones for every 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from metier.core.errors import UserError
+from metier.models.processor import cpu_multiplies_int8
 from metier.models.tokenizer import Tokenizer
 
 _LARGEST = 127
@@ -92,15 +92,6 @@ def check_int8(device: str) -> None:
         raise UserError(
             "engine.dtype: int8 needs a processor with AVX-512 VNNI or AVX VNNI", hint="set engine.dtype=auto"
         )
-
-
-def cpu_multiplies_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this processor has instructions for products of 8-bit integers (VNNI).
-
-    Args:
-        cpuinfo: What Linux says of the processor; elsewhere there is no such file.
-    """
-    return cpuinfo.exists() and bool({"avx512_vnni", "avx_vnni"} & set(cpuinfo.read_text(errors="replace").split()))
 
 
 @torch.inference_mode()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metier.core.errors import MetierError, UserError, first_line, is_out_of_memory
+from metier.models.processor import cpu_prefers_bf16
 from metier.models.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -95,20 +96,3 @@ def pick_dtype(dtype: str, device: str) -> torch.dtype:
     if device.startswith("cuda"):
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     return torch.bfloat16 if device == "mps" or cpu_prefers_bf16() else torch.float32
-
-
-def cpu_prefers_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this processor multiplies bfloat16 faster than float32: with AMX, on Arm, and AMD with AVX-512 BF16.
-
-    Intel's AVX-512 BF16 alone, as where a hypervisor hides AMX, does half as many products a second as float32
-    (docs/scale.md).
-
-    Args:
-        cpuinfo: What Linux says of the processor; elsewhere there is no such file, and float32 is right.
-    """
-    if not cpuinfo.exists():
-        return False
-    words = set(cpuinfo.read_text(errors="replace").split())
-    if words & {"amx_bf16", "bf16"}:
-        return True
-    return "avx512_bf16" in words and "GenuineIntel" not in words

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metier.models.load import cpu_prefers_bf16
+from metier.models.processor import cpu_multiplies_int8, cpu_prefers_bf16
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,12 @@ def test_bfloat16_is_used_where_it_is_multiplied_faster(tmp_path: Path, vendor: 
 
 def test_without_word_of_the_processor_float32_is_used(tmp_path: Path) -> None:
     assert not cpu_prefers_bf16(tmp_path / "cpuinfo")
+
+
+def test_the_instructions_are_read_from_what_linux_says(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    assert not cpu_multiplies_int8(cpuinfo)
+    cpuinfo.write_text("flags\t\t: avx512f avx512_bf16\n", encoding="utf-8")
+    assert not cpu_multiplies_int8(cpuinfo)
+    cpuinfo.write_text("flags\t\t: avx512f avx512_vnni\n", encoding="utf-8")
+    assert cpu_multiplies_int8(cpuinfo)
