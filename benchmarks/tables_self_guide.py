@@ -83,8 +83,8 @@ def means(results: Path = RESULTS) -> str:
                 count = str(len(run["tasks"]))
                 rows.append((model, group, _METRICS[metric], count, *map(number, every), *gains, told))
     scored = ("few-shot", "best untuned", "tuned on examples", SPECIALIST, "on real labels")
-    gains = ("specialist over few-shot", "over the best untuned", "label recovery")
-    return table(("model", "group", "metric", "tasks", *scored, *gains), rows, text_columns=3)
+    over = ("specialist over few-shot", "over the best untuned", "label recovery")
+    return table(("model", "group", "metric", "tasks", *scored, *over), rows, text_columns=3)
 
 
 def variants(results: Path = RESULTS) -> str:
