@@ -37,6 +37,7 @@ SCRIPTS = (
     "kcenter",
     "label_priors",
     "low_data",
+    "low_data_targets",
     "predict",
     "regions",
     "precision",
@@ -450,6 +451,71 @@ def test_rows_selected_for_inference_are_judged_on_five_sets(
     assert set(told["variants"][2]["over"]) == {"random"}
     assert (out / "study.html").exists()
     assert len(list(out.glob("training-*"))) == 2, "both readings of the labels share the models"
+
+
+@pytest.fixture
+def many_tasks(tmp_path: Path) -> Path:
+    """Two data sets of two templates each, of which one has rows enough to be a target, and two tasks of a kind."""
+    words = ("river", "stone", "cloud", "wheel", "lamp", "chair", "glass")
+    rows = [
+        {"template": f"{name}_{k}", "prompt": f"{name} {k}: {words[i % 7]} {i} {words[i // 7 % 7]}?"}
+        | {"completion": f"{'yes' if i % 2 else 'no'}<|endoftext|>"}
+        for name in ("ag_news", "trec")
+        for k, several in (("a", 130), ("b", 40))
+        for i in range(several if name == "ag_news" else 30)
+    ]
+    write_parquet(tmp_path / "instruct" / "p3_sample.parquet", rows)
+    told = [{"task": f"task{k}", "definition": ["Sum up."], "categories": ["Summarization"]} for k in (1, 2)]
+    write_lines(tmp_path / "superni" / "definitions.jsonl", told)
+    write_parquet(
+        tmp_path / "superni" / "instances.parquet",
+        [{"task": d["task"], "id": str(i), "input": f"text {i}", "outputs": ["so"]} for d in told for i in range(9)],
+    )
+    return tmp_path
+
+
+def test_every_way_to_choose_is_tried_on_many_targets(
+    many_tasks: Path,
+    tiny_model: Path,
+    on_path: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("METIER_CACHE", str(many_tasks / "cache"))
+    script = load("low_data_targets")
+    results = many_tasks / "results"
+    files = ["--data", str(many_tasks), "--runs", str(many_tasks / "runs"), "--results", str(results)]
+    small = ["--model", str(tiny_model), "--encoder", "student", "--share", "0.1", "--limit", "8", "--epochs", "1"]
+    small += ["--series", "related"]
+    script.main([*files, *small])
+    assert last_line(capsys)["targets"] == ["ag_news_a"], "no other has rows enough"
+    told = json.loads((results / tiny_model.name / "related" / "ag_news_a.json").read_text(encoding="utf-8"))
+    assert told["labels"] == ["no", "yes"] and told["metric"] == "exact_match"
+    ways = ["no tuning", "random", "nearest", "k_center", "less", "all that count as the task's"]
+    assert set(told["variants"]) == {*ways, script.PUBLISHED, script.OWN}
+    assert {len(way["rows"]["0"].split()) for way in told["variants"].values()} == {8}
+    rows = {name: way["facts"].get("rows") for name, way in told["variants"].items()}
+    assert rows["random"] == rows["nearest"] == rows["less"] == rows[script.PUBLISHED] == round(0.1 * told["pool_rows"])
+    means = json.loads((results / "means.json").read_text(encoding="utf-8"))[tiny_model.name]["related"]
+    assert means["nearest"]["targets"] == 1 and means["nearest"]["over_chance"] is None, "one target has no interval"
+    before = (results / "means.json").stat().st_mtime_ns
+    script.main([*files, *small])
+    assert (results / "means.json").stat().st_mtime_ns == before, "what is done is not done again"
+
+
+def test_the_pool_of_a_target_holds_no_part_of_its_test(many_tasks: Path, on_path: None) -> None:
+    script = load("low_data_targets")
+    own = [script.Row("a", "g", f"the same eight words stand in every row {i} tail", "yes") for i in range(150)]
+    text = "here is a passage that only one row of the template holds"
+    own[70] = script.Row("a", "g", text, "no")
+    target = script._target("a", "g", own)
+    tested = own[70] in target.test
+    others = [script.Row("b", "g", f"Another question. {text} Is it?", "x"), script.Row("b", "g", "free", "x")]
+    others += [script.Row("c", "h", "the same eight words stand in every row of c", "x")]
+    kept = script.pool_for([*own, *others], target, "related")
+    assert kept == (others[1:] if tested else others)
+    assert script.pool_for([*own, *others], target, "unrelated") == others[2:]
+    assert len(target.examples) == 5 and {row.completion for row in target.examples} <= {"yes", "no"}
 
 
 @pytest.fixture(scope="module")

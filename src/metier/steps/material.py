@@ -65,7 +65,7 @@ class SelectionInputs:
 def gather_material(c: Context, pool: Pool, inputs: SelectionInputs) -> Material:
     """Return what strategies choose by."""
     settings = inputs.settings
-    folder = cache() / f"encodings-{storage.digest([pool.sha256, inputs.encoder, c.how.engine.float_dtype])[:20]}"
+    folder = encodings_folder(c, pool, inputs.encoder)
 
     @cached
     def codes() -> tuple[kcenter.Codes, kcenter.Codes]:
@@ -103,6 +103,11 @@ def gather_material(c: Context, pool: Pool, inputs: SelectionInputs) -> Material
         open_engine=lambda: (c.slot.open(), c.slot.prompts),
         gradients=partial(_gradients, c, pool, inputs),
     )
+
+
+def encodings_folder(c: Context, pool: Pool, encoder: str) -> Path:
+    """Return where a pool's vectors are, by the digest of the encoder."""
+    return cache() / f"encodings-{storage.digest([pool.sha256, encoder, c.how.engine.float_dtype])[:20]}"
 
 
 def open_encoder(files: ModelFiles, engine: EngineSettings, name: str) -> Encoder:
