@@ -192,7 +192,7 @@ def _on_gold(task: Task, arguments: argparse.Namespace, beside: str) -> Task:
     return task.but(
         train=str(train.resolve()),
         train_use="instead",
-        evaluation=task.evaluation.but(baselines=("few_shot", "tfidf", "encoder")),
+        evaluation=task.evaluation.but(baselines=("tfidf", "encoder")),
     )
 
 
