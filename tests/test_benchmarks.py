@@ -42,6 +42,7 @@ SCRIPTS = (
     "regions",
     "precision",
     "products",
+    "readings",
     "scale",
     "self_guide",
     "serving",
@@ -451,6 +452,47 @@ def test_rows_selected_for_inference_are_judged_on_five_sets(
     assert set(told["variants"][2]["over"]) == {"random"}
     assert (out / "study.html").exists()
     assert len(list(out.glob("training-*"))) == 2, "both readings of the labels share the models"
+
+
+def test_readings_are_told_apart_by_what_they_know_of_the_labels(on_path: None) -> None:
+    script = load("readings")
+    right = [i % 2 for i in range(40)]
+    knows = np.array([[-1.0, -2.0] if label == 0 else [-2.0, -1.0] for label in right])
+    knows[0] = knows[0, ::-1]
+    noise = np.array([[-1.0, -9.0] if i % 4 < 2 else [-9.0, -1.0] for i in range(40)])
+    told = script.measure(knows, noise, right)
+    assert (told["rows"], told["labels"]) == (40, 2) and abs(told["correlation"]) < 0.1
+    assert told["forwards"] == told["weighted"] == {"all": 97.5, "kept": 95.0}
+    assert told["backwards"]["all"] == told["added up"]["all"] == 50.0
+    assert script.measure(knows, 9 * knows, right)["weighted"]["all"] == 97.5
+
+
+def test_readings_are_of_rows_outside_the_test(on_path: None, tmp_path: Path, tiny_model: Path) -> None:
+    told = {"task": "task190", "instruction": "Say which.", "labels": [], "examples": [{"input": "a", "output": "E"}]}
+    write_lines(tmp_path / "superni" / "tasks.jsonl", [told])
+    rows = [{"task": "task190", "input": f"case {i}", "outputs": ["ECN"[i % 3]]} for i in range(12)]
+    write_parquet(tmp_path / "superni" / "instances.parquet", rows)
+    write_parquet(tmp_path / "superni" / "selfguide_test.parquet", [{"task": "task190", "input": "case 3"}])
+    out = tmp_path / "out.json"
+    asked = [
+        "--data",
+        str(tmp_path),
+        "--models",
+        str(tiny_model),
+        "--tasks",
+        "task190",
+        "--rows",
+        "9",
+        "--out",
+        str(out),
+    ]
+    script = load("readings")
+    brief, chosen = script._task(script._arguments(asked), "task190")
+    assert brief.labels == ("E", "C", "N") and [row.output for row in chosen] == ["E"] * 3 + ["C"] * 3 + ["N"] * 3
+    assert "case 3" not in {row.input for row in chosen}
+    script.main(asked)
+    (found,) = json.loads(out.read_text(encoding="utf-8"))["models"].values()
+    assert found["task190"]["rows"] == 9 and set(script.WAYS) <= set(found["task190"])
 
 
 @pytest.fixture

@@ -101,13 +101,24 @@ def evidence_of(direct: _Floats, channel: _Floats) -> _Floats:
         direct: How likely each label is after each input, ``[inputs, labels]``.
         channel: How likely each input is under the prompt of each label, ``[inputs, labels]``.
     """
-    forwards, backwards = _calibrated(direct), _calibrated(channel)
+    forwards, backwards = calibrated(direct), calibrated(channel)
     spread, other = float(forwards.std()), float(backwards.std())
     if min(spread, other) < _NOTHING:
         return forwards + backwards
     # In the spread of the forward reading: what is unlikely by it is a matter of its own probabilities.
     weight = max(0.0, float((forwards * backwards).mean()) / (spread * other))
     return forwards + weight * (spread / other) * backwards
+
+
+def calibrated(logprobs: _Floats) -> _Floats:
+    """Return log-probabilities over labels, ``[inputs, labels]``, without the bias that all inputs share.
+
+    Inputs were asked for equally often for every label, so over all of them no label should be likelier than another
+    (batch calibration, Zhou et al. 2024). Of each input, the mean over its labels is 0.
+    """
+    of_each_input = logprobs - logprobs.mean(axis=1, keepdims=True)
+    centred: _Floats = of_each_input - of_each_input.mean(axis=0)
+    return centred
 
 
 def _forwards(brief: Brief, engine: Engine, prompts: PromptFormat) -> _Forwards:
@@ -158,17 +169,6 @@ def _read_apart(brief: Brief, open_ones: Sequence[Candidate], both: tuple[_Float
         if some:
             verdicts |= _read_as(brief, some, evidence_of(*(reading[rows] for reading in both)))
     return verdicts
-
-
-def _calibrated(logprobs: _Floats) -> _Floats:
-    """Return log-probabilities over labels, ``[inputs, labels]``, without the bias that all inputs share.
-
-    Inputs were asked for equally often for every label, so over all of them no label should be likelier than another
-    (batch calibration, Zhou et al. 2024). Of each input, the mean over its labels is 0.
-    """
-    of_each_input = logprobs - logprobs.mean(axis=1, keepdims=True)
-    centred: _Floats = of_each_input - of_each_input.mean(axis=0)
-    return centred
 
 
 def _read_as(brief: Brief, open_ones: Sequence[Candidate], evidence: _Floats) -> dict[str, Candidate]:
