@@ -6,10 +6,11 @@ They come from the files of ``benchmarks/results/self_guide_tasks``: one a run, 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tables_format import ROOT, Record, gain, number, table
+from tables_format import ROOT, Record, gain, number, read, table
 
 RESULTS = ROOT / "benchmarks" / "results" / "self_guide_tasks"
 SPECIALIST = "specialist"
@@ -100,6 +101,24 @@ def variants(results: Path = RESULTS) -> str:
                     cells = (number(run["scores"][SPECIALIST]), gain(beside["gain"]))
                     rows.append((model, group, _METRICS[metric], recipe, count, *cells))
     return table(("model", "group", "metric", "variant", "tasks", SPECIALIST, "over the default"), rows, text_columns=4)
+
+
+def readings() -> str:
+    """Return how well each model tells labels forwards, backwards and both ways: of all inputs, and of those kept."""
+    ways = ("forwards", "backwards", "added up", "weighted")
+    rows = []
+    for model, tasks in read("readings")["models"].items():
+        every = {**tasks, "mean": _mean_of(list(tasks.values()), ways)}
+        for name, one in every.items():
+            cells = (f"{number(one[way]['all'], 0)}, {number(one[way]['kept'], 0)}" for way in ways)
+            correlation = number(one["correlation"], 2) if "correlation" in one else ""
+            chance = number(100 / one["labels"], 0) if "labels" in one else ""
+            rows.append((model, name, chance, correlation, *cells))
+    return table(("model", "task", "chance", "correlation", *ways), rows, text_columns=2)
+
+
+def _mean_of(some: Sequence[Record], ways: Sequence[str]) -> Record:
+    return {way: {part: statistics.mean(one[way][part] for one in some) for part in ("all", "kept")} for way in ways}
 
 
 def _read(path: Path) -> Record:
