@@ -454,6 +454,19 @@ def test_rows_selected_for_inference_are_judged_on_five_sets(
     assert len(list(out.glob("training-*"))) == 2, "both readings of the labels share the models"
 
 
+def test_the_pool_may_hold_the_targets_own_rows_and_none_that_is_tested(inference_data: Path) -> None:
+    script = load("low_data")
+    targets = [script._target(inference_data, name, 2) for name in ("rte", "anli_r1")]
+    own = list(script._own(inference_data, targets))
+    assert {(row["dataset"], row["split"]) for row, _ in own} >= {("rte", "train"), ("cb", "train"), ("anli_r1", "dev")}
+    assert all(row["split"] == "train" or row["dataset"].startswith("anli") for row, _ in own)
+    tested = {text for target in targets for text in target.inputs}
+    assert not tested & {script._asked(row) for row, _ in own}
+    assert not {text.split("\n")[0] for text in tested} & {f"Premise: {row['premise']}" for row, _ in own}
+    assert all(row["hypothesis"] in asked and row["premise"] in asked for row, asked in own)
+    assert {asked.endswith("Yes or no?") for row, asked in own if row["dataset"] == "rte"} == {True}
+
+
 def test_readings_are_told_apart_by_what_they_know_of_the_labels(on_path: None) -> None:
     script = load("readings")
     right = [i % 2 for i in range(40)]
