@@ -19,6 +19,7 @@ from pathlib import Path
 import tables_products
 import tables_runs
 import tables_selection
+import tables_self_guide
 import tables_serving
 import tables_writing
 from tables_format import ROOT
@@ -35,6 +36,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "tolerance": tables_products.tolerance,
     "encoders": tables_products.encoders,
     "input-form": tables_runs.input_form,
+    "readings": tables_self_guide.readings,
     "serving": tables_serving.serving,
     "self-guide": tables_runs.self_guide,
     "self-guide-means": tables_runs.self_guide_means,
@@ -42,6 +44,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     **{f"need-{name}": partial(tables_runs.need_in_full, name) for name in tables_runs.NEED_TASKS},
     "speed": tables_selection.speed,
     "generation": tables_selection.generation,
+    "precision": tables_selection.precision,
     "training": tables_selection.training,
     "training-loss": tables_selection.training_loss,
     "k-centre": tables_selection.k_centre,
