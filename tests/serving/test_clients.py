@@ -19,7 +19,7 @@ import pytest
 
 import metier
 from tests.serving.made import add_facts, write_labels_run, write_model_run, write_replacements_run
-from tests.serving.running import listening
+from tests.serving.running import listening, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_schemathesis_finds_nothing(runs: dict[str, Path], tmp_path: Path) -> No
 
 
 def test_memory_does_not_grow_with_requests(home: str) -> None:
-    """After some hundreds a thousand more, good and bad, leave the process as large as it was."""
+    """After some hundreds a thousand more, good and bad, leave the process as large as it was, and no file open."""
     process = psutil.Process()
 
     def ask(client: httpx.Client, k: int) -> int:
@@ -122,12 +122,15 @@ def test_memory_does_not_grow_with_requests(home: str) -> None:
         body = {"model": "routing", "input": f"message {k} " * 500}
         return client.post("/classify", json=body).status_code
 
-    def some(first: int, last: int) -> int:
+    def some(first: int, last: int) -> tuple[int, int]:
         key = {"Authorization": "Bearer the key"}
         with httpx.Client(base_url=home, headers=key, timeout=60) as client, ThreadPoolExecutor(16) as pool:
             assert set(pool.map(lambda k: ask(client, k), range(first, last))) == {200, 400, 404}
         gc.collect()
-        return int(process.memory_info().rss)
+        wait_for(lambda: not [one for one in process.net_connections() if one.status == psutil.CONN_ESTABLISHED])
+        return int(process.memory_info().rss), len(process.open_files()) + len(process.net_connections())
 
-    before = some(0, 300)
-    assert some(300, 1300) - before < 5_000_000, "a thousand bodies of 6 kB would be as much"
+    memory, files = some(0, 300)
+    more, left = some(300, 1300)
+    assert more - memory < 5_000_000, "a thousand bodies of 6 kB would be as much"
+    assert left <= files

@@ -1,4 +1,7 @@
-"""A server that is asked for a long time: its memory and its open files stay what they were."""
+"""A server that is asked 10,000 times: its memory and its open files stay what they were.
+
+``tests/serving/test_clients.py`` has a short form, without a language model.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ import pytest
 
 from tests.serving.made import write_labels_run, write_model_run
 from tests.serving.running import process, wait_for
-from tests.torture.how import FULL
+from tests.torture.how import in_full
 
-REQUESTS = 10_000 if FULL else 500
+REQUESTS = 10_000
 CLIENTS = 16
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"enum": [1, 2]}}}
-GROWN = 12_000_000 if FULL else 25_000_000  # bytes; a short run has not met its largest batch when it begins to count
+GROWN = 12_000_000  # bytes; the bodies would be more
 
 
 def chat(text: str, **more: Any) -> dict[str, Any]:
@@ -46,6 +49,7 @@ def ask(client: httpx.Client, k: int) -> int:
     return client.post("/classify", json={"model": "routing", "input": [long] * (k % 4 + 1)}).status_code
 
 
+@in_full
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(not hasattr(psutil.Process, "num_fds"), reason="files are counted on Unix alone")
 def test_memory_and_files_stay_as_they_were(tiny_model: Path, tmp_path: Path) -> None:
