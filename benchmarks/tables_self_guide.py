@@ -105,7 +105,7 @@ def variants(results: Path = RESULTS) -> str:
 
 def readings() -> str:
     """Return how well each model tells labels forwards, backwards and both ways: of all inputs, and of those kept."""
-    ways = ("forwards", "backwards", "added up", "weighted")
+    ways = ("forwards", "backwards", "added up", "equal say", "by correlation")
     rows = []
     for model, tasks in read("readings")["models"].items():
         every = {**tasks, "mean": _mean_of(list(tasks.values()), ways)}
