@@ -783,6 +783,35 @@ def test_means_of_self_guide_tell_what_of_real_labels_is_recovered(on_path: None
     assert groups["tuning, labels"]["exact_match"]["backward"]["gold"]["label_recovery"] is None
 
 
+def test_the_table_of_self_guides_tasks_has_real_labels_beside_the_specialist(on_path: None, tmp_path: Path) -> None:
+    tables = load("tables_self_guide")
+
+    def system(score: float) -> dict[str, Any]:
+        gain = {"value": 1.5, "low": -1.0, "high": 4.0}
+        return {"scores": {"rouge_l": score}, "specialist_gain": gain}
+
+    run = {
+        "metric": "rouge_l",
+        "counts": {"pairs_by_origin": {"synthetic": 116, "example": 3}},
+        "systems": {"copied_input": system(77.0), "few_shot": system(78.0), "specialist": system(80.0)},
+        "seconds": {"training": 10.0, "answers": 20.4},
+    }
+    for name, told in {
+        "backward/task1195": run,
+        "gold/task1195": {**run, "systems": {"specialist": system(91.0)}},
+        "backward/task36": {"error": "only 3 pairs; more"},
+    }.items():
+        path = tmp_path / "m" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(told), encoding="utf-8")
+    lines = tables.tasks("m", tmp_path).splitlines()
+    assert "only 3 pairs" in lines[2] and "more" not in lines[2]
+    assert lines[3].startswith("| task1195 | 116 | 77.0 |")
+    assert lines[3].endswith("| 80.0 | 91.0 | +1.5 [-1.0, +4.0] | 30 |")
+    assert len({line.count("|") for line in lines}) == 1
+    assert tables.means(tmp_path).count("\n") == 1, "no means yet"
+
+
 def test_real_inputs_go_through_the_filters_that_examples_make(on_path: None, tmp_path: Path) -> None:
     (tmp_path / "superni").mkdir()
     inputs = ["Fact: aa", "Fact: " + "b" * 5, "Fact: " + "c" * 40, "no name", "Fact: a\nb"]
