@@ -516,8 +516,8 @@ def many_tasks(tmp_path: Path) -> Path:
         {"template": f"{name}_{k}", "prompt": f"{name} {k}: {words[i % 7]} {i} {words[i // 7 % 7]}?"}
         | {"completion": f"{'yes' if i % 2 else 'no'}<|endoftext|>"}
         for name in ("ag_news", "trec")
-        for k, several in (("a", 130), ("b", 40))
-        for i in range(several if name == "ag_news" else 30)
+        for k, several in (("a", 64), ("b", 30))
+        for i in range(several if name == "ag_news" else 20)
     ]
     write_parquet(tmp_path / "instruct" / "p3_sample.parquet", rows)
     told = [{"task": f"task{k}", "definition": ["Sum up."], "categories": ["Summarization"]} for k in (1, 2)]
@@ -538,6 +538,7 @@ def test_every_way_to_choose_is_tried_on_many_targets(
 ) -> None:
     monkeypatch.setenv("METIER_CACHE", str(many_tasks / "cache"))
     script = load("low_data_targets")
+    monkeypatch.setattr(script, "_LEAST", 60)
     results = many_tasks / "results"
     files = ["--data", str(many_tasks), "--runs", str(many_tasks / "runs"), "--results", str(results)]
     small = ["--model", str(tiny_model), "--encoder", "student", "--share", "0.1", "--limit", "8", "--epochs", "1"]
