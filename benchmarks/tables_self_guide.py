@@ -7,25 +7,14 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tables_format import ROOT, Record, gain, number, read, table
+from tables_runs import COLUMNS, SPECIALIST
 
 RESULTS = ROOT / "benchmarks" / "results" / "self_guide_tasks"
-SPECIALIST = "specialist"
-_SYSTEMS: Mapping[str, str] = {
-    "zero_shot": "zero-shot",
-    "few_shot": "few-shot",
-    "few_shot_best": "best of 3 prompts",
-    "sampled_majority": "vote of 10",
-    "self_icl": "pairs in prompt",
-    "label_scoring": "label scoring",
-    "label_scoring_calibrated": "calibrated",
-    "tuned_on_examples": "tuned on examples",
-    "encoder_examples": "encoder on examples",
-    "encoder_synthetic": "encoder on synthetic",
-}
+_SYSTEMS = {"zero_shot": "zero-shot", **{key: COLUMNS[key] for key in COLUMNS if key not in ("majority", SPECIALIST)}}
 _METRICS = {
     "exact_match": "exact match",
     "label_match": "label_match",
@@ -88,24 +77,9 @@ def means(results: Path = RESULTS) -> str:
     return table(("model", "group", "metric", "tasks", *scored, *over), rows, text_columns=3)
 
 
-def variants(results: Path = RESULTS) -> str:
-    """Return what each variant of the default recipe comes to beside it, over the same tasks."""
-    rows = []
-    for model, groups in _read(results / "means.json").items():
-        for group, metrics in groups.items():
-            for metric, recipes in metrics.items():
-                for recipe, run in recipes.items():
-                    if (beside := run.get("over_backward")) is None or not beside["gain"]:
-                        continue
-                    count = str(len(beside["tasks"]))
-                    cells = (number(run["scores"][SPECIALIST]), gain(beside["gain"]))
-                    rows.append((model, group, _METRICS[metric], recipe, count, *cells))
-    return table(("model", "group", "metric", "variant", "tasks", SPECIALIST, "over the default"), rows, text_columns=4)
-
-
 def readings() -> str:
     """Return how well each model tells labels forwards, backwards and both ways: of all inputs, and of those kept."""
-    ways = ("forwards", "backwards", "added up", "weighted")
+    ways = ("forwards", "backwards", "added up", "equal say", "by correlation")
     rows = []
     for model, tasks in read("readings")["models"].items():
         every = {**tasks, "mean": _mean_of(list(tasks.values()), ways)}
