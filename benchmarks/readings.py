@@ -3,9 +3,8 @@
 The default recipe labels what the model writes, and real inputs, by the model's own readings, and keeps the surer half
 of each label (``metier.synthesis.agreement``). Here the inputs are real ones whose labels are known, equally many of
 each: of SELF-GUIDE's tuning tasks, none from a test split, and the test rows of the examples with labels. For each
-task: the accuracy of the forward reading, the backward one, both added up as they are, both with as much to say as the
-other (as agreement does), and the backward one with the weight of their correlation; of all inputs, and of those that
-would be kept.
+task: the accuracy of the forward reading, the backward one, both added up (as agreement does), both brought to one
+spread first, and the backward one weighed by their correlation then; of all inputs, and of those that would be kept.
 
     python benchmarks/readings.py --data FOLDER [--models A B] [--tasks …] [--rows 60]
 
@@ -53,9 +52,9 @@ _Floats = npt.NDArray[np.float64]
 WAYS: dict[str, Callable[[_Floats, _Floats], _Floats]] = {
     "forwards": lambda direct, channel: calibrated(direct),
     "backwards": lambda direct, channel: calibrated(channel),
-    "added up": lambda direct, channel: calibrated(direct) + calibrated(channel),
-    "equal say": evidence_of,
-    "by correlation": lambda direct, channel: _by_correlation(calibrated(direct), calibrated(channel)),
+    "added up": evidence_of,
+    "one spread": lambda direct, channel: _weighed(calibrated(direct), calibrated(channel), 1.0),
+    "by correlation": lambda direct, channel: _weighed(calibrated(direct), calibrated(channel)),
 }
 
 
@@ -104,9 +103,10 @@ def measure(direct: _Floats, channel: _Floats, right: Sequence[int]) -> dict[str
     return found
 
 
-def _by_correlation(forwards: _Floats, backwards: _Floats) -> _Floats:
-    """Return the sum of both, the backward reading with their correlation as its weight."""
-    weight = max(0.0, float(np.corrcoef(forwards.ravel(), backwards.ravel())[0, 1]))
+def _weighed(forwards: _Floats, backwards: _Floats, weight: float | None = None) -> _Floats:
+    """Return the sum of both in the forward one's spread, the backward one weighed; by default by their correlation."""
+    if weight is None:
+        weight = max(0.0, float(np.corrcoef(forwards.ravel(), backwards.ravel())[0, 1]))
     both: _Floats = forwards + weight * float(forwards.std() / backwards.std()) * backwards
     return both
 

@@ -79,7 +79,7 @@ def means(results: Path = RESULTS) -> str:
 
 def readings() -> str:
     """Return how well each model tells labels forwards, backwards and both ways: of all inputs, and of those kept."""
-    ways = ("forwards", "backwards", "added up", "equal say", "by correlation")
+    ways = ("forwards", "backwards", "added up", "one spread", "by correlation")
     rows = []
     for model, tasks in read("readings")["models"].items():
         every = {**tasks, "mean": _mean_of(list(tasks.values()), ways)}

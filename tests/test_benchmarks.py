@@ -487,8 +487,8 @@ def test_readings_are_told_apart_by_what_they_know_of_the_labels(on_path: None) 
     told = script.measure(knows, noise, right)
     assert (told["rows"], told["labels"]) == (40, 2) and abs(told["correlation"]) < 0.1
     assert told["forwards"] == {"all": 97.5, "kept": 95.0} and told["by correlation"]["all"] == 97.5
-    assert told["backwards"]["all"] == told["added up"]["all"] == 50.0 < told["equal say"]["all"]
-    assert script.measure(knows, 9 * knows, right)["equal say"]["all"] == 97.5
+    assert told["backwards"]["all"] == told["added up"]["all"] == 50.0 < told["one spread"]["all"]
+    assert script.measure(knows, 9 * knows, right)["one spread"]["all"] == 97.5
 
 
 def test_readings_are_of_rows_outside_the_test(on_path: None, tmp_path: Path, tiny_model: Path) -> None:

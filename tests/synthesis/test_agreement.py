@@ -54,30 +54,6 @@ def test_inputs_take_the_label_they_are_read_as_and_the_most_certain_are_kept() 
     assert judged[4].reason == "not among the 2 surest of 'billing': written for 'billing', read with 0.62"
 
 
-def read_as(forwards: dict[str, float], backwards: dict[str, float]) -> list[str]:
-    """Return what each input is read as, by the evidence for ``billing`` in either direction."""
-
-    def score(prompt: str, continuation: str) -> float:
-        asked = last_question(prompt)
-        back = asked.startswith(ASK)
-        text, label = (continuation, asked[len(ASK) :]) if back else (asked, continuation)
-        return -10.0 + (backwards if back else forwards)[text] * (1 if label == "billing" else -1)
-
-    brief = make_brief(keep_share=1.0)
-    return [c.output for c in agree(brief, ScriptedEngine(score=score), PROMPTS, written(forwards), Shards())]
-
-
-def test_the_likelihood_of_long_inputs_does_not_drown_that_of_short_labels() -> None:
-    forwards = {f"case {i}": (0.2 if i % 2 else -0.2) for i in range(40)}
-    right = ["billing" if e > 0 else "delivery" for e in forwards.values()]
-    far = {text: (9.0 if i % 4 < 2 else -9.0) * (0.9 if i % 8 < 4 else 1.05) for i, text in enumerate(forwards)}
-    read = read_as(forwards, far)
-    agreeing = [i for i, (e, f) in enumerate(zip(forwards.values(), far.values(), strict=True)) if e * f > 0]
-    assert [read[i] for i in agreeing] == [right[i] for i in agreeing]
-    others = [i for i in range(40) if i not in agreeing]
-    assert {read[i] == right[i] for i in others} == {True, False}, "the surer of the two decides, not the larger"
-
-
 @given(
     hnp.arrays(float, (12, 3), elements=st.floats(-30, 0)),
     hnp.arrays(float, (12, 3), elements=st.floats(-90, 0)),

@@ -1,12 +1,11 @@
 """Drops the pairs that the model itself, read forwards, does not believe.
 
 In classification each input is read twice: forwards (how likely is each label after it, under the few-shot prompt) and
-backwards (how likely is it under the prompt of each label). Both are calibrated over all inputs and added up, each with
-as much to say as the other: the likelihood of a long input would drown that of a short label (benchmarks/readings.py).
-The label is the likeliest, and of each label the most certain inputs are kept, equally many; real inputs without
-answers are calibrated and counted apart from those that were written. In a free-text task the answer must be likelier
-after its own input than after others: the difference of log-likelihoods is the pair's pointwise mutual information, and
-the pairs with the highest are kept. How many is ``keep_share`` in both: the others are dropped by ``quota``, and by
+backwards (how likely is it under the prompt of each label). Both are calibrated over all inputs and added up; the label
+is the likeliest, and of each label the most certain inputs are kept, equally many; real inputs without answers are
+calibrated and counted apart from those that were written. In a free-text task the answer must be likelier after its own
+input than after others: the difference of log-likelihoods is the pair's pointwise mutual information, and the pairs
+with the highest are kept. How many is ``keep_share`` in both: the others are dropped by ``quota``, and by
 ``disagreement`` only those whose answer gains nothing from its own input.
 
 Sources: noisy-channel prompting (Min et al. 2022, arXiv 2108.04106), batch calibration (Zhou et al. 2024, arXiv
@@ -35,7 +34,6 @@ from metier.synthesis.brief import Brief
 
 _SHARD = 64  # rows between two writes to disk
 _OTHERS = 3  # other inputs that an answer is compared under, in a free-text task
-_NOTHING = 1e-6  # nats; a smaller spread is rounding
 _ENOUGH = 20  # real inputs that can be calibrated by themselves
 
 _Floats = npt.NDArray[np.float64]
@@ -100,12 +98,7 @@ def evidence_of(direct: _Floats, channel: _Floats) -> _Floats:
         direct: How likely each label is after each input, ``[inputs, labels]``.
         channel: How likely each input is under the prompt of each label, ``[inputs, labels]``.
     """
-    forwards, backwards = calibrated(direct), calibrated(channel)
-    spread, other = float(forwards.std()), float(backwards.std())
-    if min(spread, other) < _NOTHING:
-        return forwards + backwards
-    # In the forward reading's spread: how sure the sum is of a label must not come from how long the inputs are.
-    return forwards + spread / other * backwards
+    return calibrated(direct) + calibrated(channel)
 
 
 def calibrated(logprobs: _Floats) -> _Floats:
