@@ -15,6 +15,9 @@ from metier.core.errors import MetierError, UserError
 from metier.engines.base import Generation, GenerationRequest, HoldsAdapters, ScoringRequest
 from metier.engines.prompts import Prompt
 from metier.engines.vllm import Question, VllmEngine, questions
+from metier.models.locate import resolve_model
+from metier.steps.slot import Running, Slot
+from metier.tasks.settings import EngineSettings, LaunchSettings
 
 LABELS = ("billing", "delivery", "account", "technical", "not sure")
 HEAD = (
@@ -138,15 +141,38 @@ def test_several_adapters_answer_in_turns_as_the_transformers_engine_has_them(
 
     made = [make_adapter(smollm2, tmp_path / str(seed) / "adapter", rank=8 * seed, seed=seed) for seed in (1, 2)]
     reference = TransformersEngine(smollm2, dtype="float32", device="cpu")
-    expected = [reference.score(SCORED), *(reference.beside(adapter).score(SCORED) for adapter in made)]
+    both = [reference, *(reference.beside(adapter) for adapter in made)]
+    expected = [engine.score(SCORED) for engine in both]
+    differ = [abs(one - other) for one, other in zip(expected[1][0].logprobs, expected[2][0].logprobs, strict=True)]
+    assert max(differ) > 0.2, "the adapters do something"
     assert isinstance(vllm_engine, HoldsAdapters)
     mine = [vllm_engine, *(vllm_engine.beside(adapter) for adapter in made)]
     for _ in range(2):
         for engine, wanted in zip(mine, expected, strict=True):
             for one, other in zip(engine.score(SCORED), wanted, strict=True):
                 assert one.logprobs == pytest.approx(other.logprobs, abs=0.05)
-    answers = [engine.generate([GenerationRequest(about(MESSAGES[0]), max_tokens=12)])[0].texts for engine in mine]
-    assert len(set(answers)) == 3
+    asked = [GenerationRequest(about(MESSAGES[0]), max_tokens=12)]
+    assert [engine.generate(asked) for engine in mine] == [engine.generate(asked) for engine in both]
+
+
+@here
+@pytest.mark.model
+def test_a_run_turns_from_the_base_model_to_its_adapter_without_loading_again(
+    vllm_engine: VllmEngine, smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path | None] = []
+
+    def open_once(self: Slot, tuned: Path | None) -> VllmEngine:
+        opened.append(tuned)
+        return vllm_engine
+
+    monkeypatch.setattr(Slot, "_vllm", open_once)
+    adapter = make_adapter(smollm2, tmp_path / "adapter", rank=4, seed=4)
+    files = resolve_model(str(smollm2))
+    slot = Slot(Running(str(smollm2), EngineSettings(kind="vllm"), LaunchSettings(), "auto"), files)
+    base, tuned, again = slot.open(), slot.open(adapter), slot.open()
+    assert opened == [None] and tuned is not base
+    assert again.score(SCORED[:1]) == base.score(SCORED[:1]) != tuned.score(SCORED[:1])
 
 
 @here

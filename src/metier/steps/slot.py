@@ -112,8 +112,7 @@ class Slot:
         gc.collect()
 
     def _turned_to(self, tuned: Path | None) -> Engine | None:
-        """Return an engine on the model in memory, if that is vLLM's, which takes a minute to load, and only the adapter
-        is another one."""
+        """Return an engine on vLLM's model in memory, where only the adapter is another: it takes a minute to load."""
         if self._open is None or self._how.engine.kind != "vllm" or self._how.launch.uses_ray:
             return None
         from metier.engines.vllm import VllmEngine
