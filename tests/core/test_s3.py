@@ -34,7 +34,7 @@ sys.stdin.read()
 COMMAND = """
 import metier.core.remote
 metier.core.remote._EVERY = 0.2
-from metier.cli import main
+from metier.__main__ import main
 main()
 """
 

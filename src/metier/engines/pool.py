@@ -2,9 +2,9 @@
 
 The actors live as long as the pool, so each worker loads the model once. (Ray Data ends its actors with each data set;
 it is used only to encode a pool, which is a single pass.) A whole job goes to one worker, so its batches, and therefore
-its bytes, are those of a single process. The jobs of a worker that dies, alone or with its machine, go to the others, and
-another worker is started in its place, where and when there is room for one; each job's result is taken once.
-Knows nothing about tasks or files.
+its bytes, are those of a single process. If a worker dies, alone or with its machine, its jobs go to the others, and
+another is started in its place, where and when there is room for one; each job's result is taken once. Knows nothing
+about tasks or files.
 """
 
 from __future__ import annotations
