@@ -3,10 +3,12 @@
 import sys
 
 from metier.core.stop import RESUMES, exit_code, stoppable
+from metier.core.threads import wait_briefly
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    wait_briefly()
     with stoppable() as arrived:
         try:
             from metier.cli import run_cli  # a third of a second, in which a signal may come too

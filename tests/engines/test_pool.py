@@ -84,7 +84,10 @@ def _dies(engine: Engine) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_job_that_no_worker_survives_ends_with_words_and_the_pool_goes_on(pool: WorkerPool) -> None:
+def test_a_job_that_no_worker_survives_ends_with_words_and_the_pool_goes_on(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metier.engines.pool._LIVES", 0)
     with pytest.raises(MetierError, match="workers died again and again"):
         list(pool.each([_dies]))
     assert len(pool.score([ScoringRequest(Prompt("the parcel"), (" late",))])) == 1
