@@ -39,7 +39,7 @@ vllm-env: $(VLLM_READY)
 # With its processes, vLLM takes a minute more to load; what is tested is the same in one.
 test-vllm: $(VLLM_READY)
 	VLLM_ENABLE_V1_MULTIPROCESSING=0 VLLM_LOGGING_LEVEL=ERROR $(VLLM)/bin/python -m pytest tests/engines/test_contract.py \
-		tests/engines/test_vllm.py -k "not transformers" -rs
+		tests/engines/test_vllm.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/self_guide.py --data $(BENCH_DATA)

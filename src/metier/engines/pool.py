@@ -99,12 +99,12 @@ class WorkerPool:
                     done[number] = self._get(ready)
                     free.append(worker)
                 except _WorkerDied as died:
+                    free = [other for other in free if other is not worker]
+                    self._lost(worker, died)
                     tries[number] += 1
                     if tries[number] > _LIVES:
                         raise _given_up(died) from died
                     waiting.append(number)
-                    free = [other for other in free if other is not worker]
-                    self._lost(worker, died)
             result, prompt_tokens, generated, seconds = done.pop(place)
             self.stats.prompt_tokens += prompt_tokens
             self.stats.generated_tokens += generated
