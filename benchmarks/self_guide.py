@@ -3,10 +3,12 @@
 Run it with: python benchmarks/self_guide.py --data FOLDER [--models A B] [--tasks …] [--recipes …]
 
 Runs the whole of Metier on Super-NaturalInstructions tasks with the prompts and test splits of the SELF-GUIDE authors,
-a process for each run, and writes one JSON file with every score, interval and time, and the means over tasks
-(``self_guide_means.py``). The same command resumes what was stopped. The data is not part of the project: FOLDER must
-hold superni/ (docs/results.md). Recipes are those of a task file, and ``gold``: the model tuned, in the same way, on as
-many rows of the task's instances as the run of ``backward`` had pairs, none of them in the test split.
+a process for each run, and writes a JSON file for each, RESULTS/MODEL/RECIPE/TASK.json, with every score, interval and
+time and with the rows' scores, and the means over tasks (``self_guide_means.py``). The same command resumes what was
+stopped, also from the result files alone; several may run side by side with one RESULTS. The data is not part of the
+project: FOLDER must hold superni/ (docs/results.md). Recipes are those of a task file, and ``gold``: the model tuned,
+in the same way, on as many rows of the task's instances as the run of ``backward`` had pairs, none of them in the test
+split. ``--as NAME`` files a recipe with other settings under a name of its own, to be compared with ``backward``.
 
 Of a classification task the tuned model's labels are read in every way beside each other (``label_priors.py``): under
 ``priors``, the accuracy after taking off nothing, inputs that say nothing, its own synthetic inputs, and real inputs.
@@ -32,15 +34,16 @@ import pyarrow.parquet
 from label_priors import measure_run
 from metier.core import storage
 from metier.core.codec import encode
-from metier.core.errors import MetierError
+from metier.core.errors import MetierError, UserError
 from metier.core.progress import Reporter
 from metier.report.table import result_json
+from metier.runs.load import load_run
 from metier.runs.machine import machine
 from metier.runs.run import run
 from metier.tasks.recipes import recipe_settings
 from metier.tasks.scenario import of_one
 from metier.tasks.task import Task
-from self_guide_means import GROUPS, means
+from self_guide_means import GROUPS, row_scores, write_means
 from superni import rows_outside
 
 TASKS = tuple(task for group in GROUPS.values() for task in group)
@@ -49,27 +52,27 @@ LABELS = {"task190": ("E", "C", "N"), "task329": ("A", "B", "Neither"), "task346
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run what is asked for and write the results."""
+    """Run what is asked for and write the results.
+
+    Raises:
+        UserError: A result is there already that was made with other settings.
+    """
     argv = sys.argv[1:] if argv is None else argv
     arguments = _arguments(argv)
     if arguments.one:
-        storage.write_json(_told(arguments, arguments.one), _run(arguments, arguments.one))
+        result = {**_run(arguments, arguments.one), **_made_with(arguments)}
+        storage.write_json(_result(arguments, arguments.one), result)
         return
-    path = arguments.results
-    path.parent.mkdir(parents=True, exist_ok=True)
-    results: dict[str, Any] = storage.read_json(path) if path.exists() else {"runs": {}}
-    results["machine"] = {**encode(machine()), "python": platform.python_version()}
     for key in _keys(arguments):
-        if key in results["runs"]:
+        path = _result(arguments, key)
+        if path.exists():
+            _check_settings(path, arguments)
             continue
         print(f"== {key}", file=sys.stderr, flush=True)
-        if not _told(arguments, key).exists():
-            # A process of its own gives all its memory back, and one that is killed costs one run.
-            subprocess.run([sys.executable, __file__, *argv, "--one", key], check=True)
-        results["runs"][key] = storage.read_json(_told(arguments, key))
-        results["means"] = means(arguments.runs, [k for k, told in results["runs"].items() if "error" not in told])
-        storage.write_json(path, results)
-    print(json.dumps({"results": str(path), "runs": len(results["runs"])}))
+        # A process of its own gives all its memory back, and one that is killed costs one run.
+        subprocess.run([sys.executable, __file__, *argv, "--one", key], check=True)
+        write_means(arguments.results)
+    print(json.dumps({"results": str(arguments.results), "runs": len(_keys(arguments))}))
 
 
 def _keys(arguments: argparse.Namespace) -> list[str]:
@@ -81,20 +84,40 @@ def _keys(arguments: argparse.Namespace) -> list[str]:
     ]
 
 
-def _told(arguments: argparse.Namespace, key: str) -> Path:
-    folder: Path = arguments.runs / key
-    return folder.with_name(f"{folder.name}.json")
+def _filed(arguments: argparse.Namespace, key: str) -> Path:
+    """Return where a run is, under the folder of runs, and its result, under that of results."""
+    model, recipe, name = key.split("/")
+    return Path(model, arguments.filed_as if arguments.filed_as and recipe != GOLD else recipe, name)
+
+
+def _result(arguments: argparse.Namespace, key: str) -> Path:
+    path: Path = arguments.results / _filed(arguments, key)
+    return path.with_name(f"{path.name}.json")
+
+
+def _made_with(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what two results must have in common to stand in one table, and the machine."""
+    settings = {name: getattr(arguments, name) for name in ("rows", "examples", "unlabelled", "seed", "set")}
+    return {"settings": settings, "machine": {**encode(machine()), "python": platform.python_version()}}
+
+
+def _check_settings(path: Path, arguments: argparse.Namespace) -> None:
+    known = storage.read_json(path)["settings"]
+    if known != (asked := _made_with(arguments)["settings"]):
+        raise UserError(
+            f"{path}: made with {known}, not with {asked}", hint="give the settings a name of their own with --as"
+        )
 
 
 def _run(arguments: argparse.Namespace, key: str) -> dict[str, Any]:
     """Return what a run came to and, with labels, the accuracy of every way to read them; or why it failed."""
     model, recipe, name = key.split("/")
     model = next(given for given in arguments.models if Path(given).name == model)
-    folder = arguments.runs / key
+    folder = arguments.runs / _filed(arguments, key)
     try:
         task = superni_task(arguments.data, name, model, "backward" if recipe == GOLD else recipe, arguments)
         if recipe == GOLD:
-            task = _on_gold(task, arguments, folder.parent.parent / "backward" / name)
+            task = _on_gold(task, arguments, key.replace(f"/{GOLD}/", "/backward/"))
         outcome = run(of_one(task), folder, Reporter())
         if outcome is None:
             raise MetierError("the run ended without a report")
@@ -103,7 +126,7 @@ def _run(arguments: argparse.Namespace, key: str) -> dict[str, Any]:
             told["priors"] = measure_run(folder, skew=None, rows=None, reporter=Reporter()).told()["ways"]
     except MetierError as error:
         return {"error": error.message.replace(str(folder), "RUN")}
-    return {**told, "run": key}
+    return {**told, "run": str(_filed(arguments, key)), "row_scores": row_scores(load_run(folder).task)}
 
 
 def superni_task(data: Path, name: str, model: str, recipe: str, arguments: argparse.Namespace) -> Task:
@@ -150,9 +173,10 @@ def _unlabelled(data: Path, name: str, tested: Sequence[Mapping[str, str]], argu
     return path
 
 
-def _on_gold(task: Task, arguments: argparse.Namespace, beside: Path) -> Task:
+def _on_gold(task: Task, arguments: argparse.Namespace, beside: str) -> Task:
     """Return the task with real rows to be tuned on in place of what the model writes: as many as it wrote there."""
-    pairs = storage.read_json(_told(arguments, str(beside.relative_to(arguments.runs)))).get("counts")
+    path = _result(arguments, beside)
+    pairs = storage.read_json(path).get("counts") if path.exists() else None
     if pairs is None:
         raise MetierError(f"{beside}: the run that gold rows are counted by is missing or failed")
     several = pairs["training_pairs"] - pairs["pairs_by_origin"].get("example", 0)
@@ -168,7 +192,7 @@ def _on_gold(task: Task, arguments: argparse.Namespace, beside: Path) -> Task:
     return task.but(
         train=str(train.resolve()),
         train_use="instead",
-        evaluation=task.evaluation.but(baselines=("few_shot", "tfidf", "encoder")),
+        evaluation=task.evaluation.but(baselines=("tfidf", "encoder")),
     )
 
 
@@ -186,8 +210,11 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         "--set", nargs="*", default=[], metavar="PART.KEY=JSON", help="settings that win over the recipe"
     )
     parser.add_argument("--runs", type=Path, default=Path("runs/self-guide"))
-    parser.add_argument("--results", type=Path, default=Path("benchmarks/results/self_guide_tasks.json"))
-    parser.add_argument("--one", metavar="MODEL/RECIPE/TASK", help="this run alone, in this process")
+    parser.add_argument(
+        "--results", type=Path, default=Path("benchmarks/results/self_guide_tasks"), help="a file for each run"
+    )
+    parser.add_argument("--as", dest="filed_as", metavar="NAME", help="file the recipe under this name")
+    parser.add_argument("--one", metavar="MODEL/RECIPE/TASK", help="this run alone, here")
     return parser.parse_args(argv)
 
 

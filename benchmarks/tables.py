@@ -42,6 +42,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     **{f"need-{name}": partial(tables_runs.need_in_full, name) for name in tables_runs.NEED_TASKS},
     "speed": tables_selection.speed,
     "generation": tables_selection.generation,
+    "precision": tables_selection.precision,
     "training": tables_selection.training,
     "training-loss": tables_selection.training_loss,
     "k-centre": tables_selection.k_centre,

@@ -46,6 +46,18 @@ def generation() -> str:
     return table((*header, "labels generated a second", "labels scored a second"), rows)
 
 
+def precision() -> str:
+    """Return for each model how fast each precision writes and scores, and how far its labels are from float32's."""
+    rows = []
+    for model, found in read("precision")["models"].items():
+        for dtype in ("float32", "bfloat16", "int8"):
+            one = found[dtype]
+            cells = (number(one[key]) for key in ("tokens_a_second", "rows_a_second", "accuracy"))
+            rows.append((model, dtype, *cells, number(one["off"], 2)))
+    header = ("model", "precision", "tokens/s written", "rows/s scored", "accuracy", "nats from float32")
+    return table(header, rows, text_columns=2)
+
+
 def training() -> str:
     """Return Metier's trainer beside TRL's."""
     trainers = read("training")["trainers"]

@@ -12,7 +12,7 @@ import shutil
 import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -38,8 +38,11 @@ SCRIPTS = (
     "kcenter",
     "label_priors",
     "low_data",
+    "low_data_targets",
     "predict",
+    "precision",
     "products",
+    "readings",
     "regions",
     "scale",
     "self_guide",
@@ -468,6 +471,112 @@ def test_rows_selected_for_inference_are_judged_on_five_sets(
     assert len(list(out.glob("training-*"))) == 2, "both readings of the labels share the models"
 
 
+def test_readings_are_told_apart_by_what_they_know_of_the_labels(on_path: None) -> None:
+    script = load("readings")
+    right = [i % 2 for i in range(40)]
+    knows = np.array([[-1.0, -2.0] if label == 0 else [-2.0, -1.0] for label in right])
+    knows[0] = knows[0, ::-1]
+    noise = np.array([[-1.0, -9.0] if i % 4 < 2 else [-9.0, -1.0] for i in range(40)])
+    told = script.measure(knows, noise, right)
+    assert (told["rows"], told["labels"]) == (40, 2) and abs(told["correlation"]) < 0.1
+    assert told["forwards"] == told["weighted"] == {"all": 97.5, "kept": 95.0}
+    assert told["backwards"]["all"] == told["added up"]["all"] == 50.0
+    assert script.measure(knows, 9 * knows, right)["weighted"]["all"] == 97.5
+
+
+def test_readings_are_of_rows_outside_the_test(on_path: None, tmp_path: Path, tiny_model: Path) -> None:
+    told = {"task": "task190", "instruction": "Say which.", "labels": [], "examples": [{"input": "a", "output": "E"}]}
+    write_lines(tmp_path / "superni" / "tasks.jsonl", [told])
+    rows = [{"task": "task190", "input": f"case {i}", "outputs": ["ECN"[i % 3]]} for i in range(12)]
+    write_parquet(tmp_path / "superni" / "instances.parquet", rows)
+    write_parquet(tmp_path / "superni" / "selfguide_test.parquet", [{"task": "task190", "input": "case 3"}])
+    out = tmp_path / "out.json"
+    asked = [
+        "--data",
+        str(tmp_path),
+        "--models",
+        str(tiny_model),
+        "--tasks",
+        "task190",
+        "--rows",
+        "9",
+        "--out",
+        str(out),
+    ]
+    script = load("readings")
+    brief, chosen = script._task(script._arguments(asked), "task190")
+    assert brief.labels == ("E", "C", "N") and [row.output for row in chosen] == ["E"] * 3 + ["C"] * 3 + ["N"] * 3
+    assert "case 3" not in {row.input for row in chosen}
+    script.main(asked)
+    (found,) = json.loads(out.read_text(encoding="utf-8"))["models"].values()
+    assert found["task190"]["rows"] == 9 and set(script.WAYS) <= set(found["task190"])
+
+
+@pytest.fixture
+def many_tasks(tmp_path: Path) -> Path:
+    """Two data sets of two templates each, of which one has rows enough to be a target, and two tasks of a kind."""
+    words = ("river", "stone", "cloud", "wheel", "lamp", "chair", "glass")
+    rows = [
+        {"template": f"{name}_{k}", "prompt": f"{name} {k}: {words[i % 7]} {i} {words[i // 7 % 7]}?"}
+        | {"completion": f"{'yes' if i % 2 else 'no'}<|endoftext|>"}
+        for name in ("ag_news", "trec")
+        for k, several in (("a", 130), ("b", 40))
+        for i in range(several if name == "ag_news" else 30)
+    ]
+    write_parquet(tmp_path / "instruct" / "p3_sample.parquet", rows)
+    told = [{"task": f"task{k}", "definition": ["Sum up."], "categories": ["Summarization"]} for k in (1, 2)]
+    write_lines(tmp_path / "superni" / "definitions.jsonl", told)
+    write_parquet(
+        tmp_path / "superni" / "instances.parquet",
+        [{"task": d["task"], "id": str(i), "input": f"text {i}", "outputs": ["so"]} for d in told for i in range(9)],
+    )
+    return tmp_path
+
+
+def test_every_way_to_choose_is_tried_on_many_targets(
+    many_tasks: Path,
+    tiny_model: Path,
+    on_path: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("METIER_CACHE", str(many_tasks / "cache"))
+    script = load("low_data_targets")
+    results = many_tasks / "results"
+    files = ["--data", str(many_tasks), "--runs", str(many_tasks / "runs"), "--results", str(results)]
+    small = ["--model", str(tiny_model), "--encoder", "student", "--share", "0.1", "--limit", "8", "--epochs", "1"]
+    small += ["--series", "related"]
+    script.main([*files, *small])
+    assert last_line(capsys)["targets"] == ["ag_news_a"], "no other has rows enough"
+    told = json.loads((results / tiny_model.name / "related" / "ag_news_a.json").read_text(encoding="utf-8"))
+    assert told["labels"] == ["no", "yes"] and told["metric"] == "exact_match"
+    ways = ["no tuning", "random", "nearest", "k_center", "less", "all that count as the task's"]
+    assert set(told["variants"]) == {*ways, script.PUBLISHED, script.OWN}
+    assert {len(way["rows"]["0"].split()) for way in told["variants"].values()} == {8}
+    rows = {name: way["facts"].get("rows") for name, way in told["variants"].items()}
+    assert rows["random"] == rows["nearest"] == rows["less"] == rows[script.PUBLISHED] == round(0.1 * told["pool_rows"])
+    means = json.loads((results / "means.json").read_text(encoding="utf-8"))[tiny_model.name]["related"]
+    assert means["nearest"]["targets"] == 1 and means["nearest"]["over_chance"] is None, "one target has no interval"
+    before = (results / "means.json").stat().st_mtime_ns
+    script.main([*files, *small])
+    assert (results / "means.json").stat().st_mtime_ns == before, "what is done is not done again"
+
+
+def test_the_pool_of_a_target_holds_no_part_of_its_test(many_tasks: Path, on_path: None) -> None:
+    script = load("low_data_targets")
+    own = [script.Row("a", "g", f"the same eight words stand in every row {i} tail", "yes") for i in range(150)]
+    text = "here is a passage that only one row of the template holds"
+    own[70] = script.Row("a", "g", text, "no")
+    target = script._target("a", "g", own)
+    tested = own[70] in target.test
+    others = [script.Row("b", "g", f"Another question. {text} Is it?", "x"), script.Row("b", "g", "free", "x")]
+    others += [script.Row("c", "h", "the same eight words stand in every row of c", "x")]
+    kept = script.pool_for([*own, *others], target, "related")
+    assert kept == (others[1:] if tested else others)
+    assert script.pool_for([*own, *others], target, "unrelated") == others[2:]
+    assert len(target.examples) == 5 and {row.completion for row in target.examples} <= {"yes", "no"}
+
+
 @pytest.fixture(scope="module")
 def labelled_run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A finished run of a made-up task by the SELF-GUIDE benchmark, and its line in the results."""
@@ -483,13 +592,16 @@ def labelled_run(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     small += ["evaluation.resamples=200", "evaluation.max_tokens=6", "evaluation.timed_rows=0"]
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
-        files = ["--data", str(folder), "--runs", str(folder / "runs"), "--results", str(folder / "results.json")]
+        files = ["--data", str(folder), "--runs", str(folder / "runs"), "--results", str(folder / "results")]
         wanted = ["--models", str(tiny_model), "--tasks", "task9", "--rows", "20", "--set", *small]
         key = f"{tiny_model.name}/backward/task9"
-        load("self_guide").main([*files, *wanted, "--recipes", "backward", "--one", key])
-        load("self_guide").main([*files, *wanted, "--recipes", "backward"])
-    ((found, told),) = json.loads((folder / "results.json").read_text(encoding="utf-8"))["runs"].items()
-    assert found == key
+        script = load("self_guide")
+        script.main([*files, *wanted, "--recipes", "backward", "--one", key])
+        script.main([*files, *wanted, "--recipes", "backward"])
+        with pytest.raises(UserError, match=r"task9\.json: made with .*--as" if False else r"task9\.json: made with"):
+            script.main([*files, *wanted, "--recipes", "backward", "--seed", "1"])
+    told = json.loads((folder / "results" / f"{key}.json").read_text(encoding="utf-8"))
+    assert told["run"] == key
     return folder / "runs" / key, told
 
 
@@ -635,32 +747,43 @@ def _label_priors() -> ModuleType:
     return sys.modules.get("label_priors") or load("label_priors")
 
 
-def test_means_of_self_guide_tell_what_of_real_labels_is_recovered(
-    on_path: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_means_of_self_guide_tell_what_of_real_labels_is_recovered(on_path: None, tmp_path: Path) -> None:
     script = load("self_guide_means")
     rows = [Example(f"case {i}", "yes") for i in range(10)]
     measure = Measure("exact_match", ("yes", "no"))
-    right = {"backward": {"zero_shot": 2, "few_shot": 4, "specialist": 7}, "gold": {"few_shot": 4, "specialist": 8}}
+    right = {
+        "backward": {"zero_shot": 2, "few_shot": 4, "specialist": 7},
+        "gold": {"few_shot": 4, "specialist": 8},
+        "real-50": {"few_shot": 4, "specialist": 6},
+    }
 
-    def answers(system: str, several: int) -> SystemAnswers:
-        texts = tuple("yes" if i < several else "no" for i in range(10))
-        return SystemAnswers(system, system, SYSTEMS[system].kind, texts)
+    def written(recipe: str, **several: int) -> None:
+        systems = tuple(
+            SystemAnswers(key, key, SYSTEMS[key].kind, tuple("yes" if i < right else "no" for i in range(10)))
+            for key, right in several.items()
+        )
+        for task in ("task190", "task199"):
+            told = {"row_scores": script.row_scores(TaskAnswers(task, measure, tuple(rows), systems))}
+            path = tmp_path / "m" / recipe / f"{task}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(told), encoding="utf-8")
 
-    def run(folder: Path) -> Any:
-        systems = tuple(answers(key, several) for key, several in right[folder.parent.name].items())
-        return SimpleNamespace(task=TaskAnswers(folder.name, measure, tuple(rows), systems))
-
-    monkeypatch.setattr(script, "load_run", run)
-    keys = [f"m/{recipe}/{task}" for recipe in right for task in ("task190", "task199")]
-    (groups,) = script.means(Path("runs"), keys).values()
+    for recipe, systems in right.items():
+        written(recipe, **systems)
+    (tmp_path / "m" / "backward" / "task738.json").write_text(json.dumps({"error": "too few"}), encoding="utf-8")
+    (groups,) = script.means(tmp_path).values()
     told = groups["tuning, labels"]["exact_match"]["backward"]
     assert told["scores"] == {"zero_shot": 20.0, "few_shot": 40.0, "specialist": 70.0}
     assert told["best_untuned"] == "few_shot" and told["over_few_shot"]["value"] == pytest.approx(30.0)
     assert told["gold"]["score"] == 80.0 and told["gold"]["label_recovery"] == 0.75
+    assert "over_backward" not in told
     assert groups["held out, labels"]["exact_match"] == {}, "nothing was run there"
-    right["gold"]["specialist"] = 3
-    (groups,) = script.means(Path("runs"), keys).values()
+    variant = groups["tuning, labels"]["exact_match"]["real-50"]
+    assert variant["over_backward"]["gain"]["value"] == pytest.approx(-10.0)
+    assert variant["scores"]["zero_shot"] == 20.0, "what is not tuned is not asked again for a variant"
+    written("gold", few_shot=4, specialist=3)
+    script.write_means(tmp_path)
+    (groups,) = json.loads((tmp_path / "means.json").read_text(encoding="utf-8")).values()
     assert groups["tuning, labels"]["exact_match"]["backward"]["gold"]["label_recovery"] is None
 
 

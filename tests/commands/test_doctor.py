@@ -73,7 +73,8 @@ def test_every_extra_of_the_package_is_looked_for() -> None:
 
 
 def test_the_engine_that_is_advised_fits_the_device(absent: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "cpu_has_bf16", lambda: False)
+    monkeypatch.setattr(doctor, "cpu_prefers_bf16", lambda: False)
+    monkeypatch.setattr(doctor, "cpu_multiplies_int8", lambda: False)
     absent |= {"vllm", "xllamacpp"}
     told = {}
     for device in ("cuda", "mps", "cpu"):

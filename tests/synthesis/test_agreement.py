@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from metier.core.records import Candidate
 from metier.engines.prompts import PromptFormat
-from metier.synthesis.agreement import agree
+from metier.synthesis.agreement import agree, evidence_of
 from tests.scripted import EXAMPLES, ByteTokenizer, ScriptedEngine, Shards, last_question, make_brief
 
 PROMPTS = PromptFormat(ByteTokenizer())
@@ -49,6 +52,45 @@ def test_inputs_take_the_label_they_are_read_as_and_the_most_certain_are_kept() 
         [1 / (1 + math.exp(-abs(e))) for e in evidence.values()], abs=0.02
     )
     assert judged[4].reason == "not among the 2 surest of 'billing': written for 'billing', read with 0.62"
+
+
+def read_as(forwards: dict[str, float], backwards: dict[str, float]) -> list[str]:
+    """Return what each input is read as, by the evidence for ``billing`` in either direction."""
+
+    def score(prompt: str, continuation: str) -> float:
+        asked = last_question(prompt)
+        back = asked.startswith(ASK)
+        text, label = (continuation, asked[len(ASK) :]) if back else (asked, continuation)
+        return -10.0 + (backwards if back else forwards)[text] * (1 if label == "billing" else -1)
+
+    brief = make_brief(keep_share=1.0)
+    return [c.output for c in agree(brief, ScriptedEngine(score=score), PROMPTS, written(forwards), Shards())]
+
+
+def test_a_backward_reading_that_says_nothing_of_the_forward_one_does_not_drown_it() -> None:
+    forwards = {f"case {i}": (0.1 if i % 2 else -0.1) for i in range(40)}
+    right = ["billing" if e > 0 else "delivery" for e in forwards.values()]
+    noise = {text: (9.0 if i % 4 < 2 else -9.0) for i, text in enumerate(forwards)}
+    assert read_as(forwards, noise) == right
+    assert read_as(forwards, {text: -9 * e for text, e in forwards.items()}) == right, "nor one that contradicts it"
+
+
+def test_where_both_readings_go_together_the_surer_one_decides() -> None:
+    forwards = {f"case {i}": (0.1 if i % 2 else -0.1) for i in range(40)}
+    backwards = {text: 9 * e for text, e in forwards.items()} | {"case 0": 1.8}
+    assert [label == "billing" for label in read_as(forwards, backwards)] == [True, *(i % 2 > 0 for i in range(1, 40))]
+
+
+@given(
+    hnp.arrays(float, (12, 3), elements=st.floats(-30, 0)),
+    hnp.arrays(float, (12, 3), elements=st.floats(-90, 0)),
+    hnp.arrays(float, 3, elements=st.floats(-5, 5)),
+)
+def test_neither_a_labels_bias_nor_an_inputs_length_changes_the_evidence(direct: Any, channel: Any, bias: Any) -> None:
+    plain = evidence_of(direct, channel)
+    assert plain.shape == (12, 3) and np.abs(plain.sum(axis=1)).max() < 1e-6
+    shifted = evidence_of(direct, channel + bias + np.arange(12)[:, None])
+    assert shifted == pytest.approx(plain, abs=1e-6)
 
 
 def test_real_inputs_are_calibrated_and_counted_apart_from_those_that_were_written() -> None:

@@ -58,7 +58,7 @@ class TransformersEngine:
         model: Folder with config, safetensors and tokenizer, or a model in memory; ``dtype`` and what follows is then
             as it was loaded.
         adapter: Folder of a PEFT adapter to apply.
-        dtype: ``auto``, ``bfloat16`` or ``float32``.
+        dtype: ``auto``, ``bfloat16``, ``float32`` or ``int8``.
         device: ``auto``, ``cpu``, ``cuda`` …
         batching: How much is run at once.
         trust_remote_code: Run code that comes with the model.

@@ -12,6 +12,7 @@ from typing import Any
 
 from metier.core.errors import MetierError, first_line
 from metier.engines.attention import use_grouped
+from metier.engines.int8 import check_int8, use_int8
 from metier.models.load import load_causal, pick_device
 from metier.models.tokenizer import Tokenizer
 
@@ -23,7 +24,7 @@ class Weights:
 
     Args:
         folder: Folder with config, safetensors and tokenizer.
-        dtype: ``auto``, ``bfloat16`` or ``float32``.
+        dtype: ``auto``, ``bfloat16``, ``float32`` or ``int8``.
         device: ``auto``, ``cpu``, ``cuda`` …
         trust_remote_code: Run code that comes with the model.
 
@@ -34,18 +35,26 @@ class Weights:
 
     Raises:
         MetierError: No causal language model can be loaded from the folder.
+        UserError: 8-bit integers are asked for and cannot be had here.
     """
 
     def __init__(self, folder: Path, *, dtype: str, device: str, trust_remote_code: bool) -> None:
         self.device = pick_device(device)
+        if dtype == "int8":
+            check_int8(self.device)
         self.model: Any
         self.tokenizer: Tokenizer
         self.model, self.tokenizer = load_causal(
-            folder, dtype=dtype, device=self.device, trust_remote_code=trust_remote_code
+            folder,
+            dtype="float32" if dtype == "int8" else dtype,
+            device=self.device,
+            trust_remote_code=trust_remote_code,
         )
         self.model.requires_grad_(False)
         if self.device == "cpu":
             use_grouped(self.model)
+        if dtype == "int8":
+            use_int8(self.model, self.tokenizer)
         self._peft: Any = None
         self._names: dict[Path, str] = {}
         self._used: str | None = None

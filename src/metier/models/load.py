@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metier.core.errors import MetierError, UserError, first_line, is_out_of_memory
+from metier.models.processor import cpu_prefers_bf16
 from metier.models.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -82,20 +83,16 @@ def pick_device(device: str) -> str:
 
 
 def pick_dtype(dtype: str, device: str) -> torch.dtype:
-    """Return the precision to run in; ``auto`` is bfloat16 where the hardware supports it, else float32."""
+    """Return the precision to run in; ``auto`` is bfloat16 where the hardware multiplies it faster, else float32.
+
+    Args:
+        dtype: ``auto``, ``bfloat16`` or ``float32``.
+        device: ``cpu``, ``cuda`` …
+    """
     import torch
 
     if dtype != "auto":
         return {"bfloat16": torch.bfloat16, "float32": torch.float32}[dtype]
     if device.startswith("cuda"):
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return torch.bfloat16 if device == "mps" or cpu_has_bf16() else torch.float32
-
-
-def cpu_has_bf16() -> bool:
-    """Whether this processor has bfloat16 instructions (AVX-512 BF16, AMX, or Arm's BF16)."""
-    info = Path("/proc/cpuinfo")
-    if not info.exists():
-        return False
-    flags = set(info.read_text(errors="replace").split())
-    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+    return torch.bfloat16 if device == "mps" or cpu_prefers_bf16() else torch.float32

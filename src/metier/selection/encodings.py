@@ -63,6 +63,18 @@ def encoded(
     return _opened(path, "r")
 
 
+def keep(codes: kcenter.Codes, folder: Path) -> None:
+    """Put a pool's vectors on file that are known already, as those of a larger pool are; `encoded` then finds them.
+
+    Args:
+        codes: As `kcenter.encode` gives them, ``[rows, width]``, in the pool's order.
+        folder: The pool's and the encoder's.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "codes.npy", codes)
+    storage.write_json(folder / "done.json", {"pieces": list(range(-(-len(codes) // PIECE)))})
+
+
 def encode_here(encoder: Encoder) -> EncodePieces:
     """Return a function that encodes pieces one after the other, in this process."""
     return lambda pieces: ((number, encoder.encode(texts)) for number, texts in pieces)

@@ -38,7 +38,7 @@ STRATEGIES: dict[StrategyName, Callable[[Material], list[int]]] = {
     "ifd": likelihood.choose_ifd,
     "less": less.choose,
 }
-IN_REGION = ("k_center", "facility_location", "perplexity", "ifd", "less")
+IN_REGION = ("k_center", "facility_location", "perplexity", "ifd")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

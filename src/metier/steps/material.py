@@ -65,7 +65,7 @@ class SelectionInputs:
 def gather_material(c: Context, pool: Pool, inputs: SelectionInputs) -> Material:
     """Return what strategies choose by."""
     settings = inputs.settings
-    folder = cache() / f"encodings-{storage.digest([pool.sha256, inputs.encoder, c.how.engine.dtype])[:20]}"
+    folder = encodings_folder(c, pool, inputs.encoder)
 
     @cached
     def codes() -> tuple[kcenter.Codes, kcenter.Codes]:
@@ -105,12 +105,17 @@ def gather_material(c: Context, pool: Pool, inputs: SelectionInputs) -> Material
     )
 
 
+def encodings_folder(c: Context, pool: Pool, encoder: str) -> Path:
+    """Return where a pool's vectors are, by the digest of the encoder."""
+    return cache() / f"encodings-{storage.digest([pool.sha256, encoder, c.how.engine.float_dtype])[:20]}"
+
+
 def open_encoder(files: ModelFiles, engine: EngineSettings, name: str) -> Encoder:
     """Return the encoder of a name as ``selection.encoder`` has it; ``files`` are the student's."""
     if name.startswith("static:"):
         return StaticEncoder(name.removeprefix("static:"))
     path = files.path if name == "student" else resolve_model(name).path
-    return SentenceEncoder(path, device=engine.device, dtype=engine.dtype)
+    return SentenceEncoder(path, device=engine.device, dtype=engine.float_dtype)
 
 
 def encoder_digest(files: ModelFiles, name: str) -> str:

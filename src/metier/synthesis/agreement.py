@@ -1,9 +1,11 @@
 """Drops the pairs that the model itself, read forwards, does not believe.
 
 In classification each input is read twice: forwards (how likely is each label after it, under the few-shot prompt) and
-backwards (how likely is it under the prompt of each label). Both are calibrated over all inputs and added up; the label
-is the likeliest, and of each label the most certain inputs are kept, equally many; real inputs without answers are
-calibrated and counted apart from those that were written. In a free-text task the answer must
+backwards (how likely is it under the prompt of each label). Both are calibrated over all inputs and added up, the
+backward one with the weight of its correlation with the forward one: it tells topics apart well, and of inference next
+to nothing, where it would drown the forward one (benchmarks/readings.py). The label is the likeliest, and of each label
+the most certain inputs are kept, equally many; real inputs without answers are calibrated and counted apart from those
+that were written. In a free-text task the answer must
 be likelier after its own input than after others: the difference of log-likelihoods is the pair's pointwise mutual
 information, and the pairs with the highest are kept. How many is ``keep_share`` in both: the others are dropped by
 ``quota``, and by ``disagreement`` only those whose answer gains nothing from its own input.
@@ -34,6 +36,7 @@ from metier.synthesis.brief import Brief
 
 _SHARD = 64  # rows between two writes to disk
 _OTHERS = 3  # other inputs that an answer is compared under, in a free-text task
+_NOTHING = 1e-6  # nats; a smaller spread is rounding
 _ENOUGH = 20  # real inputs that can be calibrated by themselves
 
 _Floats = npt.NDArray[np.float64]
@@ -56,13 +59,66 @@ def agree(
     if not open_ones:
         return list(candidates)
     if brief.labels:
-        readings = in_shards(engine, shard, _label_jobs(brief, prompts, forwards, open_ones))
-        verdicts = _read_apart(brief, open_ones, _readings(readings, progress))
+        both = readings(brief, engine, prompts, [c.input for c in open_ones], shard, progress)
+        verdicts = _read_apart(brief, open_ones, both)
     else:
         others = min(_OTHERS, len(open_ones) - 1)
         likely = in_shards(engine, shard, _answer_jobs(brief, prompts, forwards, open_ones, others))
         verdicts = _gaining(brief, open_ones, _gains(likely, others, progress))
     return [verdicts.get(c.id, c) for c in candidates]
+
+
+def readings(
+    brief: Brief,
+    engine: Engine,
+    prompts: PromptFormat,
+    inputs: Sequence[str],
+    shard: Shard,
+    progress: Progress | None = None,
+) -> tuple[_Floats, _Floats]:
+    """Return how likely each label is after each input, and how likely each input is under the prompt of each label.
+
+    Returns:
+        The two readings as log-likelihoods, each ``[inputs, labels]``, as `evidence_of` takes them.
+    """
+    direct: _Matrix = []
+    channel: _Matrix = []
+    jobs = _label_jobs(brief, prompts, _forwards(brief, engine, prompts), inputs)
+    made: list[_Matrix]
+    for made in in_shards(engine, shard, jobs):
+        by_input, by_label = made
+        direct += by_input
+        channel += [list(row) for row in zip(*by_label, strict=True)]
+        if progress:
+            progress(len(direct), 0)
+    return np.array(direct), np.array(channel)
+
+
+def evidence_of(direct: _Floats, channel: _Floats) -> _Floats:
+    """Return both readings as one, ``[inputs, labels]``: log-probabilities, up to a number for each input.
+
+    Args:
+        direct: How likely each label is after each input, ``[inputs, labels]``.
+        channel: How likely each input is under the prompt of each label, ``[inputs, labels]``.
+    """
+    forwards, backwards = calibrated(direct), calibrated(channel)
+    spread, other = float(forwards.std()), float(backwards.std())
+    if min(spread, other) < _NOTHING:
+        return forwards + backwards
+    # In the spread of the forward reading: what is unlikely by it is a matter of its own probabilities.
+    weight = max(0.0, float((forwards * backwards).mean()) / (spread * other))
+    return forwards + weight * (spread / other) * backwards
+
+
+def calibrated(logprobs: _Floats) -> _Floats:
+    """Return log-probabilities over labels, ``[inputs, labels]``, without the bias that all inputs share.
+
+    Inputs were asked for equally often for every label, so over all of them no label should be likelier than another
+    (batch calibration, Zhou et al. 2024). Of each input, the mean over its labels is 0.
+    """
+    of_each_input = logprobs - logprobs.mean(axis=1, keepdims=True)
+    centred: _Floats = of_each_input - of_each_input.mean(axis=0)
+    return centred
 
 
 def _forwards(brief: Brief, engine: Engine, prompts: PromptFormat) -> _Forwards:
@@ -85,14 +141,14 @@ def _fitting(brief: Brief, engine: Engine, forwards: _Forwards, candidates: Sequ
 
 
 def _label_jobs(
-    brief: Brief, prompts: PromptFormat, forwards: _Forwards, open_ones: Sequence[Candidate]
+    brief: Brief, prompts: PromptFormat, forwards: _Forwards, inputs: Sequence[str]
 ) -> list[tuple[str, Job]]:
     """Return the jobs that read inputs both ways: every label after an input, and an input after every label."""
     labels = brief.labels or ()
     answers = tuple(prompts.answer(label) for label in labels)
     jobs: list[tuple[str, Job]] = []
-    for number, begin in enumerate(range(0, len(open_ones), _SHARD)):
-        texts = tuple(c.input for c in open_ones[begin : begin + _SHARD])
+    for number, begin in enumerate(range(0, len(inputs), _SHARD)):
+        texts = tuple(inputs[begin : begin + _SHARD])
         direct = [ScoringRequest(forwards(text), answers) for text in texts]
         channel = [ScoringRequest(input_prompt(brief, prompts, label, number), texts) for label in labels]
         jobs.append((f"agreement-{number:05d}", partial(_both_ways, direct, channel)))
@@ -103,21 +159,7 @@ def _both_ways(direct: Sequence[ScoringRequest], channel: Sequence[ScoringReques
     return [[list(s.logprobs) for s in engine.score(asked)] for asked in (direct, channel)]
 
 
-def _readings(readings: Iterable[list[_Matrix]], progress: Progress | None) -> tuple[_Floats, _Floats]:
-    """Return both readings, each ``[inputs, labels]``."""
-    direct: _Matrix = []
-    channel: _Matrix = []
-    for by_input, by_label in readings:
-        direct += by_input
-        channel += [list(row) for row in zip(*by_label, strict=True)]
-        if progress:
-            progress(len(direct), 0)
-    return np.array(direct), np.array(channel)
-
-
-def _read_apart(
-    brief: Brief, open_ones: Sequence[Candidate], readings: tuple[_Floats, _Floats]
-) -> dict[str, Candidate]:
+def _read_apart(brief: Brief, open_ones: Sequence[Candidate], both: tuple[_Floats, _Floats]) -> dict[str, Candidate]:
     """Return the verdicts on inputs that were written and on real ones, whose labels may be of other shares."""
     real = np.array([c.real for c in open_ones])
     groups = [~real, real] if real.sum() >= _ENOUGH else [np.full(len(open_ones), True)]
@@ -125,19 +167,8 @@ def _read_apart(
     for rows in groups:
         some = [c for c, inside in zip(open_ones, rows, strict=True) if inside]
         if some:
-            verdicts |= _read_as(brief, some, sum((_calibrated(reading[rows]) for reading in readings), np.zeros(())))
+            verdicts |= _read_as(brief, some, evidence_of(*(reading[rows] for reading in both)))
     return verdicts
-
-
-def _calibrated(logprobs: _Floats) -> _Floats:
-    """Return log-probabilities over labels, ``[inputs, labels]``, without the bias that all inputs share.
-
-    Inputs were asked for equally often for every label, so over all of them no label should be likelier than another
-    (batch calibration, Zhou et al. 2024).
-    """
-    normalised = logprobs - np.logaddexp.reduce(logprobs, axis=1, keepdims=True)
-    centred: _Floats = normalised - normalised.mean(axis=0)
-    return centred
 
 
 def _read_as(brief: Brief, open_ones: Sequence[Candidate], evidence: _Floats) -> dict[str, Candidate]:

@@ -44,7 +44,7 @@ def example_gradients(
     from peft import PeftModel
 
     device = pick_device(engine.device)
-    loaded, _ = load_causal(model, dtype=engine.dtype, device=device, trust_remote_code=engine.trust_remote_code)
+    loaded, _ = load_causal(model, dtype=engine.float_dtype, device=device, trust_remote_code=engine.trust_remote_code)
     tuned: Any = PeftModel.from_pretrained(loaded, str(adapter), is_trainable=True)
     weights = [w for w in tuned.parameters() if w.requires_grad]
     generator = torch.Generator().manual_seed(seed % 2**63)

@@ -155,7 +155,7 @@ def _load(job: TuningJob, device: str) -> tuple[Any, Tokenizer]:
     # float32 whatever the base is in.
     return load_causal(
         job.model if job.start is None or _adapter_to_continue(job) else job.start,
-        dtype=job.engine.dtype if job.settings.method == "lora" else "float32",
+        dtype=job.engine.float_dtype if job.settings.method == "lora" else "float32",
         device=device,
         trust_remote_code=job.engine.trust_remote_code,
     )

@@ -17,13 +17,14 @@ import numpy.typing as npt
 from metier.selection.cluster import towards
 from metier.selection.encodings import vectors_of
 from metier.selection.material import Material
+from metier.selection.turns import in_turn
 
 _PIECE = 16_384
 
 
 def choose(material: Material) -> list[int]:
     """Return rows: the nearest to the first text, to the second, and so on, round after round."""
-    return material.within_budget(_in_turn(material))
+    return material.within_budget(nearest_first(material))
 
 
 def choose_by_mean(material: Material) -> list[int]:
@@ -34,19 +35,9 @@ def choose_by_mean(material: Material) -> list[int]:
     return material.within_budget(np.argsort(-_alike(material, wanted[None])[0], kind="stable").tolist())
 
 
-def _in_turn(material: Material) -> Iterator[int]:
-    target = vectors_of(material.target_codes)
-    rows = material.pool.rows
-    orders = np.argsort(-_alike(material, target), axis=1, kind="stable")
-    taken = np.zeros(rows, bool)
-    at = [0] * len(target)
-    for turn in range(rows):
-        text = turn % len(target)
-        while taken[orders[text, at[text]]]:
-            at[text] += 1
-        place = int(orders[text, at[text]])
-        taken[place] = True
-        yield place
+def nearest_first(material: Material) -> Iterator[int]:
+    """Yield all rows in the order in which the task's texts, in turn, would take them."""
+    return in_turn(_alike(material, vectors_of(material.target_codes)))
 
 
 def _alike(material: Material, target: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

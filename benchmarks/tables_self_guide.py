@@ -1,0 +1,113 @@
+"""Tables of SELF-GUIDE's tasks: every System on every task, and the means over groups of tasks.
+
+They come from the files of ``benchmarks/results/self_guide_tasks``: one a run, and ``means.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from tables_format import ROOT, Record, gain, number, table
+
+RESULTS = ROOT / "benchmarks" / "results" / "self_guide_tasks"
+SPECIALIST = "specialist"
+_SYSTEMS: Mapping[str, str] = {
+    "zero_shot": "zero-shot",
+    "few_shot": "few-shot",
+    "few_shot_best": "best of 3 prompts",
+    "sampled_majority": "vote of 10",
+    "self_icl": "pairs in prompt",
+    "label_scoring": "label scoring",
+    "label_scoring_calibrated": "calibrated",
+    "tuned_on_examples": "tuned on examples",
+    "encoder_examples": "encoder on examples",
+    "encoder_synthetic": "encoder on synthetic",
+}
+_METRICS = {
+    "exact_match": "exact match",
+    "label_match": "label_match",
+    "rouge_l": "ROUGE-L",
+    "char_lcs_f1": "char_lcs_f1",
+}
+_PROMPTED = ("zero_shot", "few_shot", "few_shot_best", "sampled_majority", "self_icl")
+_UNTUNED = (*_PROMPTED, "label_scoring", "label_scoring_calibrated")
+
+
+def tasks(model: str, results: Path = RESULTS) -> str:
+    """Return a line for each of a model's tasks: every System's score, the tuned model's gain, and real labels' score.
+
+    Args:
+        model: Its name.
+        results: Where the result files are.
+    """
+    rows: list[tuple[str, ...]] = []
+    for path in sorted((results / model / "backward").glob("*.json"), key=lambda path: int(path.stem[4:])):
+        run, gold = _read(path), _read(results / model / "gold" / path.name)
+        blank = len(_SYSTEMS) + 5
+        if "error" in run:
+            rows.append((path.stem, run["error"].split("; ")[0], *[""] * blank))
+            continue
+        constant = "majority" if _score(run, "majority") is not None else "copied_input"
+        untuned = max((key for key in _UNTUNED if _score(run, key) is not None), key=lambda key: _score(run, key) or 0)
+        scores = [number(_score(run, key)) for key in (constant, *_SYSTEMS, SPECIALIST)]
+        rows.append(
+            (
+                path.stem,
+                str(run["counts"]["pairs_by_origin"].get("synthetic", 0)),
+                *scores,
+                number(_score(gold, SPECIALIST)) if gold else "",
+                gain(run["systems"][untuned]["specialist_gain"]),
+                f"{sum(run['seconds'].values()):.0f}",
+            )
+        )
+    titles = ("constant or copied", *_SYSTEMS.values(), SPECIALIST, "on real labels")
+    return table(("task", "pairs", *titles, "specialist over the best untuned row", "seconds"), rows)
+
+
+def means(results: Path = RESULTS) -> str:
+    """Return what each model comes to in the mean over each group of tasks, and its label recovery."""
+    rows = []
+    for model, groups in _read(results / "means.json").items():
+        for group, metrics in groups.items():
+            for metric, recipes in metrics.items():
+                if (run := recipes.get("backward")) is None:
+                    continue
+                gold = run.get("gold", {})
+                scores = [run["scores"].get(key) for key in ("few_shot", run["best_untuned"], "tuned_on_examples")]
+                every = (*scores, run["scores"][SPECIALIST], gold.get("score"))
+                gains = (gain(run["over_few_shot"]), gain(run["over_best_untuned"]))
+                recovered = gold.get("label_recovery")
+                told = "" if recovered is None else f"{100 * recovered:.0f}%"
+                count = str(len(run["tasks"]))
+                rows.append((model, group, _METRICS[metric], count, *map(number, every), *gains, told))
+    scored = ("few-shot", "best untuned", "tuned on examples", SPECIALIST, "on real labels")
+    over = ("specialist over few-shot", "over the best untuned", "label recovery")
+    return table(("model", "group", "metric", "tasks", *scored, *over), rows, text_columns=3)
+
+
+def variants(results: Path = RESULTS) -> str:
+    """Return what each variant of the default recipe comes to beside it, over the same tasks."""
+    rows = []
+    for model, groups in _read(results / "means.json").items():
+        for group, metrics in groups.items():
+            for metric, recipes in metrics.items():
+                for recipe, run in recipes.items():
+                    if (beside := run.get("over_backward")) is None or not beside["gain"]:
+                        continue
+                    count = str(len(beside["tasks"]))
+                    cells = (number(run["scores"][SPECIALIST]), gain(beside["gain"]))
+                    rows.append((model, group, _METRICS[metric], recipe, count, *cells))
+    return table(("model", "group", "metric", "variant", "tasks", SPECIALIST, "over the default"), rows, text_columns=4)
+
+
+def _read(path: Path) -> Record:
+    """Return what a result file holds; nothing where there is none yet."""
+    found: Record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def _score(run: Record, system: str) -> float | None:
+    score: float | None = run["systems"].get(system, {}).get("scores", {}).get(run["metric"])
+    return score
