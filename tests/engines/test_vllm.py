@@ -14,7 +14,7 @@ import pytest
 from metier.core.errors import MetierError, UserError
 from metier.engines.base import Generation, GenerationRequest, HoldsAdapters, ScoringRequest
 from metier.engines.prompts import Prompt
-from metier.engines.vllm import Question, VllmEngine, questions
+from metier.engines.vllm import VllmEngine, rank_for
 from metier.models.locate import resolve_model
 from metier.steps.slot import Running, Slot
 from metier.tasks.settings import EngineSettings, LaunchSettings
@@ -37,18 +37,15 @@ MESSAGES = ("My parcel never came.", "I cannot log in, it says error 7.", "Why i
 SCORED = [ScoringRequest(about(text), LABELS) for text in MESSAGES]
 
 
-def test_continuations_are_asked_for_where_they_part_two_places_at_once() -> None:
-    assert questions([(5, 1, 0), (5, 2, 0), (7, 0)]) == [
-        Question((), (5, 7, 1, 2), then=5),
-        Question((5, 1), (0,)),
-        Question((5, 2), (0,)),
-        Question((7,), (0,)),
-    ]
-    assert questions([(0,)]) == [Question((), (0,))]
-    many = questions([(token, 0) for token in range(1, 301)])
-    assert [len(q.wanted) for q in many if not q.behind] == [128, 128, 45]  # with the end after the first one
-    assert {token for q in many if not q.behind for token in q.wanted} == set(range(301))
-    assert sum(len(q.behind) for q in many) == 299, "the other words' ends"
+def test_room_is_made_for_an_adapters_rank(tmp_path: Path) -> None:
+    file = tmp_path / "adapter_config.json"
+    for rank, room in ((1, 8), (16, 16), (20, 32), (300, 320)):
+        file.write_text(f'{{"r": {rank}}}')
+        assert rank_for(tmp_path) == room
+    for text, told in (('{"r": 600}', "of rank 512 at most"), ('{"r": "x"}', "not an adapter"), ("", "not an adapter")):
+        file.write_text(text)
+        with pytest.raises(MetierError, match=told):
+            rank_for(tmp_path)
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")

@@ -6,10 +6,9 @@ Knows nothing about tasks.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,13 @@ from metier.core.errors import MetierError, UserError, first_line
 from metier.engines.base import EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
 from metier.engines.control_tokens import PromptReader
 from metier.engines.prompts import Prompt
+from metier.engines.questions import Question, questions
+from metier.models.processor import cpu_prefers_bf16
 from metier.models.tokenizer import Tokenizer
 
 _PART = 512  # prompts between two progress reports
 _RANK = 16  # of adapters: what is reserved, at least
-_RANKS = (8, 16, 32, 64, 128, 256)  # those that vLLM can reserve
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # those that vLLM can make room for
 _ADAPTERS = 4  # held ready; one more takes the place of the one that was used least recently
 _ALTERNATIVES = 128  # log-probabilities that vLLM gives for one place, at most
 _CPU_CACHE = 4 * 2**30  # bytes of keys and values on a processor, at most; memory_share speaks of a GPU
@@ -64,7 +65,7 @@ class VllmEngine:
                 "tensor_parallel_size": tensor_parallel,
                 "trust_remote_code": trust_remote_code,
             }
-            model = Loaded(model, settings, _RANK if adapter is None else max(_RANK, _rank_of(adapter)))
+            model = Loaded(model, settings, _RANK if adapter is None else max(_RANK, rank_for(adapter)))
         self._loaded = model
         self._lora = model.put_on(adapter) if adapter is not None else None
         self._tokenizer: Tokenizer = model.llm.get_tokenizer()
@@ -81,12 +82,12 @@ class VllmEngine:
         """
         loaded = self._loaded
         if adapter is not None and not self.fits(adapter):
-            loaded = Loaded(loaded.folder, loaded.settings, _rank_of(adapter))
+            loaded = Loaded(loaded.folder, loaded.settings, rank_for(adapter))
         return VllmEngine(loaded, adapter=adapter)
 
     def fits(self, adapter: Path | None) -> bool:
         """Whether there is room for an adapter's rank on the model in memory."""
-        return adapter is None or _rank_of(adapter) <= self._loaded.rank
+        return adapter is None or rank_for(adapter) <= self._loaded.rank
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -150,7 +151,7 @@ class VllmEngine:
         prompts: list[list[int]] = []
         for i, (request, ends) in enumerate(zip(requests, tails, strict=True)):
             head = self._fitting(i, request.prompt, max(len(end) for end in ends))
-            for question in questions(ends):
+            for question in questions(ends, _ALTERNATIVES):
                 asked.append((i, question))
                 prompts.append([*head, *question.behind])
         settings = [
@@ -228,10 +229,10 @@ class Loaded:
         except ImportError as error:
             raise UserError("engine.kind: vllm is not installed", hint="pip install 'metier[vllm]'") from error
         self.folder, self.settings = folder, settings
-        self.rank = next((size for size in _RANKS if size >= rank), rank)
+        self.rank = rank
         here = dict(settings)
         if current_platform.is_cpu():
-            here.update(_on_a_processor(settings["gpu_memory_utilization"]))
+            here.update(_on_a_processor(settings))
         try:
             self.llm: Any = vllm.LLM(
                 model=str(folder),
@@ -269,67 +270,32 @@ class Loaded:
         self.llm.llm_engine.engine_core.shutdown()
 
 
-def _on_a_processor(memory_share: float) -> dict[str, Any]:
-    """Return what else vLLM is told on a processor.
+def _on_a_processor(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what vLLM is told otherwise on a processor.
 
     A seeded request whose prompt is read in several pieces fails there ("CPU Generator does not use offset"), so each
     prompt is read at once.
     """
-    room = int(memory_share * psutil.virtual_memory().available)
+    room = int(settings["gpu_memory_utilization"] * psutil.virtual_memory().available)
+    auto = "bfloat16" if cpu_prefers_bf16() else "float32"  # as `metier.models.load` has it
     return {
+        "dtype": auto if settings["dtype"] == "auto" else settings["dtype"],
         "enable_chunked_prefill": False,
         "kv_cache_memory_bytes": min(_CPU_CACHE, room),
         "block_size": _CPU_BLOCK,
     }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked at one place where continuations part, and at the next along one of them.
+def rank_for(adapter: Path) -> int:
+    """Return the rank that vLLM must be told to make room for, so that it takes an adapter.
 
-    Attributes:
-        behind: The tokens between the prompt and the first place.
-        wanted: Tokens whose log-probabilities are wanted, at either place.
-        then: The token between the two places, which is all that may be drawn; None: there is no second place.
+    Raises:
+        MetierError: It is not an adapter, or its rank is larger than vLLM takes.
     """
-
-    behind: tuple[int, ...]
-    wanted: tuple[int, ...]
-    then: int | None = None
-
-
-def questions(ends: Sequence[tuple[int, ...]]) -> list[Question]:
-    """Return what has to be asked to know the log-probability of every token of every continuation.
-
-    A place that follows another by one token is asked for together with it: one token more to read in place of a block.
-    """
-    following: dict[tuple[int, ...], dict[int, None]] = {}  # after these tokens, these come in some continuation
-    for end in ends:
-        for k, token in enumerate(end):
-            following.setdefault(end[:k], {})[token] = None
-    found: list[Question] = []
-    done: set[tuple[int, ...]] = set()
-    for behind, tokens in following.items():
-        if behind in done:
-            continue
-        parts = [tuple(tokens)[begin : begin + _ALTERNATIVES] for begin in range(0, len(tokens), _ALTERNATIVES)]
-        for wanted in parts[:-1]:
-            found.append(Question(behind, wanted))
-        last = parts[-1]
-        then = next((token for token in tokens if (*behind, token) in following), None)
-        if then is not None:
-            both = tuple(dict.fromkeys((*last, *following[(*behind, then)])))
-            if len(both) <= _ALTERNATIVES:
-                done.add((*behind, then))
-                found.append(Question(behind, both, then))
-                continue
-        found.append(Question(behind, last))
-    return found
-
-
-def _rank_of(adapter: Path) -> int:
-    """Return an adapter's rank."""
     try:
-        return int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
+        rank = int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MetierError(f"{adapter}: is not an adapter ({first_line(error)})") from error
+    if rank > _RANKS[-1]:
+        raise MetierError(f"{adapter}: vLLM takes adapters of rank {_RANKS[-1]} at most, and this has {rank}")
+    return next(known for known in _RANKS if known >= rank)
