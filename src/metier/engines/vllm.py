@@ -27,7 +27,7 @@ _RANK = 16  # of adapters: what is reserved, at least
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # those that vLLM can make room for
 _ADAPTERS = 4  # held ready; one more takes the place of the one that was used least recently
 _ALTERNATIVES = 128  # log-probabilities that vLLM gives for one place, at most
-_CPU_CACHE = 4 * 2**30  # bytes of keys and values on a processor, at most; memory_share speaks of a GPU
+_CPU_CACHE = 2 * 2**30  # bytes of keys and values on a processor, at most: all of them are taken at once
 _CPU_BLOCK = 32  # tokens; a cached prefix is a number of whole blocks, and vLLM's own 128 hold most of a short prompt
 
 
