@@ -3,7 +3,9 @@
 The pool is P3 (which holds no inference) with the inference tasks of Super-NaturalInstructions, each with its own
 instruction; the targets are RTE, CB and ANLI r1-r3, judged by the likelihood of each answer (Chen et al. 2023, arXiv
 2305.09246). The tasks made from ANLI, CB and GLUE are left out of the pool, and so is every row whose input holds a
-test pair. What is done is kept in the folder: the same command goes on.
+test pair. With ``--pool-holds own`` the targets' own training rows are in it, prompted as P3 prompts them, as in the
+paper: those of RTE and CB, and ANLI's development rows that are not tested and share no premise with a tested one. What
+is done is kept in the folder: the same command goes on.
 
     python benchmarks/low_data.py --data FOLDER --strategies k_center random --shares 0.005 --seeds 3
 
@@ -19,7 +21,7 @@ import argparse
 import dataclasses
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,6 +62,16 @@ _WORDS = {
 }
 
 
+# P3's own wordings of inference (Bach et al. 2022, arXiv 2202.01279).
+_P3 = (
+    'Given {premise} Is it guaranteed true that "{hypothesis}"? {choices}',
+    'Given {premise} Should we assume that "{hypothesis}" is true? {choices}',
+    'Suppose {premise} Can we infer that "{hypothesis}"? {choices}',
+    '{premise} Based on the previous passage, is it true that "{hypothesis}"? {choices}',
+    "Given that {premise} Does it follow that {hypothesis} {choices}",
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class Target:
     """One test set: its inputs, their right answers, and the answers there are."""
@@ -87,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(sentence)
     about = {"model": arguments.model, "limit": arguments.limit, "seeds": arguments.seeds, "machine": encode(machine())}
     about |= {"pool_rows": pyarrow.parquet.read_metadata(str(task.pool)).num_rows}
-    about |= {"row_tokens": arguments.row_tokens, "epochs": arguments.epochs}
+    about |= {"row_tokens": arguments.row_tokens, "epochs": arguments.epochs, "pool_holds": arguments.pool_holds}
     print(json.dumps({**about, "variants": encode(found), "calibrated": encode(calibrated)}))
 
 
@@ -154,7 +166,7 @@ def _asked(row: dict[str, Any]) -> str:
 
 def _write_pool(arguments: argparse.Namespace, targets: Sequence[Target]) -> Path:
     """Write the pool once: prompts and completions, without rows that hold a test pair's hypothesis, and long ones."""
-    path: Path = arguments.out / "pool.parquet"
+    path: Path = arguments.out / ("pool-own.parquet" if arguments.pool_holds == "own" else "pool.parquet")
     if path.exists():
         return path
     data: Path = arguments.data
@@ -174,6 +186,10 @@ def _write_pool(arguments: argparse.Namespace, targets: Sequence[Target]) -> Pat
         if r["task"] in tasks and r["input"].strip() not in tested and r["outputs"]:
             prompts.append(f"{tasks[r['task']]}\n\n{r['input']}")
             completions.append(r["outputs"][0])
+    if arguments.pool_holds == "own":
+        for row, prompt in _own(data, targets):
+            prompts.append(prompt)
+            completions.append(_WORDS[row["label"]].capitalize())
     hypotheses = {text.partition("\nHypothesis: ")[2] for t in targets for text in t.inputs}
     keep = [i for i, p in enumerate(prompts) if not any(line.strip() in hypotheses for line in p.splitlines())]
     if arguments.row_tokens is not None:
@@ -185,6 +201,19 @@ def _write_pool(arguments: argparse.Namespace, targets: Sequence[Target]) -> Pat
     table = {"prompt": [prompts[i] for i in keep], "completion": [completions[i] for i in keep]}
     pyarrow.parquet.write_table(pyarrow.table(table), path, compression="zstd")
     return path
+
+
+def _own(data: Path, targets: Sequence[Target]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield the targets' own rows that are not tested, each with its prompt in one of P3's wordings."""
+    tested = {text for target in targets for text in target.inputs}
+    premises = {text.partition("\nHypothesis: ")[0] for text in tested}
+    rng = random.Random(0)
+    for row in pyarrow.parquet.read_table(data / "nli" / "nli.parquet").to_pylist():
+        fresh = row["split"] == "train" or row["dataset"].startswith("anli")
+        if fresh and _asked(row) not in tested and f"Premise: {row['premise']}" not in premises:
+            choices = "Yes or no?" if row["dataset"] == "rte" else "Yes, no, or maybe?"
+            asked = rng.choice(_P3).format(premise=row["premise"], hypothesis=row["hypothesis"], choices=choices)
+            yield row, asked
 
 
 def _task(arguments: argparse.Namespace, pool: Path) -> Task:
@@ -232,6 +261,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--controls", nargs="*", default=["related"], choices=["related", "pool"])
     parser.add_argument("--control-rows", type=int, default=4000)
+    parser.add_argument("--pool-holds", choices=["others", "own"], default="others", help="the targets' own rows too")
     parser.add_argument("--pool-rows", type=int, help="a random part of the pool; default: all of it")
     parser.add_argument("--row-tokens", type=int, help="leave out rows of more tokens; default: none")
     parser.add_argument("--encoder", default="all-minilm-l6-v2", help="catalogue name, folder, or student")

@@ -3,12 +3,13 @@
 The default recipe labels what the model writes, and real inputs, by the model's own readings, and keeps the surer half
 of each label (``metier.synthesis.agreement``). Here the inputs are real ones whose labels are known, equally many of
 each: of SELF-GUIDE's tuning tasks, none from a test split, and the test rows of the examples with labels. For each
-task: the accuracy of the forward reading, the backward one, both added up, and both as agreement weighs them; of all
-inputs, and of those that it would keep.
+task: the accuracy of the forward reading, the backward one, both added up as they are, both with as much to say as the
+other (as agreement does), and the backward one with the weight of their correlation; of all inputs, and of those that
+would be kept.
 
     python benchmarks/readings.py --data FOLDER [--models A B] [--tasks …] [--rows 60]
 
-One JSON file; the same command goes on where it stopped.
+One JSON file, which holds the readings too; the same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ WAYS: dict[str, Callable[[_Floats, _Floats], _Floats]] = {
     "forwards": lambda direct, channel: calibrated(direct),
     "backwards": lambda direct, channel: calibrated(channel),
     "added up": lambda direct, channel: calibrated(direct) + calibrated(channel),
-    "weighted": evidence_of,
+    "equal say": evidence_of,
+    "by correlation": lambda direct, channel: _by_correlation(calibrated(direct), calibrated(channel)),
 }
 
 
@@ -75,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             brief, rows = _task(arguments, name)
             inputs = [row.input for row in rows]
             both = readings(brief, engine, prompts, inputs, unkept)
-            found[name] = measure(*both, [(brief.labels or ()).index(row.output) for row in rows])
+            right = [(brief.labels or ()).index(row.output) for row in rows]
+            raw = dict(zip(("direct", "channel"), (_written(reading) for reading in both), strict=True))
+            found[name] = {**raw, "right": "".join(map(str, right)), **measure(*both, right)}
             storage.write_json(path, told)
     print(json.dumps(told["models"]))
 
@@ -98,6 +102,18 @@ def measure(direct: _Floats, channel: _Floats, right: Sequence[int]) -> dict[str
         all_of_them, of_kept = (100 * float(np.mean(best[rows] == truth[rows])) for rows in (slice(None), kept))
         found[name] = {"all": round(all_of_them, 1), "kept": round(of_kept, 1)}
     return found
+
+
+def _by_correlation(forwards: _Floats, backwards: _Floats) -> _Floats:
+    """Return the sum of both, the backward reading with their correlation as its weight."""
+    weight = max(0.0, float(np.corrcoef(forwards.ravel(), backwards.ravel())[0, 1]))
+    both: _Floats = forwards + weight * float(forwards.std() / backwards.std()) * backwards
+    return both
+
+
+def _written(reading: _Floats) -> list[str]:
+    """Return a reading as a line for each input."""
+    return [" ".join(f"{value:.3f}" for value in row) for row in reading]
 
 
 def _surest(evidence: _Floats) -> list[int]:

@@ -19,6 +19,7 @@ from pathlib import Path
 import tables_products
 import tables_runs
 import tables_selection
+import tables_self_guide
 import tables_serving
 import tables_writing
 from tables_format import ROOT
@@ -35,6 +36,9 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "tolerance": tables_products.tolerance,
     "encoders": tables_products.encoders,
     "input-form": tables_runs.input_form,
+    "readings": tables_self_guide.readings,
+    "self-guide-tasks": partial(tables_self_guide.tasks, "qwen2.5-coder-0.5b-instruct"),
+    "self-guide-task-means": tables_self_guide.means,
     "serving": tables_serving.serving,
     "self-guide": tables_runs.self_guide,
     "self-guide-means": tables_runs.self_guide_means,

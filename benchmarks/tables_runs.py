@@ -29,7 +29,7 @@ _TITLES: Mapping[str, str] = {
 }
 _DEMO = ("few_shot", "label_scoring_calibrated", "encoder_synthetic", SPECIALIST)
 _EXAMPLES = ("demo", "ticket_routing")
-_EXAMPLE_COLUMNS = {
+COLUMNS = {
     "majority": "constant",
     "few_shot": "few-shot",
     "few_shot_best": "best of 3 prompts",
@@ -92,12 +92,12 @@ def demo_verdict() -> str:
 
 def examples() -> str:
     """Return a line for each example task that has been run."""
-    header = ("example", *_EXAMPLE_COLUMNS.values(), "over the best with the same model", "over the best of all")
+    header = ("example", *COLUMNS.values(), "over the best with the same model", "over the best of all")
     rows = []
     for name in _EXAMPLES:
         run = read(name)
         same = _best(run, tuple(s for s in _rivals(run) if not s.startswith(_WITHOUT_THE_MODEL)))
-        scores = [number(_score(run, system)) for system in _EXAMPLE_COLUMNS]
+        scores = [number(_score(run, system)) for system in COLUMNS]
         over = [_gain_over(run, best) for best in (same, _best(run, tuple(_rivals(run))))]
         rows.append((f"{run['task']} ({_rows(run)} rows, {_METRICS[run['metric']]})", *scores, *over))
     return table(header, rows)

@@ -6,25 +6,15 @@ They come from the files of ``benchmarks/results/self_guide_tasks``: one a run, 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
-from tables_format import ROOT, Record, gain, number, table
+from tables_format import ROOT, Record, gain, number, read, table
+from tables_runs import COLUMNS, SPECIALIST
 
 RESULTS = ROOT / "benchmarks" / "results" / "self_guide_tasks"
-SPECIALIST = "specialist"
-_SYSTEMS: Mapping[str, str] = {
-    "zero_shot": "zero-shot",
-    "few_shot": "few-shot",
-    "few_shot_best": "best of 3 prompts",
-    "sampled_majority": "vote of 10",
-    "self_icl": "pairs in prompt",
-    "label_scoring": "label scoring",
-    "label_scoring_calibrated": "calibrated",
-    "tuned_on_examples": "tuned on examples",
-    "encoder_examples": "encoder on examples",
-    "encoder_synthetic": "encoder on synthetic",
-}
+_SYSTEMS = {"zero_shot": "zero-shot", **{key: COLUMNS[key] for key in COLUMNS if key not in ("majority", SPECIALIST)}}
 _METRICS = {
     "exact_match": "exact match",
     "label_match": "label_match",
@@ -87,19 +77,22 @@ def means(results: Path = RESULTS) -> str:
     return table(("model", "group", "metric", "tasks", *scored, *over), rows, text_columns=3)
 
 
-def variants(results: Path = RESULTS) -> str:
-    """Return what each variant of the default recipe comes to beside it, over the same tasks."""
+def readings() -> str:
+    """Return how well each model tells labels forwards, backwards and both ways: of all inputs, and of those kept."""
+    ways = ("forwards", "backwards", "added up", "equal say", "by correlation")
     rows = []
-    for model, groups in _read(results / "means.json").items():
-        for group, metrics in groups.items():
-            for metric, recipes in metrics.items():
-                for recipe, run in recipes.items():
-                    if (beside := run.get("over_backward")) is None or not beside["gain"]:
-                        continue
-                    count = str(len(beside["tasks"]))
-                    cells = (number(run["scores"][SPECIALIST]), gain(beside["gain"]))
-                    rows.append((model, group, _METRICS[metric], recipe, count, *cells))
-    return table(("model", "group", "metric", "variant", "tasks", SPECIALIST, "over the default"), rows, text_columns=4)
+    for model, tasks in read("readings")["models"].items():
+        every = {**tasks, "mean": _mean_of(list(tasks.values()), ways)}
+        for name, one in every.items():
+            cells = (f"{number(one[way]['all'], 0)}, {number(one[way]['kept'], 0)}" for way in ways)
+            correlation = number(one["correlation"], 2) if "correlation" in one else ""
+            chance = number(100 / one["labels"], 0) if "labels" in one else ""
+            rows.append((model, name, chance, correlation, *cells))
+    return table(("model", "task", "chance", "correlation", *ways), rows, text_columns=2)
+
+
+def _mean_of(some: Sequence[Record], ways: Sequence[str]) -> Record:
+    return {way: {part: statistics.mean(one[way][part] for one in some) for part in ("all", "kept")} for way in ways}
 
 
 def _read(path: Path) -> Record:

@@ -67,18 +67,15 @@ def read_as(forwards: dict[str, float], backwards: dict[str, float]) -> list[str
     return [c.output for c in agree(brief, ScriptedEngine(score=score), PROMPTS, written(forwards), Shards())]
 
 
-def test_a_backward_reading_that_says_nothing_of_the_forward_one_does_not_drown_it() -> None:
-    forwards = {f"case {i}": (0.1 if i % 2 else -0.1) for i in range(40)}
+def test_the_likelihood_of_long_inputs_does_not_drown_that_of_short_labels() -> None:
+    forwards = {f"case {i}": (0.2 if i % 2 else -0.2) for i in range(40)}
     right = ["billing" if e > 0 else "delivery" for e in forwards.values()]
-    noise = {text: (9.0 if i % 4 < 2 else -9.0) for i, text in enumerate(forwards)}
-    assert read_as(forwards, noise) == right
-    assert read_as(forwards, {text: -9 * e for text, e in forwards.items()}) == right, "nor one that contradicts it"
-
-
-def test_where_both_readings_go_together_the_surer_one_decides() -> None:
-    forwards = {f"case {i}": (0.1 if i % 2 else -0.1) for i in range(40)}
-    backwards = {text: 9 * e for text, e in forwards.items()} | {"case 0": 1.8}
-    assert [label == "billing" for label in read_as(forwards, backwards)] == [True, *(i % 2 > 0 for i in range(1, 40))]
+    far = {text: (9.0 if i % 4 < 2 else -9.0) * (0.9 if i % 8 < 4 else 1.05) for i, text in enumerate(forwards)}
+    read = read_as(forwards, far)
+    agreeing = [i for i, (e, f) in enumerate(zip(forwards.values(), far.values(), strict=True)) if e * f > 0]
+    assert [read[i] for i in agreeing] == [right[i] for i in agreeing]
+    others = [i for i in range(40) if i not in agreeing]
+    assert {read[i] == right[i] for i in others} == {True, False}, "the surer of the two decides, not the larger"
 
 
 @given(

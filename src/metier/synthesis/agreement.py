@@ -1,14 +1,13 @@
 """Drops the pairs that the model itself, read forwards, does not believe.
 
 In classification each input is read twice: forwards (how likely is each label after it, under the few-shot prompt) and
-backwards (how likely is it under the prompt of each label). Both are calibrated over all inputs and added up, the
-backward one with the weight of its correlation with the forward one: it tells topics apart well, and of inference next
-to nothing, where it would drown the forward one (benchmarks/readings.py). The label is the likeliest, and of each label
-the most certain inputs are kept, equally many; real inputs without answers are calibrated and counted apart from those
-that were written. In a free-text task the answer must
-be likelier after its own input than after others: the difference of log-likelihoods is the pair's pointwise mutual
-information, and the pairs with the highest are kept. How many is ``keep_share`` in both: the others are dropped by
-``quota``, and by ``disagreement`` only those whose answer gains nothing from its own input.
+backwards (how likely is it under the prompt of each label). Both are calibrated over all inputs and added up, each with
+as much to say as the other: the likelihood of a long input would drown that of a short label (benchmarks/readings.py).
+The label is the likeliest, and of each label the most certain inputs are kept, equally many; real inputs without
+answers are calibrated and counted apart from those that were written. In a free-text task the answer must be likelier
+after its own input than after others: the difference of log-likelihoods is the pair's pointwise mutual information, and
+the pairs with the highest are kept. How many is ``keep_share`` in both: the others are dropped by ``quota``, and by
+``disagreement`` only those whose answer gains nothing from its own input.
 
 Sources: noisy-channel prompting (Min et al. 2022, arXiv 2108.04106), batch calibration (Zhou et al. 2024, arXiv
 2309.17249).
@@ -105,9 +104,8 @@ def evidence_of(direct: _Floats, channel: _Floats) -> _Floats:
     spread, other = float(forwards.std()), float(backwards.std())
     if min(spread, other) < _NOTHING:
         return forwards + backwards
-    # In the spread of the forward reading: what is unlikely by it is a matter of its own probabilities.
-    weight = max(0.0, float((forwards * backwards).mean()) / (spread * other))
-    return forwards + weight * (spread / other) * backwards
+    # In the forward reading's spread: how sure the sum is of a label must not come from how long the inputs are.
+    return forwards + spread / other * backwards
 
 
 def calibrated(logprobs: _Floats) -> _Floats:
