@@ -98,7 +98,7 @@ def _cannot_open() -> Engine:
 
 
 def test_a_worker_that_cannot_open_its_engine_says_why(pool: WorkerPool) -> None:
-    other = WorkerPool(_cannot_open, 1)
+    other = WorkerPool(_cannot_open, 3)  # a core for each, so that there is room for one
     with pytest.raises(UserError, match="no such model"):
         other.count_tokens(["a"])
     other.close()
