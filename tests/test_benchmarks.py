@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import json
 import shutil
 import sys
@@ -40,13 +41,14 @@ SCRIPTS = (
     "low_data",
     "low_data_targets",
     "predict",
-    "regions",
     "precision",
     "products",
     "readings",
+    "regions",
     "scale",
     "self_guide",
     "serving",
+    "side_by_side",
     "tables",
     "tolerance",
     "training",
@@ -312,6 +314,21 @@ def test_trainers_see_the_same_examples_equally_often(tiny_task: Path, capsys: p
     assert trl["steps"] == metier["steps"] == 8
     assert len(trl["curve"]) == 8 and metier["curve"]
     assert told["unseen_loss_difference"] == pytest.approx(metier["unseen_loss"] - trl["unseen_loss"], abs=2e-4)
+
+
+def test_two_at_once_are_compared_with_one_alone(
+    on_path: None, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    side_by_side = load("side_by_side")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("go\n"))
+    side_by_side.main(["--model", str(tiny_model), "--rows", "4", "--work"])
+    ready, seconds = capsys.readouterr().out.splitlines()[-2:]
+    assert ready == "ready" and float(seconds) > 0
+    monkeypatch.setattr(side_by_side, "_seconds", lambda arguments, environment, processes: 5.0 * processes)
+    side_by_side.main([])
+    found = last_line(capsys)["ways"]
+    assert list(found)[:2] == ["as installed", "as Metier sets it"]
+    assert {(way["alone_s"], way["together_s"], way["ratio"]) for way in found.values()} == {(5.0, 10.0, 2.0)}
 
 
 def test_kcenter_chooses_the_points_of_the_plain_form(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,31 @@ def test_help_is_quick_and_brings_no_torch() -> None:
     assert best < 1.5
 
 
+STOPPED_AT = """
+import os, signal, sys
+
+class Stop:
+    def find_spec(self, name, *more):
+        if name == "{name}":
+            os.kill(os.getpid(), signal.{signal})
+
+sys.meta_path.insert(0, Stop())
+sys.argv = ["metier", "schema"]
+from metier.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "signal", "code"),
+    [("metier.cli", "SIGINT", 130), ("typer", "SIGINT", 130), ("pydantic", "SIGINT", 130), ("typer", "SIGTERM", 143)],
+)
+def test_a_signal_during_the_first_imports_ends_it_with_a_line(name: str, signal: str, code: int) -> None:
+    started = STOPPED_AT.format(name=name, signal=signal)
+    done = subprocess.run([sys.executable, "-c", started], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "stopped; the same command resumes\n")
+
+
 def test_the_users_mistakes_end_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_cli(["run", str(tmp_path / "none.yaml")]) == 2
     assert "no such file" in capsys.readouterr().err

@@ -24,7 +24,7 @@ from metier.commands.options import (
     scenario_of,
 )
 from metier.core.errors import MetierError, first_line, is_out_of_memory
-from metier.core.stop import Stopped, exit_code, stoppable
+from metier.core.stop import RESUMES, Stopped, exit_code
 
 app = typer.Typer(
     help="Turn a small open language model into an expert at one job, and prove it.",
@@ -39,7 +39,6 @@ app.add_typer(models_app, name="models")
 # Typer may bring its own copy of click, so the error for wrong arguments is reached through what Typer exports.
 _USAGE_ERROR: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 
-_RESUMES = "stopped; the same command resumes"
 _LESS_MEMORY = (
     "close other programs, or lower engine.batch_tokens and training.batch_size; the same command resumes (metier plan "
     "says how much memory a run takes)"
@@ -164,15 +163,6 @@ def models_fetch(
         print(f"{name}: {files.path} (from {files.source})")
 
 
-def main() -> None:
-    """Run the command line and exit with its code."""
-    with stoppable() as arrived:
-        code = run_cli(sys.argv[1:])
-    if code and arrived:  # it may have come out of a library as another error
-        code = exit_code(arrived[0])
-    sys.exit(code)
-
-
 def run_cli(arguments: list[str]) -> int:
     """Run one command and return its exit code; errors are printed to standard error."""
     debug = "--debug" in arguments
@@ -189,7 +179,7 @@ def run_cli(arguments: list[str]) -> int:
     except typer.Exit as error:
         code = error.exit_code
     except Stopped as stopped:
-        print(_RESUMES, file=sys.stderr)
+        print(RESUMES, file=sys.stderr)
         return stopped.exit_code
     except _USAGE_ERROR as error:
         error.show()
@@ -207,7 +197,7 @@ def run_cli(arguments: list[str]) -> int:
         print("  hint: the same command resumes; --debug shows where it failed", file=sys.stderr)
         return 1
     if code == _STOPPED:  # which is also what Typer makes of Ctrl-C
-        print(_RESUMES, file=sys.stderr)
+        print(RESUMES, file=sys.stderr)
     return code if isinstance(code, int) else 0
 
 

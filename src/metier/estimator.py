@@ -235,11 +235,11 @@ class MetierClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from metier.tasks.read_task import load_task
         from metier.tasks.scenario import of_one
 
-        task = load_task(task_file, list(self.settings))
+        scenario = of_one(load_task(task_file, list(self.settings)))
         if self.budget is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            task = fit_to_budget(task, parse_time(self.budget), folder)
-        run(of_one(task), folder, Reporter(quiet=not self.verbose))
+            scenario = fit_to_budget(scenario, parse_time(self.budget), folder)
+        run(scenario, folder, Reporter(quiet=not self.verbose))
         return product_folder(folder)
 
 

@@ -59,8 +59,8 @@ def test_a_model_folder_is_brought_and_is_the_same_model(memory: Any, tiny_model
 
 
 def test_a_driver_that_is_missing_and_a_kind_that_is_unknown_are_said() -> None:
-    with pytest.raises(UserError, match="s3fs is not installed"):
-        local("s3://bucket/x.jsonl")
+    with pytest.raises(UserError, match="gcsfs is not installed"):
+        local("gs://bucket/x.jsonl")
     with pytest.raises(UserError, match="cannot be opened"):
         local("nosuchkind://x")
 

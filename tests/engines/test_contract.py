@@ -13,7 +13,8 @@ from metier.engines.base import CannotScore, Engine, GenerationRequest, ScoringR
 from metier.engines.prompts import Prompt
 
 pytestmark = pytest.mark.model
-KINDS = ["transformers", "llamacpp", *(["vllm"] if find_spec("vllm") else [])]
+PACKAGES = {"transformers": "transformers", "llamacpp": "xllamacpp", "vllm": "vllm"}
+KINDS = [kind for kind, package in PACKAGES.items() if find_spec(package)]
 ASK = "<|im_start|>user\nName a colour.<|im_end|>\n<|im_start|>assistant\n"
 
 
@@ -35,15 +36,13 @@ def engine(request: pytest.FixtureRequest, smollm2: Path) -> Iterator[Engine]:
             device="cpu",
         )
     elif request.param == "vllm":
-        from metier.engines.vllm import VllmEngine
-
-        made = VllmEngine(smollm2)
+        made = request.getfixturevalue("vllm_engine")
     else:
         from metier.engines.transformers import TransformersEngine
 
         made = TransformersEngine(smollm2, device="cpu")
     yield made
-    if hasattr(made, "close"):
+    if request.param == "llamacpp":
         made.close()
 
 

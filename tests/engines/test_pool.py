@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from metier.core.errors import UserError
+from metier.core.errors import MetierError, UserError
 from metier.core.run_folder import open_run
 from metier.core.step import Work
 from metier.engines.base import Engine, GenerationRequest, ScoringRequest
-from metier.engines.pool import WorkerPool
+from metier.engines.pool import WorkerPool, connected
 from metier.engines.prompts import Prompt
 from metier.engines.shards import first_texts, in_shards, logprobs
 from metier.engines.transformers import TransformersEngine
@@ -27,6 +27,7 @@ def _open(folder: Path) -> Engine:
 def pool(tiny_model: Path) -> Iterator[WorkerPool]:
     import ray
 
+    connected(None, 3)  # room for one worker more
     made = WorkerPool(partial(_open, tiny_model), 2)
     yield made
     made.close()
@@ -77,6 +78,30 @@ def test_records_are_the_same_once_each_when_a_worker_is_killed_and_what_is_on_f
         assert (tmp_path / "died").exists()
         assert got == wanted
         assert sorted(p.name for p in work.path.glob("answers-*.json")) == [f"answers-0000{n}.json" for n in range(6)]
+
+
+def _dies(engine: Engine) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_job_that_no_worker_survives_ends_with_words_and_the_pool_goes_on(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metier.engines.pool._LIVES", 0)
+    with pytest.raises(MetierError, match="workers died again and again"):
+        list(pool.each([_dies]))
+    assert len(pool.score([ScoringRequest(Prompt("the parcel"), (" late",))])) == 1
+
+
+def _cannot_open() -> Engine:
+    raise UserError("no such model", hint="fetch it")
+
+
+def test_a_worker_that_cannot_open_its_engine_says_why(pool: WorkerPool) -> None:
+    other = WorkerPool(_cannot_open, 3)  # a core for each, so that there is room for one
+    with pytest.raises(UserError, match="no such model"):
+        other.count_tokens(["a"])
+    other.close()
 
 
 def _never_again(engine: Engine) -> list[str]:

@@ -11,6 +11,8 @@ from metier.core import storage
 from metier.core.codec import decode
 from metier.report.facts import RunFacts
 from metier.report.scenario_facts import ScenarioFacts
+from metier.runs.calibrate import UnitCosts
+from metier.systems.registry import SYSTEMS
 
 TASK = """\
 name: tiny
@@ -41,6 +43,22 @@ pool: pool.jsonl
 selection: {rows: 6, clusters: 4, controls: [random, related, pool], control_rows: 20}
 """
 TEAMS = ("delivery", "billing")
+_ASKING = [entry.key for entry in SYSTEMS.values() if entry.kind in ("prompted", "tuned", "specialist")]
+COSTS = UnitCosts(
+    load=1.0,
+    raw_input=0.2,
+    survive=0.5,
+    answer=dict.fromkeys(_ASKING, 0.01),
+    alone=dict.fromkeys(_ASKING, 0.1),
+    example=0.05,
+    tuning=4.0,
+    pool_row=0.0,
+    input_tokens=20,
+    answer_tokens=3,
+    example_tokens=60,
+    memory_bytes=10**9,
+)
+"""What pieces of work might cost on some machine."""
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -8,30 +8,12 @@ import pytest
 
 from metier.cli import run_cli
 from metier.core.errors import UserError
-from metier.runs.calibrate import UnitCosts
 from metier.runs.plan import estimate, fit_to_budget, parse_time
 from metier.steps.train import EXAMPLE_EPOCHS
-from metier.systems.registry import SYSTEMS
 from metier.tasks.read_scenario import load_scenario, ready_scenarios
 from metier.tasks.read_task import load_task
 from metier.tasks.scenario import Scenario, of_one
-from tests.runs.made import LOW_DATA, facts_of, make_labelled, make_pool, make_scenario, make_task, write_rows
-
-ASKING = [entry.key for entry in SYSTEMS.values() if entry.kind in ("prompted", "tuned", "specialist")]
-COSTS = UnitCosts(
-    load=1.0,
-    raw_input=0.2,
-    survive=0.5,
-    answer=dict.fromkeys(ASKING, 0.01),
-    alone=dict.fromkeys(ASKING, 0.1),
-    example=0.05,
-    tuning=4.0,
-    pool_row=0.0,
-    input_tokens=20,
-    answer_tokens=3,
-    example_tokens=60,
-    memory_bytes=10**9,
-)
+from tests.runs.made import COSTS, LOW_DATA, facts_of, make_labelled, make_pool, make_scenario, make_task, write_rows
 
 
 def of_task(path: Path, *overrides: str) -> Scenario:
@@ -149,13 +131,50 @@ def test_a_scenario_of_unlike_tasks_is_measured_for_each_kind(
 
 
 def test_a_budget_is_kept_for_the_next_time(tiny_model: Path, tmp_path: Path) -> None:
-    task = load_task(make_task(tmp_path, tiny_model), ["synthesis.inputs=100000"])
-    budget = 0.6 * estimate(of_one(task), COSTS).seconds
-    fitted = fit_to_budget(task, budget, tmp_path, COSTS)
-    assert 10_000 <= fitted.synthesis.inputs < 100_000
-    assert fit_to_budget(task, budget, tmp_path) == fitted, "from the run folder, not measured again"
+    scenario = of_task(make_task(tmp_path, tiny_model), "synthesis.inputs=100000")
+    budget = 0.6 * estimate(scenario, COSTS).seconds
+    fitted = fit_to_budget(scenario, budget, tmp_path, COSTS)
+    assert fitted.alone and 40_000 <= fitted.tasks["tiny"].synthesis.inputs <= 60_000
+    assert estimate(fitted, COSTS).seconds <= 0.86 * budget
+    assert fit_to_budget(scenario, budget, tmp_path) == fitted, "from the run folder, not measured again"
     with pytest.raises(UserError, match="does not fit"):
-        fit_to_budget(task, 0.01, tmp_path, COSTS)
+        fit_to_budget(scenario, 0.01, tmp_path, COSTS)
+    assert fit_to_budget(scenario, 10**9, tmp_path, COSTS) == scenario
+
+
+def test_a_scenario_fits_a_budget_by_what_it_writes_trains_on_and_tests(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "mend.yaml").write_text(
+        "name: mend\ninstruction: Mend it.\nexamples: [{input: a b, output: a c}]\ntrain: mend.jsonl\n"
+    )
+    write_rows(tmp_path / "mend.jsonl", ({"input": f"row {i} is", "output": f"row {i} was"} for i in range(2000)))
+    (tmp_path / "sum.yaml").write_text("name: sum\ninstruction: Sum it.\nexamples: [{input: a b, output: a c}]\n")
+    (tmp_path / "mixture.yaml").write_text(
+        f"name: mine\nmodel: {tiny_model}\nsynthetic: 400\ntasks: {{mend: , sum: }}\n"
+    )
+    scenario = load_scenario(tmp_path / "mixture.yaml", ["evaluation.baselines=[few_shot]"])
+    whole = estimate(scenario, COSTS)
+    assert whole.counts == {"inputs": 400, "pairs": 1600 + 200, "test_rows": 400}
+    fitted = fit_to_budget(scenario, 0.8 * whole.seconds, tmp_path, COSTS)
+    assert 150 < fitted.settings.to_write("sum", labelled=False) < 350 and fitted.settings.evaluation.limit is None
+    assert fitted.settings.rows is not None and 800 < fitted.settings.rows < 1500
+    assert estimate(fitted, COSTS).seconds <= 0.7 * whole.seconds
+    little = fit_to_budget(scenario, 0.2 * whole.seconds, tmp_path / "other", COSTS)
+    assert all(task.evaluation.limit == 50 for task in little.tasks.values())
+    assert estimate(little, COSTS).seconds <= 0.2 * whole.seconds
+    with pytest.raises(UserError, match="does not fit"):
+        fit_to_budget(scenario, 0.01 * whole.seconds, tmp_path, COSTS)
+
+
+def test_workers_share_what_is_written_and_answered_by_whole_shards(tiny_model: Path, tmp_path: Path) -> None:
+    path = make_task(tmp_path, tiny_model)
+    write_rows(tmp_path / "test.jsonl", ({"input": f"case {i}", "output": "billing"} for i in range(640)))
+    timed = ["synthesis.inputs=640", "evaluation.timed_rows=0", "evaluation.baselines=[few_shot]"]
+    one, four, many = (estimate(of_task(path, *timed, f"launch.workers={n}"), COSTS) for n in (1, 4, 1000))
+    assert (one.stages["synthesis"] - COSTS.load) / (four.stages["synthesis"] - COSTS.load) == pytest.approx(10 / 3)
+    assert many.stages["synthesis"] == pytest.approx(COSTS.load + 64 * COSTS.raw_input)
+    assert one.stages["training"] == four.stages["training"], "in one process"
+    assert one.stages["answers"] > four.stages["answers"] > many.stages["answers"] > COSTS.load
+    assert (one.workers, four.workers) == (1, 4)
 
 
 def test_a_pool_is_planned_for(tiny_model: Path, tmp_path: Path) -> None:
@@ -177,3 +196,6 @@ def test_the_plan_is_printed(
     assert run_cli(["plan", str(task_run / "task.yaml")]) == 0
     told = capsys.readouterr().out
     assert "48 inputs, about 24 training pairs, 10 test rows" in told and "answers" in told and "together" in told
+    assert "workers" not in told
+    assert run_cli(["plan", str(task_run / "task.yaml"), "--launch", "ray:8"]) == 0
+    assert "8 workers write and answer" in capsys.readouterr().out

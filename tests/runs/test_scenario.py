@@ -17,6 +17,7 @@ from metier.runs import run as driver
 from metier.runs.mark import read_mark
 from metier.synthesis.brief import Brief
 from tests.runs.made import (
+    COSTS,
     contents,
     cost,
     facts_of,
@@ -208,7 +209,7 @@ def test_a_task_without_a_test_holds_out_some_of_its_sources(tiny_model: Path, t
         (["rows=1"], "too few for 2 tasks"),
         (["tokens=3"], "too few for a single row"),
         (["generic.data=generic.jsonl", "generic.share=2"], "generic.share"),
-        (["--budget", "10m"], "--budget fits a task"),
+        (["--budget", "0.1s"], "does not fit 0 s"),
         (["prompt.specialist_demonstrations=true"], "asked without examples"),
     ],
 )
@@ -217,6 +218,21 @@ def test_bad_input_is_the_users_mistake(
 ) -> None:
     assert run_cli(["run", str(scenario_run), *arguments, "--out", str(tmp_path / "x"), "--quiet"]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_scenario_is_run_within_a_budget(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dear = dataclasses.replace(COSTS, example=5.0)  # so that training is most of it
+    monkeypatch.setattr("metier.runs.calibrate.measure", lambda *args, **more: dear)
+    folder, out = make_scenario(tmp_path, tiny_model), tmp_path / "out"
+    assert run_cli(["plan", str(folder), *FEW, "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out.splitlines()[-1])
+    command = ["run", str(folder), *FEW, "--budget", f"{0.9 * plan['seconds']:.2f}s", "--out", str(out), "--quiet"]
+    assert run_cli(command) == 0
+    chosen = json.loads((out / "budget.json").read_text())
+    assert 0 < len(mixed(out)) <= chosen["rows"] < plan["counts"]["pairs"]
+    assert run_cli(command) == 0 and json.loads((out / "budget.json").read_text()) == chosen
 
 
 def test_a_task_without_rows_is_named(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

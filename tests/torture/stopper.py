@@ -94,7 +94,7 @@ def start(folder: Path, arguments: list[str], number: signal.Signals | None = No
 
 def _be(arguments: list[str], output: int) -> NoReturn:
     """Be the command, as its script would be."""
-    from metier.cli import main as metier
+    from metier.__main__ import main as metier
 
     os.dup2(output, 1)
     os.dup2(output, 2)

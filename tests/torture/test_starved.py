@@ -21,9 +21,8 @@ from pathlib import Path
 import pytest
 
 from metier.cli import run_cli
-from tests.runs.made import contents, make_task, write_rows
-from tests.torture.how import FULL, in_full
-from tests.torture.test_stopped import OVERRIDES
+from tests.runs.made import contents, write_rows
+from tests.torture.how import FULL, OVERRIDES, in_full
 
 # Kilobytes at which a run of the tiny model breaks off in different places: its steps, checkpoints, weights, product.
 SIZES = (4, 40, 120, 200, 300, 400, 600, 800, 840, 880) if FULL else (300,)
@@ -54,15 +53,6 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     yield mount
     if mounted:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-@pytest.fixture(scope="module")
-def alone(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A task's folder, with a run that lacked nothing in ``out``."""
-    folder = tmp_path_factory.mktemp("alone")
-    make_task(folder, tiny_model)
-    assert run_cli(run_of(folder, folder / "out")) == 0
-    return folder
 
 
 def run_of(task: Path, out: Path) -> list[str]:

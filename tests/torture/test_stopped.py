@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.runs.made import contents, make_task, write_rows
-from tests.torture.how import FULL, in_full
+from tests.torture.how import FULL, OVERRIDES, in_full
 from tests.torture.stopper import CODES, Start
 
 STOPS = 50 if FULL else 3
-OVERRIDES = ["evaluation.baselines=[few_shot]", "evaluation.timed_rows=1", "training.epochs=1"]
+ROWS = 1500 if FULL else 400
 
 
 def stop_often(folder: Path, command: list[str], stops: int = STOPS) -> list[Path]:
@@ -67,7 +67,7 @@ def test_a_run_ends_with_the_same_bytes(ends: tuple[Path, list[Path]]) -> None:
 
 def test_a_file_is_answered_with_the_same_bytes(ends: tuple[Path, list[Path]], tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
-    write_rows(rows, ({"input": f"case {i} charged {'twice ' * (i % 7)}"} for i in range(1500)))
+    write_rows(rows, ({"input": f"case {i} charged {'twice ' * (i % 7)}"} for i in range(ROWS)))
     with rows.open("a") as file:
         file.write("broken\n")
     command = ["predict", str(ends[0]), str(rows), "-o", "{out}/answers.csv", "--quiet"]

@@ -14,18 +14,8 @@ from metier.cli import run_cli
 from metier.core import storage
 from metier.core.run_folder import open_run
 from metier.steps.pairs import choose_pairs
-from tests.runs.made import contents, make_task, steps, write_rows
-from tests.torture.how import FULL, in_full
-from tests.torture.test_stopped import OVERRIDES
-
-
-@pytest.fixture(scope="module")
-def alone(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A task's folder, with a run that was left alone in ``out``."""
-    folder = tmp_path_factory.mktemp("alone")
-    make_task(folder, tiny_model)
-    assert run_cli(command(folder, folder / "out")) == 0
-    return folder
+from tests.runs.made import contents, steps, write_rows
+from tests.torture.how import FULL, OVERRIDES, in_full
 
 
 def command(task: Path, out: Path, name: str = "run") -> list[str]:

@@ -79,6 +79,22 @@ def test_a_beginning_computed_once_gives_the_loss_and_gradients_of_one_computed_
         torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-3)
 
 
+def test_an_older_transformers_gives_the_same_loss_and_gradients(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = [(7 * i) % 300 + 3 for i in range(20)]
+    ids = [begin + rest for rest in ([5, 6, 7, 8], [9, 10, 11, 12, 13, 14], [5, 6, 90])]
+    labels = [[-100] * (len(row) - 2) + row[-2:] for row in ids]
+    for share in (True, False):
+        wanted, gradients = _losses(tiny_model, ids, labels, share)
+        with monkeypatch.context() as older:
+            older.setattr(trainer, "_keeps_by_mask", lambda: False)
+            loss, others = _losses(tiny_model, ids, labels, share)
+        assert loss == pytest.approx(wanted, abs=1e-6)
+        for one, two in zip(gradients, others, strict=True):
+            torch.testing.assert_close(one, two, atol=1e-6, rtol=1e-4)
+
+
 def test_rows_that_are_all_alike_and_rows_without_an_answer_are_no_trouble(tiny_model: Path) -> None:
     row = [(5 * i) % 300 + 3 for i in range(30)]
     marked = [-100] * 28 + row[-2:]

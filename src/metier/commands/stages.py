@@ -27,7 +27,7 @@ from metier.commands.options import (
     quieten_libraries,
     scenario_of,
 )
-from metier.core.errors import GateError, MetierError, UserError
+from metier.core.errors import GateError, MetierError
 
 Step = Literal["synthesize", "select", "train", "evaluate", "report"]
 
@@ -59,8 +59,6 @@ def run(
     """
     start = time.monotonic()
     scenario = scenario_of(task_file, overrides, seed, limit, smoke, launch)
-    if budget is not None and not scenario.alone:
-        raise UserError("--budget fits a task, not a scenario", hint="set rows=… and evaluation.limit=…")
     outcome = _run(scenario, out, smoke=smoke, budget=budget, quiet=quiet)
     if outcome is None:
         raise MetierError("the run ended without a report")
@@ -128,7 +126,9 @@ def _run(
         print("smoke: a handful of rows to see that it works; the scores mean nothing", file=sys.stderr)
     with run_folder(out or str(Path("runs") / _name(scenario, smoke))) as folder:
         if budget is not None:
-            scenario = _within(scenario, budget, folder)
+            from metier.runs.plan import fit_to_budget, parse_time
+
+            scenario = fit_to_budget(scenario, parse_time(budget), folder)
         return driver.run(scenario, folder, Reporter(quiet=quiet), until=until)
 
 
@@ -138,14 +138,6 @@ def _name(scenario: Scenario, smoke: bool) -> str:
     if not scenario.alone:
         return f"{name}-{scenario.digest[:8]}"
     return f"{name}-smoke" if smoke else name
-
-
-def _within(scenario: Scenario, budget: str, folder: Path) -> Scenario:
-    from metier.runs.plan import fit_to_budget, parse_time
-    from metier.tasks.scenario import of_one
-
-    (task,) = scenario.tasks.values()
-    return of_one(fit_to_budget(task, parse_time(budget), folder))
 
 
 def _print_facts(facts: RunFacts, as_json: bool) -> None:

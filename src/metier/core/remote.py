@@ -113,6 +113,8 @@ class _FileSystem(Protocol):
 
     def makedirs(self, path: str, exist_ok: bool = False) -> object: ...
 
+    def invalidate_cache(self) -> object: ...
+
     def rm_file(self, path: str) -> object: ...
 
 
@@ -123,6 +125,8 @@ class _Mirror:
         self._url = url
         self._fs, self._root = _open(url)
         self._root = self._root.rstrip("/")
+        # An object store has no folders to make; asked for one, its driver makes the bucket.
+        self._stores_objects = url.partition(":")[0] in _DRIVERS
         self.folder = _cache() / "runs" / storage.digest(url)[:20] / PurePosixPath(self._root).name
         self._put: dict[str, tuple[int, int]] = {}  # uploaded files: size and time when they were uploaded
 
@@ -130,6 +134,9 @@ class _Mirror:
         """Download files that are missing here or differ in size, and note them all as uploaded."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with _explained(self._url):
+            bucket = self._root.partition("/")[0]
+            if self._stores_objects and not self._fs.exists(bucket):
+                raise UserError(f"{self._url}: there is no bucket {bucket!r}", hint="make it first; Metier makes none")
             there = _files(self._fs, self._root) if self._fs.exists(self._root) else {}
             for relative, path in there.items():
                 here = self.folder / relative
@@ -154,15 +161,25 @@ class _Mirror:
                         here[path.relative_to(self.folder).as_posix()] = _stamp(path)
             # A stage's manifest says that the stage is complete, so it is uploaded last.
             for relative, stamp in sorted(here.items(), key=lambda item: (item[0].endswith("manifest.json"), item)):
-                if self._put.get(relative) != stamp:
-                    with contextlib.suppress(FileNotFoundError):
-                        self._fs.makedirs(f"{self._root}/{relative}".rpartition("/")[0], exist_ok=True)
-                        self._fs.put_file(str(self.folder / relative), f"{self._root}/{relative}")
-                        self._put[relative] = stamp
+                if self._put.get(relative) != stamp and self._uploaded(relative):
+                    self._put[relative] = stamp
             for relative in [name for name in self._put if name not in here]:
                 with contextlib.suppress(FileNotFoundError):
                     self._fs.rm_file(f"{self._root}/{relative}")
                 del self._put[relative]
+
+    def _uploaded(self, relative: str) -> bool:
+        """Upload a file, and return whether it was still here."""
+        here, there = self.folder / relative, f"{self._root}/{relative}"
+        try:
+            if not self._stores_objects:
+                self._fs.makedirs(there.rpartition("/")[0], exist_ok=True)
+            self._fs.put_file(str(here), there)
+        except FileNotFoundError:
+            if here.exists():  # so it is what it was to be put into that is missing
+                raise
+            return False
+        return True
 
 
 def _open(url: str) -> tuple[_FileSystem, str]:
@@ -178,6 +195,7 @@ def _open(url: str) -> tuple[_FileSystem, str]:
         raise UserError(
             f"{url}: cannot be opened ({first_line(error)})", hint="use a URL that fsspec knows: s3://, gs://, hf://, …"
         ) from error
+    fs.invalidate_cache()  # drivers remember what a folder held, and others may have changed it
     return fs, str(path)
 
 

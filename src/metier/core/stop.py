@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from types import FrameType
 
+RESUMES = "stopped; the same command resumes"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _AGAIN = 1.0  # seconds until a process that took no notice is told once more
 

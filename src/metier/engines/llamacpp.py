@@ -15,9 +15,9 @@ from metier.core.errors import MetierError, UserError
 from metier.engines.openai import OpenAIEngine
 from metier.engines.server import Server
 
-_ALIAS = "metier"
+ALIAS = "metier"  # what the model is called on its server
+TIMEOUT = 3600.0  # seconds: in the same process, a slow answer is not a failure
 _QUIET = -1  # llama.cpp's log level for results only
-_TIMEOUT = 3600.0  # seconds: in the same process, a slow answer is not a failure
 
 
 class LlamaCppEngine(OpenAIEngine):
@@ -46,28 +46,18 @@ class LlamaCppEngine(OpenAIEngine):
         device: str = "auto",
         journal: Path | None = None,
     ) -> None:
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else -1
+        on_gpu = device not in ("cpu", "auto")
         try:
-            import xllamacpp
+            self._llama: Any = start_server(gguf, slots, context_length, threads=threads, on_gpu=on_gpu)
         except ImportError as error:
             raise UserError("engine.kind: llamacpp is not installed", hint="pip install 'metier[llamacpp]'") from error
-        params = xllamacpp.CommonParams()
-        params.model.path = str(gguf)
-        params.model_alias = {_ALIAS}
-        params.n_ctx = slots * context_length
-        params.n_parallel = slots
-        params.cpuparams.n_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else -1
-        params.n_gpu_layers = 0 if device in ("cpu", "auto") else 999
-        params.verbosity = _QUIET
-        try:
-            self._llama: Any = xllamacpp.Server(params)
-        except Exception as error:  # the binding raises plain RuntimeErrors for everything
-            raise MetierError(f"{gguf}: llama.cpp cannot run this model ({error})") from error
         super().__init__(
             Server(
                 f"{self._llama.listening_address}/v1",
-                _ALIAS,
+                ALIAS,
                 concurrency=2 * slots,
-                timeout=_TIMEOUT,
+                timeout=TIMEOUT,
                 most_samples=slots,
             ),
             count_tokens=count_tokens,
@@ -79,3 +69,33 @@ class LlamaCppEngine(OpenAIEngine):
         """Close the connections and end the server."""
         super().close()
         self._llama = None
+
+
+def start_server(gguf: Path, slots: int, context_length: int, *, threads: int, on_gpu: bool = False) -> Any:
+    """Start llama.cpp's server in this process; ``listening_address`` says where, and it ends when it is let go.
+
+    Args:
+        gguf: The model's file.
+        slots: Answers generated at once.
+        context_length: The most tokens of a prompt and its answer, in each slot.
+        threads: How many compute; -1: llama.cpp's choice.
+        on_gpu: Put all layers on a GPU, if the build supports one.
+
+    Raises:
+        ImportError: xllamacpp is not installed.
+        MetierError: llama.cpp cannot read the file.
+    """
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(gguf)
+    params.model_alias = {ALIAS}
+    params.n_ctx = slots * context_length
+    params.n_parallel = slots
+    params.cpuparams.n_threads = threads
+    params.n_gpu_layers = 999 if on_gpu else 0
+    params.verbosity = _QUIET
+    try:
+        return xllamacpp.Server(params)
+    except Exception as error:  # the binding raises plain RuntimeErrors for everything
+        raise MetierError(f"{gguf}: llama.cpp cannot run this model ({error})") from error

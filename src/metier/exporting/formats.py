@@ -10,18 +10,18 @@ from types import MappingProxyType
 
 from metier.core import storage
 from metier.core.errors import UserError
+from metier.engines.vllm import rank_for
 from metier.exporting.card import Use, modelfile, request_use, transformers_use
 from metier.exporting.gguf_writer import QUANTS, Quant, write_gguf
 from metier.exporting.hosts import Host, LlamaCppHost, TransformersHost, Unavailable
 from metier.exporting.source import LanguageModel
-from metier.exporting.weights import adapter_rank, write_adapter, write_merged
+from metier.exporting.weights import write_adapter, write_merged
 from metier.report.facts import PromptTemplate
 
 DEFAULT_QUANT: Quant = "q8_0"
 """Half of f16's size; its answers are hardly ever others."""
 _GGUF, _ADAPTER = "model.gguf", "adapter"
 _CONTEXT = 8192  # tokens that Ollama sets aside, at most
-_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM knows
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _vllm_uses(job: Job) -> list[Use]:
         request_use(name, "http://localhost:8000", job.prompt),
     ]
     if job.source.has_adapter:
-        rank = next(known for known in _RANKS if known >= adapter_rank(job.folder / _ADAPTER))
+        rank = rank_for(job.folder / _ADAPTER)
         uses.append(
             Use(
                 "Or the adapter on its base, beside other adapters:",

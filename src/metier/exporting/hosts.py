@@ -11,14 +11,12 @@ from typing import Any, Protocol
 
 from metier.core.errors import MetierError
 from metier.engines.base import GenerationRequest
+from metier.engines.llamacpp import ALIAS, TIMEOUT, start_server
 from metier.engines.prompts import Prompt
 from metier.report.facts import PromptTemplate
 from metier.tasks.settings import EngineSettings
 
 _SLOTS = 4  # answers at once
-_ALIAS = "export"
-_QUIET = -1  # llama.cpp's log level for results only
-_TIMEOUT = 3600.0  # seconds: in the same process, a slow answer is not a failure
 _STEP = 256  # tokens that a context's length is rounded up to
 
 
@@ -119,24 +117,12 @@ class LlamaCppHost:
 
     def __init__(self, gguf: Path, prompt: PromptTemplate, longest: int) -> None:
         import httpx
-        import xllamacpp
 
         self._prompt = prompt
-        params = xllamacpp.CommonParams()
-        params.model.path = str(gguf)
-        params.model_alias = {_ALIAS}
         context = -(-(longest + prompt.max_tokens + 1) // _STEP) * _STEP
-        params.n_ctx = _SLOTS * context
-        params.n_parallel = _SLOTS
         # Its threads wait for one another by spinning: beside other work, as many as cores take minutes for seconds.
-        params.cpuparams.n_threads = max(1, (os.cpu_count() or 1) // 2)
-        params.n_gpu_layers = 0
-        params.verbosity = _QUIET
-        try:
-            self._server: Any = xllamacpp.Server(params)
-        except Exception as error:  # the binding raises plain RuntimeErrors for everything
-            raise MetierError(f"{gguf.name}: llama.cpp cannot run the exported model ({error})") from error
-        self._http = httpx.Client(base_url=self._server.listening_address, timeout=_TIMEOUT)
+        self._server: Any = start_server(gguf, _SLOTS, context, threads=max(1, (os.cpu_count() or 1) // 2))
+        self._http = httpx.Client(base_url=self._server.listening_address, timeout=TIMEOUT)
 
     @property
     def name(self) -> str:
@@ -166,7 +152,7 @@ class LlamaCppHost:
 
     def _answer(self, text: str) -> str:
         body: dict[str, object] = {
-            "model": _ALIAS,
+            "model": ALIAS,
             "messages": _messages(text),
             "temperature": 0,
             "max_tokens": self._prompt.max_tokens,

@@ -66,11 +66,6 @@ def write_adapter(source: LanguageModel, prompt: PromptTemplate, folder: Path) -
     _write_tokenizer(source, prompt, folder)
 
 
-def adapter_rank(folder: Path) -> int:
-    """Return the rank of an exported adapter: vLLM must be told."""
-    return int(storage.read_json(folder / _ADAPTER_CONFIG)["r"])
-
-
 def _write_tokenizer(source: LanguageModel, prompt: PromptTemplate, folder: Path) -> None:
     tokenizer = source.slot().tokenizer
     tokenizer.chat_template = chat_template(prompt)

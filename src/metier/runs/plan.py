@@ -7,10 +7,11 @@ minute by doing a little of each.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metier.core import storage
 from metier.core.errors import UserError
@@ -21,7 +22,7 @@ from metier.steps.answer import is_wanted
 from metier.steps.gather import TaskRows, gather
 from metier.steps.train import EXAMPLE_EPOCHS
 from metier.systems.registry import SYSTEMS, shows_written
-from metier.tasks.scenario import Scenario, of_one
+from metier.tasks.scenario import MixtureFile, Scenario, of_one
 from metier.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _CLASSIC = 4.0  # seconds: loading the sentence encoder, and learning and answering with it and with TF-IDF
 _CLASSIC_ROW = 0.03
+_SHARD = 64  # rows that one worker writes or answers at a time
+_LEAST = 0.1  # share of the inputs and pairs that a budget leaves, at least
 _EVALUATED = 0.35  # a held-out example costs this share of a trained one: no backward pass
 
 
@@ -42,7 +45,8 @@ class Plan:
         counts: Raw inputs, training pairs and test rows it was made for.
         tokens: Tokens written and trained on.
         costs: What was measured.
-        memory_bytes: About the most memory the run will hold.
+        memory_bytes: About the most memory the run will hold; with workers, each of them.
+        workers: How many write and answer, each on a machine (or a GPU) like the one that was measured.
     """
 
     stages: Mapping[str, float]
@@ -50,6 +54,7 @@ class Plan:
     tokens: Mapping[str, int]
     costs: UnitCosts
     memory_bytes: int
+    workers: int = 1
 
     @property
     def seconds(self) -> float:
@@ -58,7 +63,9 @@ class Plan:
 
 
 def estimate(scenario: Scenario, costs: UnitCosts | None = None) -> Plan:
-    """Estimate a run on this machine, in one process.
+    """Estimate a run on this machine, or on several like it where Ray's workers write and answer.
+
+    Training is estimated in one process: how far more of them help depends on what connects them.
 
     Args:
         scenario: What would run.
@@ -74,6 +81,7 @@ def estimate(scenario: Scenario, costs: UnitCosts | None = None) -> Plan:
         files = resolve_model(settings.model, trust_remote_code=settings.engine.trust_remote_code)
         middling = by_length.pop(len(by_length) // 2)
         costs = measure(middling, files, by_length)
+    workers = settings.launch.workers
     parts = {name: _part(scenario, r, costs) for name, r in rows.items()}
     inputs = sum(p.inputs for p in parts.values())
     pairs = sum(p.pairs for p in parts.values()) / (1 - (settings.generic.share if settings.generic else 0.0))
@@ -84,10 +92,12 @@ def estimate(scenario: Scenario, costs: UnitCosts | None = None) -> Plan:
     training += sum(_beside(r.task, costs, p) for r, p in zip(rows.values(), parts.values(), strict=True) if p.tested)
     return Plan(
         stages={
-            "synthesis": costs.load + inputs * costs.raw_input if inputs else 0.0,
-            "selection": sum(p.pool_rows for p in parts.values()) * costs.pool_row,
+            "synthesis": costs.load + costs.raw_input * sum(_in_turn(p.inputs, workers) for p in parts.values())
+            if inputs
+            else 0.0,
+            "selection": sum(p.pool_rows for p in parts.values()) * costs.pool_row / workers,
             "training": training,
-            "answers": sum(_answers(r.task, costs, parts[name]) for name, r in rows.items()),
+            "answers": sum(_answers(r.task, costs, parts[name], workers) for name, r in rows.items()),
         },
         counts={"inputs": inputs, "pairs": round(pairs), "test_rows": tested},
         tokens={
@@ -96,7 +106,13 @@ def estimate(scenario: Scenario, costs: UnitCosts | None = None) -> Plan:
         },
         costs=costs,
         memory_bytes=costs.memory_bytes,
+        workers=workers,
     )
+
+
+def _in_turn(rows: int, workers: int) -> int:
+    """Return how many rows the busiest worker gets: a whole shard at a time."""
+    return min(rows, math.ceil(math.ceil(rows / _SHARD) / workers) * _SHARD)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -148,7 +164,7 @@ def _beside(task: Task, costs: UnitCosts, part: _Part) -> float:
     return seconds
 
 
-def _answers(task: Task, costs: UnitCosts, part: _Part) -> float:
+def _answers(task: Task, costs: UnitCosts, part: _Part, workers: int) -> float:
     """Return seconds of every System's answers to a task's test rows."""
     rows = part.tested
     if not rows:
@@ -160,45 +176,75 @@ def _answers(task: Task, costs: UnitCosts, part: _Part) -> float:
     alone = sum(min(rows, task.evaluation.timed_rows) * costs.alone[entry.key] for entry in asked)
     models = 1 + len({entry.tuned for entry in asked if entry.tuned}) + len(again)
     classic = _CLASSIC + rows * _CLASSIC_ROW if any(e.kind == "classic" and task.labels for e in wanted) else 0.0
-    return rows * (sum(costs.answer[entry.key] for entry in asked) + sum(again)) + alone + classic + models * costs.load
+    each = sum(costs.answer[entry.key] for entry in asked) + sum(again)
+    return _in_turn(rows, workers) * each + alone + classic + models * costs.load
 
 
-def fit_to_budget(task: Task, seconds: float, folder: Path, costs: UnitCosts | None = None) -> Task:
-    """Return the task with fewer inputs, and then fewer test rows, so that it fits a time (measured with ``costs``).
+def fit_to_budget(scenario: Scenario, seconds: float, folder: Path, costs: UnitCosts | None = None) -> Scenario:
+    """Return the scenario with fewer pairs, and then fewer test rows, so that it fits a time (measured with ``costs``).
 
     The choice is kept in the run folder: the same command with the same budget makes the same run again.
 
     Raises:
-        UserError: Not even a small run (a tenth of the inputs, 50 test rows) fits.
+        UserError: Not even a small run (a tenth of the inputs and pairs, 50 test rows of each task) fits.
     """
     path = folder / "budget.json"
-    key = storage.digest([task.model_dump(mode="json"), seconds])
-    if path.exists() and storage.read_json(path)["key"] == key:
-        chosen = storage.read_json(path)
-    else:
-        chosen = {"key": key, **_choose(estimate(of_one(task), costs), task, seconds)}
-        storage.write_json(path, chosen)
-    synthesis = task.synthesis.but(inputs=chosen["inputs"])
-    return task.but(synthesis=synthesis, evaluation=task.evaluation.but(limit=chosen["limit"]))
+    tasks = {name: task.model_dump(mode="json") for name, task in scenario.tasks.items()}
+    key = storage.digest([scenario.settings.model_dump(mode="json"), tasks, seconds])
+    if path.exists() and (kept := storage.read_json(path))["key"] == key:
+        return _smaller(scenario, kept["share"], kept["rows"], kept["limit"])
+    found = _choose(scenario, seconds, costs)
+    storage.write_json(path, {"key": key, **found})
+    return _smaller(scenario, found["share"], found["rows"], found["limit"])
 
 
-def _choose(first: Plan, task: Task, seconds: float) -> dict[str, int | None]:
+def _choose(scenario: Scenario, seconds: float, costs: UnitCosts | None) -> dict[str, Any]:
+    """Return which share of the inputs fits, the pairs to train on at most, and the test rows of each task."""
+    first = estimate(scenario, costs)
     allowed = seconds * 0.85  # loading, writing and what the estimate misses
-    rows = first.counts["test_rows"]
-    limits = [None, *(limit for limit in (200, 100, 50) if limit < rows)]
+    largest = first.counts["test_rows"]  # of a scenario, of all tasks together: a limit that limits nothing is harmless
+    limits = [None, *(limit for limit in (200, 100, 50) if limit < largest)]
     for limit in limits:
-        share = (limit or rows) / rows if rows else 1.0
-        fixed = share * first.stages["answers"]
-        scalable = first.stages["synthesis"] + first.stages["training"]
-        scale = (allowed - fixed) / scalable if scalable else 1.0
-        least = 0.1 if limit == limits[-1] else 0.5  # rather fewer test rows than fewer than half of the inputs
-        if scale >= least:
-            inputs = max(1, int(task.synthesis.inputs * min(1.0, scale)))
-            return {"inputs": inputs, "limit": limit or task.evaluation.limit}
+        # In between, time goes with the share: what does not (loading, answers) is in both.
+        whole = estimate(_smaller(scenario, 1.0, None, limit), first.costs).seconds
+        small = estimate(_smaller(scenario, _LEAST, _rows(first, _LEAST), limit), first.costs).seconds
+        least = _LEAST if limit == limits[-1] else 0.5  # rather fewer test rows than fewer than half of the inputs
+        share = 1.0 if whole <= allowed else _LEAST + (1 - _LEAST) * (allowed - small) / (whole - small or 1.0)
+        if share >= least:
+            return {"share": share, "rows": _rows(first, share) if share < 1 else None, "limit": limit}
     raise UserError(
         f"--budget: the run takes about {first.seconds:.0f} s here; even a tenth of it does not fit {seconds:.0f} s",
         hint="give it more time, or take a smaller model",
     )
+
+
+def _rows(plan: Plan, share: float) -> int:
+    return max(1, round(plan.counts["pairs"] * share))
+
+
+def _smaller(scenario: Scenario, share: float, rows: int | None, limit: int | None) -> Scenario:
+    """Return the scenario with a share of its inputs, and so many rows to train on and test rows of a task, at most."""
+    settings = scenario.settings.evaluation
+    fewer = settings.but(limit=min((n for n in (limit, settings.limit) if n), default=None))
+    if scenario.alone:
+        (task,) = scenario.tasks.values()
+        synthesis = task.synthesis.but(inputs=_part_of(task.synthesis.inputs, share))
+        return of_one(task.but(synthesis=synthesis, evaluation=fewer))
+    mixture: MixtureFile = scenario.settings
+    entries = {
+        name: entry if entry.synthetic is None else entry.but(synthetic=_part_of(entry.synthetic, share))
+        for name, entry in mixture.tasks.items()
+    }
+    return scenario.changed(
+        tasks=entries,
+        synthetic=_part_of(mixture.synthetic, share),
+        rows=min((n for n in (rows, mixture.rows) if n), default=None),
+        evaluation=fewer,
+    )
+
+
+def _part_of(count: int, share: float) -> int:
+    return max(1, int(count * min(1.0, share))) if count else 0
 
 
 def parse_time(text: str) -> float:

@@ -141,7 +141,7 @@ class Opener:
         if weights is None:
             return self._slot(used, files).open()
         whole = (weights.path / "config.json").exists()
-        if whole or used.engine.kind != "transformers":
+        if whole or used.engine.kind not in ("transformers", "vllm"):
             return Slot(running_as(used), files).open(weights.path)
         base = self._slot(used, files).open()
         assert isinstance(base, HoldsAdapters)

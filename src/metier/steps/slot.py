@@ -62,8 +62,11 @@ class Slot:
     def open(self, tuned: Path | None = None) -> Engine:
         """Return the engine of the base model (None), or of a tuned one by the folder of its adapter or weights."""
         if self._open is None or self._open[0] != tuned:
-            self.close()
-            self._open = (tuned, self._opened(tuned))
+            engine = self._turned_to(tuned)
+            if engine is None:
+                self.close()
+                engine = self._opened(tuned)
+            self._open = (tuned, engine)
         return self._open[1]
 
     @property
@@ -108,6 +111,17 @@ class Slot:
                 close()
         self._open = None
         gc.collect()
+
+    def _turned_to(self, tuned: Path | None) -> Engine | None:
+        """Return an engine on vLLM's model in memory, where only the adapter is another: it takes a minute to load."""
+        if self._open is None or self._how.engine.kind != "vllm" or self._how.launch.uses_ray:
+            return None
+        from metier.engines.vllm import VllmEngine
+
+        held, engine = self._open
+        model, adapter = self._parts(tuned)
+        same = self._parts(held)[0] == model
+        return engine.beside(adapter) if same and isinstance(engine, VllmEngine) and engine.fits(adapter) else None
 
     def _opened(self, tuned: Path | None) -> Engine:
         """Open an engine, or one of many workers.

@@ -120,19 +120,30 @@ def _answer_losses(model: Any, inputs: Batch, *, share: bool) -> tuple[Any, torc
     predicting[:, :-1] = trained[:, 1:]
     shared = _common_beginning(ids, mask, predicting) if share else 0
     past = _expanded(_read(model, ids[:1, :shared]), len(labels)) if shared >= _SHARED_WORTH else None
+    wanted = predicting[:, shared if past else 0 :]
+    by_mask = _keeps_by_mask()
+    columns = wanted.any(dim=0).nonzero()[:, 0]
     outputs = model(
         input_ids=ids[:, shared if past else 0 :],
         attention_mask=mask,
         past_key_values=past,
         use_cache=past is not None,
-        logits_to_keep=predicting[:, shared if past else 0 :],
+        logits_to_keep=wanted if by_mask else columns,
     )
+    logits = outputs.logits if by_mask else outputs.logits[wanted[:, columns]]
     losses = torch.nn.functional.cross_entropy(
-        outputs.logits.float().reshape(-1, outputs.logits.shape[-1]),
+        logits.float().reshape(-1, logits.shape[-1]),
         labels[:, 1:][trained[:, 1:]],
         reduction="none",
     )
     return outputs, losses * inputs["weights"][trained] if "weights" in inputs else losses
+
+
+def _keeps_by_mask() -> bool:
+    """Whether transformers computes logits where a mask says so; 5.19, which vLLM wants, does so for whole columns."""
+    import transformers
+
+    return hasattr(transformers.modeling_utils, "slice_logits_to_keep")
 
 
 class _WithWeights:
