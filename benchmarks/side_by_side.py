@@ -34,7 +34,8 @@ from metier.tasks.settings import EngineSettings, TrainingSettings
 WAYS: dict[str, dict[str, str]] = {
     "as installed": {},
     "as Metier sets it": {"GOMP_SPINCOUNT": str(threads.TURNS)},
-    "a tenth of that": {"GOMP_SPINCOUNT": str(threads.TURNS // 10)},
+    "twice as long": {"GOMP_SPINCOUNT": str(threads.TURNS * 2)},
+    "a fifth as long": {"GOMP_SPINCOUNT": str(threads.TURNS // 5)},
     "asleep at once": {"OMP_WAIT_POLICY": "PASSIVE"},
 }
 

@@ -47,6 +47,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "speed": tables_selection.speed,
     "generation": tables_selection.generation,
     "precision": tables_selection.precision,
+    "side-by-side": tables_selection.side_by_side,
     "training": tables_selection.training,
     "training-loss": tables_selection.training_loss,
     "k-centre": tables_selection.k_centre,

@@ -58,6 +58,15 @@ def precision() -> str:
     return table(header, rows, text_columns=2)
 
 
+def side_by_side() -> str:
+    """Return how long one run takes and how long two at once, by how threads wait."""
+    rows = [
+        (name, f"{way['alone_s']:.1f} s", f"{way['together_s']:.1f} s", f"{way['ratio']:.1f} times")
+        for name, way in read("side_by_side")["ways"].items()
+    ]
+    return table(("waiting threads turn", "one run", "two at once, each", "together"), rows)
+
+
 def training() -> str:
     """Return Metier's trainer beside TRL's."""
     trainers = read("training")["trainers"]

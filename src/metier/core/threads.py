@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-TURNS = 10_000  # of a loop; some tens of microseconds
+TURNS = 5_000  # of a loop, some tens of microseconds; docs/scale.md has what other numbers cost
 
 
 def wait_briefly() -> None:
