@@ -48,10 +48,11 @@ results:
 	$(PYTHON) benchmarks/tables.py
 
 # torch comes first and alone: asked for by another package, pip would take the newest build with its CUDA libraries.
+# Bytecode is left to the first import: most of it would never be used, and takes as long as the rest of the set-up.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
 # Every package is named in the file, so nothing is left to pip's resolver.

@@ -246,13 +246,14 @@ def _variants(
     arguments: argparse.Namespace, task: Task, target: Target, pool: Sequence[Row], folder: Path
 ) -> list[Variant]:
     """Return everything that is compared, chance first of what is tuned."""
-    plan = RowsPlan(("nearest", "k_center", "less"), (arguments.share,), arguments.seeds)
+    plan = RowsPlan(tuple(arguments.strategies), (arguments.share,), arguments.seeds)
     every = variants_of(task, plan)
     published = task.but(selection=task.selection.but(related="clusters", controls=()))
-    _, _, core = variants_of(published, dataclasses.replace(plan, strategies=("k_center",)))
     budget = f", {100 * arguments.share:g}%"
     every = [dataclasses.replace(variant, name=variant.name.removesuffix(budget)) for variant in every]
-    every.append(dataclasses.replace(core, name=PUBLISHED))
+    if "k_center" in plan.strategies:
+        _, _, core = variants_of(published, dataclasses.replace(plan, strategies=("k_center",)))
+        every.append(dataclasses.replace(core, name=PUBLISHED))
     if own := [row for row in pool if row.group == target.group]:
         path = folder / "own.jsonl"
         _write(path, own)
@@ -336,6 +337,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--targets", type=int, default=12, help="how many, of those that there are")
     parser.add_argument("--only", nargs="+", metavar="TARGET", help="of them, these")
     parser.add_argument("--series", nargs="+", choices=SERIES, default=list(SERIES))
+    parser.add_argument("--strategies", nargs="+", default=["nearest", "k_center", "less"], help="ways to choose")
     parser.add_argument("--share", type=float, default=0.005)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=3)

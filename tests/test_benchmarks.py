@@ -570,18 +570,18 @@ def test_every_way_to_choose_is_tried_on_many_targets(
     results = many_tasks / "results"
     files = ["--data", str(many_tasks), "--runs", str(many_tasks / "runs"), "--results", str(results)]
     small = ["--model", str(tiny_model), "--encoder", "student", "--share", "0.1", "--limit", "8", "--epochs", "1"]
-    small += ["--series", "related"]
+    small += ["--series", "related", "--strategies", "k_center"]
     script.main([*files, *small])
     assert last_line(capsys)["targets"] == ["ag_news_a"], "no other has rows enough"
     told = json.loads((results / tiny_model.name / "related" / "ag_news_a.json").read_text(encoding="utf-8"))
     assert told["labels"] == ["no", "yes"] and told["metric"] == "exact_match"
-    ways = ["no tuning", "random", "nearest", "k_center", "less", "all that count as the task's"]
+    ways = ["no tuning", "random", "k_center", "all that count as the task's"]
     assert set(told["variants"]) == {*ways, script.PUBLISHED, script.OWN}
     assert {len(way["rows"]["0"].split()) for way in told["variants"].values()} == {8}
     rows = {name: way["facts"].get("rows") for name, way in told["variants"].items()}
-    assert rows["random"] == rows["nearest"] == rows["less"] == rows[script.PUBLISHED] == round(0.1 * told["pool_rows"])
+    assert rows["random"] == rows["k_center"] == rows[script.PUBLISHED] == round(0.1 * told["pool_rows"])
     means = json.loads((results / "means.json").read_text(encoding="utf-8"))[tiny_model.name]["related"]
-    assert means["nearest"]["targets"] == 1 and means["nearest"]["over_chance"] is None, "one target has no interval"
+    assert means["k_center"]["targets"] == 1 and means["k_center"]["over_chance"] is None, "one target has no interval"
     before = (results / "means.json").stat().st_mtime_ns
     script.main([*files, *small])
     assert (results / "means.json").stat().st_mtime_ns == before, "what is done is not done again"
