@@ -24,6 +24,7 @@ from metier.core import storage
 from metier.data.two_parts import names_in_all
 from metier.synthesis import filters
 from self_guide_means import GROUPS
+from superni import told_of
 
 TASKS = (*GROUPS["tuning, labels"], *GROUPS["tuning, free text"])
 
@@ -31,7 +32,8 @@ TASKS = (*GROUPS["tuning, labels"], *GROUPS["tuning, free text"])
 def main(argv: Sequence[str] | None = None) -> None:
     """Put every tuning task's instances through the filters and write the shares that pass."""
     arguments = _arguments(argv)
-    examples = _examples(arguments.data, arguments.examples)
+    told = {name: told_of(arguments.data, name, arguments.examples) for name in arguments.tasks}
+    examples = {name: [example.input.strip() for example in one.examples] for name, one in told.items()}
     table = pyarrow.parquet.read_table(arguments.data / "superni/instances.parquet", columns=["task", "input"])
     real: dict[str, list[str]] = {}
     for row in table.to_pylist():
@@ -62,11 +64,6 @@ def checks_of(inputs: Sequence[str]) -> Mapping[str, filters.Filter]:
     found["lines"] = lambda text: "more lines" if text.count("\n") > most else None
     found["names of parts"] = partial(filters.form, names=names_in_all(inputs))
     return found
-
-
-def _examples(data: Path, several: int) -> dict[str, list[str]]:
-    tasks = map(json.loads, (data / "superni/tasks.jsonl").open(encoding="utf-8"))
-    return {task["task"]: [e["input"].strip() for e in task["examples"][:several]] for task in tasks}
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

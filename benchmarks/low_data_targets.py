@@ -33,6 +33,7 @@ import pyarrow.parquet
 from scipy.stats import binomtest
 from transformers import AutoTokenizer
 
+import row_scores
 from metier.core import storage
 from metier.core.codec import encode
 from metier.core.progress import Reporter
@@ -266,7 +267,7 @@ def _variants(
 
 def _rows_of(variant: variants.Variant, task: str) -> dict[str, Any]:
     """Return each seed's score on every test row, as numbers with spaces between, and what was trained on."""
-    scores = {str(seed): " ".join(f"{row:.4g}" for row in one.rows) for seed, one in variant.scores[task].items()}
+    scores = {str(seed): row_scores.written(one.rows) for seed, one in variant.scores[task].items()}
     return {"rows": scores, "facts": dict(variant.facts)}
 
 
@@ -327,7 +328,7 @@ def _over_targets(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def _together(variant: Mapping[str, Any]) -> Any:
     """Return the mean over seeds of each row's score, as one score."""
-    return mean_of(np.mean([[float(row) for row in text.split()] for text in variant["rows"].values()], axis=0))
+    return mean_of(np.mean([row_scores.read(text) for text in variant["rows"].values()], axis=0))
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

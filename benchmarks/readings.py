@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet
 
 from metier.core import storage
 from metier.core.codec import encode
@@ -40,11 +39,11 @@ from metier.synthesis.brief import Brief
 from metier.tasks.read_task import load_task
 from metier.tasks.recipes import recipe_settings
 from metier.tasks.task import Task
-from self_guide import LABELS
 from self_guide_means import GROUPS
-from superni import rows_outside
+from superni import rows_outside, test_split, told_of
 
 EXAMPLES = ("newspaper-sections", "ticket-routing")
+_SHOWN = 6  # examples, at most
 _KEPT = 0.5  # as `synthesis.keep_share`
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -144,22 +143,18 @@ def _task(arguments: argparse.Namespace, name: str) -> tuple[Brief, list[Example
 
 
 def _of_superni(data: Path, name: str) -> tuple[Task, list[Example]]:
-    told = next(t for t in map(json.loads, (data / "superni/tasks.jsonl").open()) if t["task"] == name)
-    table = pyarrow.parquet.read_table(
-        data / "superni/selfguide_test.parquet", filters=[("task", "=", name)], columns=["input"]
-    )
-    labels = tuple(label.strip() for label in told["labels"]) or LABELS[name]
-    rows = rows_outside(data, name, {row["input"].strip() for row in table.to_pylist()})
+    told = told_of(data, name, _SHOWN)
+    rows = rows_outside(data, name, {row.input.strip() for row in test_split(data, name)})
     task = Task.model_validate(
         {
             "name": name,
-            "instruction": told["instruction"],
-            "labels": labels,
-            "examples": [{"input": e["input"], "output": e["output"].strip()} for e in told["examples"][:6]],
+            "instruction": told.instruction,
+            "labels": told.labels,
+            "examples": [{"input": e.input, "output": e.output} for e in told.examples],
             **recipe_settings("backward", classification=True),
         }
     )
-    return task, [row for row in rows if row.output in labels]
+    return task, [row for row in rows if row.output in (told.labels or ())]
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

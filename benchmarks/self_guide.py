@@ -25,17 +25,16 @@ import platform
 import random
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import pyarrow.parquet
 
 from label_priors import measure_run
 from metier.core import storage
 from metier.core.codec import encode
 from metier.core.errors import MetierError, UserError
 from metier.core.progress import Reporter
+from metier.core.records import Example
 from metier.report.table import result_json
 from metier.runs.load import load_run
 from metier.runs.machine import machine
@@ -44,11 +43,10 @@ from metier.tasks.recipes import recipe_settings
 from metier.tasks.scenario import of_one
 from metier.tasks.task import Task
 from self_guide_means import GROUPS, row_scores, write_means
-from superni import rows_outside
+from superni import rows_outside, test_split, told_of
 
 TASKS = tuple(task for group in GROUPS.values() for task in group)
 GOLD = "gold"
-LABELS = {"task190": ("E", "C", "N"), "task329": ("A", "B", "Neither"), "task346": ("True", "False")}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -131,16 +129,10 @@ def _run(arguments: argparse.Namespace, key: str) -> dict[str, Any]:
 
 def superni_task(data: Path, name: str, model: str, recipe: str, arguments: argparse.Namespace) -> Task:
     """Return one of the paper's tasks, its test rows written beside the runs."""
-    told = next(t for t in map(json.loads, (data / "superni/tasks.jsonl").open()) if t["task"] == name)
-    labels = tuple(label.strip() for label in told["labels"]) or LABELS.get(name)
-    examples = [{"input": e["input"], "output": e["output"].strip()} for e in told["examples"][: arguments.examples]]
-    table = pyarrow.parquet.read_table(
-        data / "superni/selfguide_test.parquet", filters=[("task", "=", name)], columns=["input", "output"]
-    )
-    rows = [{"input": r["input"], "output": r["output"].strip()} for r in table.to_pylist()]
+    told, rows = told_of(data, name, arguments.examples), test_split(data, name)
     test = arguments.runs / "data" / f"{name}.jsonl"
-    storage.write_lines(test, [r for r in rows if r["input"].strip() and r["output"]])
-    settings = recipe_settings(recipe, classification=labels is not None)  # type: ignore[arg-type]
+    storage.write_lines(test, [{"input": r.input, "output": r.output} for r in rows if r.input.strip() and r.output])
+    settings = recipe_settings(recipe, classification=told.labels is not None)  # type: ignore[arg-type]
     for override in arguments.set:
         key, _, value = override.partition("=")
         part, _, leaf = key.partition(".")
@@ -151,9 +143,9 @@ def superni_task(data: Path, name: str, model: str, recipe: str, arguments: argp
     return Task.model_validate(
         {
             "name": name,
-            "instruction": told["instruction"],
-            "labels": labels,
-            "examples": examples,
+            "instruction": told.instruction,
+            "labels": told.labels,
+            "examples": [{"input": e.input, "output": e.output} for e in told.examples],
             "model": model,
             "recipe": recipe,
             "test": str(test.resolve()),
@@ -163,9 +155,9 @@ def superni_task(data: Path, name: str, model: str, recipe: str, arguments: argp
     )
 
 
-def _unlabelled(data: Path, name: str, tested: Sequence[Mapping[str, str]], arguments: argparse.Namespace) -> Path:
+def _unlabelled(data: Path, name: str, tested: Sequence[Example], arguments: argparse.Namespace) -> Path:
     """Return a file of real inputs of a task, none of them in the test split."""
-    seen = {row["input"].strip() for row in tested}
+    seen = {row.input.strip() for row in tested}
     fresh = sorted({row.input for row in rows_outside(data, name, seen) if row.input.strip()})
     random.Random(storage.seed_of(arguments.seed, "unlabelled")).shuffle(fresh)
     path: Path = arguments.runs / "data" / f"{name}-unlabelled-{arguments.unlabelled}.jsonl"

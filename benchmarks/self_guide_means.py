@@ -24,6 +24,7 @@ from metier.evaluation.over_tasks import TaskAnswers
 from metier.evaluation.scored import Scored, mean_of
 from metier.evaluation.statistics import mean_over_tasks
 from metier.systems.registry import SPECIALIST, SYSTEMS
+from row_scores import read, written
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "tuning, labels": ("task190", "task199", "task200", "task738", "task937", "task1385", "task1386"),
@@ -67,7 +68,7 @@ def row_scores(task: TaskAnswers) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for system in task.systems:
         scored = score_texts(task.measure, task.rows, system.texts)
-        found[system.system] = {metric: " ".join(f"{row:.4g}" for row in scored[metric].rows) for metric in metrics}
+        found[system.system] = {metric: written(scored[metric].rows) for metric in metrics}
     return found
 
 
@@ -128,7 +129,7 @@ def _recovery(specialist: float, untuned: float, gold: float) -> float | None:
 
 def _scores(rows: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Scored]]:
     return {
-        system: {metric: mean_of([float(row) for row in text.split()]) for metric, text in by_metric.items()}
+        system: {metric: mean_of(read(text)) for metric, text in by_metric.items()}
         for system, by_metric in rows.items()
     }
 

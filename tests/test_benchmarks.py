@@ -513,7 +513,9 @@ def test_readings_are_of_rows_outside_the_test(on_path: None, tmp_path: Path, ti
     write_lines(tmp_path / "superni" / "tasks.jsonl", [told])
     rows = [{"task": "task190", "input": f"case {i}", "outputs": ["ECN"[i % 3]]} for i in range(12)]
     write_parquet(tmp_path / "superni" / "instances.parquet", rows)
-    write_parquet(tmp_path / "superni" / "selfguide_test.parquet", [{"task": "task190", "input": "case 3"}])
+    write_parquet(
+        tmp_path / "superni" / "selfguide_test.parquet", [{"task": "task190", "input": "case 3", "output": "E"}]
+    )
     out = tmp_path / "out.json"
     asked = [
         "--data",
@@ -846,8 +848,9 @@ def test_real_inputs_go_through_the_filters_that_examples_make(on_path: None, tm
     inputs = ["Fact: aa", "Fact: " + "b" * 5, "Fact: " + "c" * 40, "no name", "Fact: a\nb"]
     table = pyarrow.table({"task": ["task036"] * 5, "input": inputs})
     pyarrow.parquet.write_table(table, tmp_path / "superni" / "instances.parquet")
-    examples = [{"input": "Fact: aaa"}, {"input": "Fact: bbbbb"}]
-    write_lines(tmp_path / "superni" / "tasks.jsonl", [{"task": "task036", "examples": examples}])
+    examples = [{"input": text, "output": "a"} for text in ("Fact: aaa", "Fact: bbbbb")]
+    told = {"task": "task036", "instruction": "Name the topic.", "labels": [], "examples": examples}
+    write_lines(tmp_path / "superni" / "tasks.jsonl", [told])
     out = tmp_path / "out.json"
     load("input_form").main(["--data", str(tmp_path), "--tasks", "task036", "--results", str(out)])
     (told,) = json.loads(out.read_text())["tasks"].values()
