@@ -13,13 +13,17 @@ from metier.commands.options import quieten_libraries
 from metier.core.errors import UserError
 
 if TYPE_CHECKING:
+    import socket
+
+    from metier.serving.served import Served
     from metier.serving.settings import ServeSettings
 
 
 class Engine(enum.StrEnum):
-    """What may run a product in place of the engine that its run has used."""
+    """What may run products in place of the engines that their runs have used."""
 
     llamacpp = "llamacpp"
+    vllm = "vllm"
 
 
 def serve(
@@ -36,7 +40,15 @@ def serve(
         str | None, typer.Option("--key-env", help="Environment variable with the key that requests must bring.")
     ] = None,
     engine: Annotated[
-        Engine | None, typer.Option("--engine", help="Run one product by its exported GGUF file instead.")
+        Engine | None,
+        typer.Option(
+            "--engine",
+            help="vllm: all products' models by vLLM's own server. llamacpp: one product by its exported GGUF file.",
+        ),
+    ] = None,
+    vllm: Annotated[
+        Path | None,
+        typer.Option("--vllm", help="vLLM's environment; default: .venv-vllm here, or the vllm on the PATH."),
     ] = None,
     feedback: Annotated[bool, typer.Option("--feedback", help="Take down corrections in RUN/feedback.jsonl.")] = False,
     queue: Annotated[int, typer.Option("--queue", help="Requests that wait at most.", min=1)] = 256,
@@ -59,21 +71,32 @@ def serve(
         )
     if feedback and (remote := next(filter(is_url, runs), None)) is not None:
         raise UserError(f"--feedback: corrections are not written to {remote}", hint="copy the run to this machine")
+    if vllm is not None and engine is not Engine.vllm:
+        raise UserError("--vllm: it is for --engine vllm", hint="add --engine vllm, or leave --vllm out")
     settings = ServeSettings(host, port, key, base, feedback, queue, timeout, log_text)
-    folders = [local(run) for run in runs]
-    _run(settings, folders, llamacpp=engine is Engine.llamacpp)
+    _run(settings, [local(run) for run in runs], engine, vllm)
 
 
-def _run(settings: ServeSettings, folders: list[Path], *, llamacpp: bool) -> None:
+def _run(settings: ServeSettings, folders: list[Path], engine: Engine | None, vllm: Path | None) -> None:
     try:
         from metier.serving.server import listening
-        from metier.serving.server import serve as answer
     except ImportError as error:
         raise UserError(f"serve: {error.name} is not installed", hint="pip install 'metier[serve]'") from error
+    from metier.serving.on_vllm import OnVllm
     from metier.serving.opening import open_runs
 
     where = listening(settings)
-    served = open_runs(folders, base=settings.base, llamacpp=llamacpp)
+    outside = OnVllm(vllm) if engine is Engine.vllm else None
+    served = open_runs(folders, base=settings.base, llamacpp=engine is Engine.llamacpp, outside=outside)
+    try:
+        _answer(settings, served, where)
+    finally:
+        served.close()
+
+
+def _answer(settings: ServeSettings, served: Served, where: socket.socket) -> None:
+    from metier.serving.server import serve as answer
+
     host, port = where.getsockname()[:2]
     for one in served.products.values():
         print(f"{one.name}: {one.product.title}")

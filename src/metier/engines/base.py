@@ -112,6 +112,10 @@ class CannotScore(MetierError):
     """The engine cannot compute how likely a given text is."""
 
 
+class EngineGone(MetierError):
+    """The process that runs the model has ended."""
+
+
 @dataclasses.dataclass(slots=True)
 class EngineStats:
     """What an engine has done since it was created."""

@@ -6,7 +6,6 @@ Every finished answer goes into a journal at once. Knows nothing about tasks.
 
 from __future__ import annotations
 
-import concurrent.futures
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from pydantic import BaseModel
 
 from metier.core import storage
 from metier.core.errors import MetierError, UserError
+from metier.engines.at_once import at_once
 from metier.engines.base import (
     CannotScore,
     EngineStats,
@@ -110,21 +110,16 @@ class OpenAIEngine:
         self._client.close()
 
     def _all(self, requests: Sequence[_R], ask: Callable[[_R], _A], progress: Progress | None) -> list[_A]:
-        start, before, done = time.perf_counter(), self.stats.generated_tokens, 0
-        results: dict[int, _A] = {}
-        pool = concurrent.futures.ThreadPoolExecutor(self._server.concurrency)
+        start, before = time.perf_counter(), self.stats.generated_tokens
+
+        def told(done: int) -> None:
+            if progress:
+                progress(done, self.stats.generated_tokens - before)
+
         try:
-            futures = {pool.submit(ask, request): i for i, request in enumerate(requests)}
-            for future in concurrent.futures.as_completed(futures):
-                results[futures[future]] = future.result()
-                done += 1
-                if progress:
-                    progress(done, self.stats.generated_tokens - before)
+            return at_once(requests, ask, self._server.concurrency, told)
         finally:
-            # After a failure or Ctrl-C, requests that have not been sent are dropped.
-            pool.shutdown(wait=True, cancel_futures=True)
             self.stats.seconds += time.perf_counter() - start
-        return [results[i] for i in range(len(requests))]
 
     def _generate_one(self, request: GenerationRequest) -> Generation:
         prompt = request.prompt.text

@@ -6,7 +6,9 @@ Knows nothing about any engine.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from metier.engines.base import Scores
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,6 +24,10 @@ class Question:
     behind: tuple[int, ...]
     wanted: tuple[int, ...]
     then: int | None = None
+
+
+Found = dict[tuple[int, ...], float]
+"""Log-probabilities of tokens behind a prompt: by the tokens up to each and itself."""
 
 
 def questions(ends: Sequence[tuple[int, ...]], most: int) -> list[Question]:
@@ -55,3 +61,22 @@ def questions(ends: Sequence[tuple[int, ...]], most: int) -> list[Question]:
                 continue
         found.append(Question(behind, last))
     return found
+
+
+def found(question: Question, told: Sequence[Mapping[int, float]]) -> Found:
+    """Return what the answer to a question says.
+
+    Args:
+        question: What was asked.
+        told: At each of its places, log-probabilities by token.
+    """
+    at, behind = Found(), question.behind
+    for given in told:
+        at.update({(*behind, token): given[token] for token in question.wanted})
+        behind = (*behind, question.then or 0)
+    return at
+
+
+def total(ends: Sequence[tuple[int, ...]], at: Found) -> Scores:
+    """Return the likelihoods of continuations from those of their tokens."""
+    return Scores(tuple(sum(at[end[:k]] for k in range(1, len(end) + 1)) for end in ends), tuple(map(len, ends)))

@@ -32,6 +32,8 @@ class Server:
         model: The model's name on the server.
         api: ``completions`` (prompts as rendered), or ``chat`` (a prompt becomes one user message).
         key_env: Environment variable that holds the key; may be unset for a local server.
+        key: The key itself, in its place.
+        socket: The file of a local socket, where it listens on no port.
         concurrency: Requests in progress at once.
         timeout: Seconds to wait for one answer.
         retries: How often a request is retried.
@@ -42,6 +44,8 @@ class Server:
     model: str
     api: Literal["completions", "chat"] = "completions"
     key_env: str = "OPENAI_API_KEY"
+    key: str | None = dataclasses.field(default=None, repr=False)
+    socket: Path | None = None
     concurrency: int = 8
     timeout: float = 120.0
     retries: int = 6
@@ -55,9 +59,10 @@ class Message(BaseModel):
 
 
 class Logprobs(BaseModel):
-    """Log-probabilities of the tokens of a prompt and its answer, and where each begins."""
+    """Log-probabilities of the tokens of a prompt and its answer, where each begins, and of others in its place."""
 
     token_logprobs: list[float | None] | None = None
+    top_logprobs: list[dict[str, float] | None] | None = None
     text_offset: list[int] | None = None
 
 
@@ -113,13 +118,15 @@ class Client:
             import httpx
         except ImportError as error:
             raise UserError("engine.kind: openai is not installed", hint="pip install 'metier[openai]'") from error
-        key = os.environ.get(server.key_env, "")
+        key = server.key or os.environ.get(server.key_env, "")
         self._server = server
+        limits = httpx.Limits(max_connections=server.concurrency)
         self._http = httpx.Client(
             base_url=server.url.rstrip("/") + "/",
             timeout=server.timeout,
             headers={"Authorization": f"Bearer {key}"} if key else {},
-            limits=httpx.Limits(max_connections=server.concurrency),
+            limits=limits,
+            transport=None if server.socket is None else httpx.HTTPTransport(uds=str(server.socket), limits=limits),
         )
 
     def served(self) -> list[str]:

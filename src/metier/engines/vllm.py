@@ -18,15 +18,15 @@ from metier.core.errors import MetierError, UserError, first_line
 from metier.engines.base import EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
 from metier.engines.control_tokens import PromptReader
 from metier.engines.prompts import Prompt
-from metier.engines.questions import Question, questions
+from metier.engines.questions import Found, Question, found, questions, total
 from metier.models.processor import cpu_prefers_bf16
 from metier.models.tokenizer import Tokenizer
 
 _PART = 512  # prompts between two progress reports
 _RANK = 16  # of adapters: what is reserved, at least
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # those that vLLM can make room for
-_ADAPTERS = 4  # held ready; one more takes the place of the one that was used least recently
-_ALTERNATIVES = 128  # log-probabilities that vLLM gives for one place, at most
+ADAPTERS = 4  # held ready; one more takes the place of the one that was used least recently
+ALTERNATIVES = 128  # log-probabilities that vLLM gives for one place, at most
 _CPU_CACHE = 2 * 2**30  # bytes of keys and values on a processor, at most: all of them are taken at once
 _CPU_BLOCK = 32  # tokens; a cached prefix is a number of whole blocks, and vLLM's own 128 hold most of a short prompt
 
@@ -151,7 +151,7 @@ class VllmEngine:
         prompts: list[list[int]] = []
         for i, (request, ends) in enumerate(zip(requests, tails, strict=True)):
             head = self._fitting(i, request.prompt, max(len(end) for end in ends))
-            for question in questions(ends, _ALTERNATIVES):
+            for question in questions(ends, ALTERNATIVES):
                 asked.append((i, question))
                 prompts.append([*head, *question.behind])
         settings = [
@@ -166,21 +166,16 @@ class VllmEngine:
             )
             for _, question in asked
         ]
-        found: list[dict[tuple[int, ...], float]] = [{} for _ in requests]  # by the tokens up to it and itself
+        at: list[Found] = [{} for _ in requests]
         for (i, question), answer in zip(asked, self._asked(prompts, settings), strict=True):
-            behind = question.behind
-            for given in answer.outputs[0].logprobs:
-                found[i].update({(*behind, token): float(given[token].logprob) for token in question.wanted})
-                behind = (*behind, question.then or 0)
+            steps = answer.outputs[0].logprobs
+            at[i] |= found(question, [{token: float(one.logprob) for token, one in step.items()} for step in steps])
             if progress:
                 progress(i, 0)  # requests before this one are done
         if progress:
             progress(len(requests), 0)
         self.stats.seconds += time.perf_counter() - start
-        return [
-            Scores(tuple(sum(at[end[:k]] for k in range(1, len(end) + 1)) for end in ends), tuple(map(len, ends)))
-            for at, ends in zip(found, tails, strict=True)
-        ]
+        return [total(ends, one) for ends, one in zip(tails, at, strict=True)]
 
     def close(self) -> None:
         """Let the model go, for every engine on it."""
@@ -232,14 +227,14 @@ class Loaded:
         self.rank = rank
         here = dict(settings)
         if current_platform.is_cpu():
-            here.update(_on_a_processor(settings))
+            here.update(on_a_processor(settings))
         try:
             self.llm: Any = vllm.LLM(
                 model=str(folder),
                 enable_prefix_caching=True,
                 enable_lora=True,
                 max_lora_rank=self.rank,
-                max_loras=_ADAPTERS,
+                max_loras=ADAPTERS,
                 disable_log_stats=True,
                 **here,
             )
@@ -270,7 +265,7 @@ class Loaded:
         self.llm.llm_engine.engine_core.shutdown()
 
 
-def _on_a_processor(settings: Mapping[str, Any]) -> dict[str, Any]:
+def on_a_processor(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what vLLM is told otherwise on a processor.
 
     A seeded request whose prompt is read in several pieces fails there ("CPU Generator does not use offset"), so each

@@ -12,12 +12,11 @@ from typing import Any
 
 from metier.core.errors import MetierError, first_line
 from metier.engines.attention import use_grouped
+from metier.engines.end_tokens import end_tokens
 from metier.engines.int8 import check_int8, use_int8
 from metier.engines.vocabulary import Vocabulary
 from metier.models.load import load_causal, pick_device
 from metier.models.tokenizer import Tokenizer
-
-_END_OF_TURN = ("<|im_end|>", "<end_of_turn>", "<|eot_id|>", "<|end|>", "<|endoftext|>")
 
 
 class Weights:
@@ -106,13 +105,3 @@ class Weights:
                 self._used = name
             else:
                 self._peft.load_adapter(str(adapter), adapter_name=name)
-
-
-def end_tokens(model: Any, tokenizer: Tokenizer) -> frozenset[int]:
-    """Return the tokens that end an answer: the tokenizer's, the model's own, and known ends of a turn."""
-    found = {tokenizer.eos_token_id}
-    configured = model.generation_config.eos_token_id
-    found.update(configured if isinstance(configured, list) else [configured])
-    known = tokenizer.get_added_vocab()
-    found.update(known[token] for token in _END_OF_TURN if token in known)
-    return frozenset(token for token in found if token is not None)

@@ -30,7 +30,7 @@ def write_merged(source: LanguageModel, prompt: PromptTemplate, folder: Path) ->
     Raises:
         MetierError: The base model or the adapter cannot be loaded.
     """
-    from metier.engines.weights import end_tokens
+    from metier.engines.end_tokens import end_tokens
     from metier.models.load import load_causal
 
     whole = source.weights if source.weights is not None and not source.has_adapter else source.base.path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from metier.core import storage
@@ -14,6 +15,7 @@ from metier.engines.base import Engine, HoldsAdapters
 from metier.engines.prompts import PromptFormat
 from metier.models.encoder import SentenceEncoder
 from metier.models.locate import ModelFiles, resolve_model
+from metier.models.tokenizer import Tokenizer
 from metier.steps.slot import SLOT_CONTEXT, Running, Slot
 from metier.systems.base import Keep, Tools, Writes
 from metier.systems.product import FILE, OpenProduct, open_product, read_product
@@ -22,6 +24,43 @@ from metier.tasks.settings import LaunchSettings
 
 _NO_MODEL = Artifact("", Path())
 _SLOTS = 8  # answers that llama.cpp writes at once
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WantedModel:
+    """A model that a product asks, for an engine that is opened elsewhere.
+
+    Attributes:
+        folder: The product's.
+        used: The base model, and how the run has used it.
+        files: The base model's files.
+        weights: Folder of what it was tuned to, an adapter or whole weights; None: the base model as it is.
+        tokenizer: Its tokenizer.
+        count_tokens: Counts the tokens of texts.
+        context_length: The most tokens of a prompt and its answer.
+    """
+
+    folder: Path
+    used: ModelUsed
+    files: ModelFiles
+    weights: Path | None
+    tokenizer: Tokenizer
+    count_tokens: Callable[[Sequence[str]], list[int]]
+    context_length: int
+
+    @property
+    def adapter(self) -> Path | None:
+        """The adapter that it was tuned to; None for whole weights too."""
+        return None if self.weights is None or (self.weights / "config.json").exists() else self.weights
+
+    @property
+    def model(self) -> Path:
+        """Folder of the whole weights."""
+        return self.files.path if self.weights is None or self.adapter is not None else self.weights
+
+
+Elsewhere = Callable[[WantedModel], Engine]
+"""Opens the engine of a model in place of the one that its run has used."""
 
 
 def product_folder(path: Path, task: str | None = None) -> Path:
@@ -78,10 +117,15 @@ class Opener:
         self._slots: dict[str, Slot] = {}
         self._encoders: dict[Path, SentenceEncoder] = {}
 
-    def open(self, folder: Path) -> OpenProduct:
-        """Return the product in a folder, ready to answer; see `open_at`."""
+    def open(self, folder: Path, elsewhere: Elsewhere | None = None) -> OpenProduct:
+        """Return the product in a folder, ready to answer; see `open_at`.
+
+        Args:
+            folder: The product's.
+            elsewhere: Opens its engine, in place of the one that its run has used.
+        """
         product = read_product(folder)
-        return open_product(folder, product, self._tools(folder, product))
+        return open_product(folder, product, self._tools(folder, product, elsewhere))
 
     def open_with_gguf(self, folder: Path, gguf: Path) -> OpenProduct:
         """Return the product in a folder, with llama.cpp and a file of its model in place of its own engine.
@@ -114,16 +158,19 @@ class Opener:
             )
         return opened
 
-    def open_base(self, folder: Path, used: ModelUsed) -> tuple[Engine, PromptFormat]:
-        """Return the base model of the product in a folder, as it is, and how its prompts are written.
+    def open_base(
+        self, folder: Path, used: ModelUsed, elsewhere: Elsewhere | None = None
+    ) -> tuple[Engine, PromptFormat]:
+        """Return the base model of the product in a folder, as it is, and how its prompts are written; see `open`.
 
         Raises:
             MetierError: It is not here, or is another one.
         """
         files = base_of(folder, used)
-        return self._slot(used, files).open(), self._prompts(used, files)
+        opened = self._opens(folder, used, files, elsewhere)
+        return opened(None), self._prompts(used, files)
 
-    def _tools(self, folder: Path, product: Product) -> Tools:
+    def _tools(self, folder: Path, product: Product, elsewhere: Elsewhere | None = None) -> Tools:
         keep = Keep(Run(Path()), Reporter(quiet=True))  # nothing is asked while a product is opened
         used = product.model
         if used is None:
@@ -131,11 +178,25 @@ class Opener:
         files = base_of(folder, used)
         return Tools(
             Artifact(files.digest, files.path),
-            lambda weights: self._engine(used, files, weights),
+            self._opens(folder, used, files, elsewhere),
             lambda: self._prompts(used, files),
             self._encoder,
             keep,
         )
+
+    def _opens(
+        self, folder: Path, used: ModelUsed, files: ModelFiles, elsewhere: Elsewhere | None
+    ) -> Callable[[Artifact | None], Engine]:
+        """Return what opens the engine of a product's model, by the weights it was tuned to."""
+        if elsewhere is None:
+            return lambda weights: self._engine(used, files, weights)
+
+        def opened(weights: Artifact | None) -> Engine:
+            slot, place = self._slot(used, files), weights.path if weights is not None else None
+            wanted = WantedModel(folder, used, files, place, slot.tokenizer, slot.count_tokens, slot.context_length)
+            return elsewhere(wanted)
+
+        return opened
 
     def _engine(self, used: ModelUsed, files: ModelFiles, weights: Artifact | None) -> Engine:
         if weights is None:

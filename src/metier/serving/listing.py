@@ -78,6 +78,8 @@ def routes(state: State) -> APIRouter:
         """Say that the server answers."""
         if not state.worker.alive:
             raise ApiError(503, "the thread that runs the models has ended", code="no_models")
+        if (ended := state.served.ended) is not None:
+            raise ApiError(503, ended, code="engine_ended")
         return Response()
 
     @router.get("/settings")

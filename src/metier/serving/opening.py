@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from metier.core.errors import MetierError, UserError
+from metier.core.progress import Reporter
+from metier.engines.base import Engine
+from metier.engines.prompts import PromptFormat
 from metier.report.facts import RunFacts
 from metier.runs.load import load_facts
 from metier.runs.use import Opener, product_folder, products_in
 from metier.serving.base_model import ServedBase
-from metier.serving.served import Served, ServedProduct, ServedRun, base_name
+from metier.serving.served import Outside, Served, ServedProduct, ServedRun, base_name
 from metier.systems.product import FILE
+from metier.systems.product_record import ModelUsed
 
 
-def open_runs(folders: Sequence[Path], *, base: bool = False, llamacpp: bool = False) -> Served:
+def open_runs(
+    folders: Sequence[Path], *, base: bool = False, llamacpp: bool = False, outside: Outside | None = None
+) -> Served:
     """Open runs and their products.
 
     Args:
         folders: The runs.
         base: Whether their base models are served too.
         llamacpp: Whether llama.cpp runs the one product, by the GGUF file that it was exported to.
+        outside: Runs their models; it is started here. None: each is run as its run did.
 
     Raises:
         UserError: A folder has no product, two have the same name, or none has a base model to serve.
-        MetierError: A product's base model or encoder is not there, or an extra is not installed.
+        MetierError: A product's base model or encoder is not there, an extra is not installed, or what is to run the
+            models does not start.
     """
-    opener = Opener()
+    opener, elsewhere = Opener(), outside.engine if outside is not None else None
     runs: dict[str, ServedRun] = {}
     products: dict[str, ServedProduct] = {}
     bases: dict[str, ServedBase] = {}
@@ -43,19 +52,21 @@ def open_runs(folders: Sequence[Path], *, base: bool = False, llamacpp: bool = F
         for task, place in there.items():
             if llamacpp and (base or products or len(there) > 1):
                 raise UserError("--engine llamacpp: it runs one product, and no base model", hint="name one run")
-            opened = opener.open_with_gguf(place, _gguf(place)) if llamacpp else opener.open(place)
+            opened = opener.open_with_gguf(place, _gguf(place)) if llamacpp else opener.open(place, elsewhere)
             own = place.parent if place.name == "product" else place
             run = ServedRun(f"{name}/{task}" if several else name, own, _facts(own), opened.product)
             runs[run.name] = run
             one = ServedProduct(run, opened, int((place / FILE).stat().st_mtime))
             products[run.name] = one
             if base:
-                _add_base(bases, opener, place, one)
+                _add_base(bases, place, one, partial(opener.open_base, elsewhere=elsewhere))
     if base and not bases:
         raise UserError("--base: none of these products asks a language model", hint="leave --base out")
     if both := sorted(set(runs) & set(bases)):
         raise UserError(f"--base: {both[0]} is a run's name too", hint="rename the run's folder")
-    return Served(runs, products, bases)
+    if outside is not None:
+        outside.start(Reporter())
+    return Served(runs, products, bases, outside)
 
 
 def _name(folder: Path) -> str:
@@ -79,13 +90,18 @@ def _gguf(place: Path) -> Path:
     return path
 
 
-def _add_base(bases: dict[str, ServedBase], opener: Opener, place: Path, one: ServedProduct) -> None:
+def _add_base(
+    bases: dict[str, ServedBase],
+    place: Path,
+    one: ServedProduct,
+    opened: Callable[[Path, ModelUsed], tuple[Engine, PromptFormat]],
+) -> None:
     used = one.product.model
     if used is None:
         return
     name = base_name(used.name)
     if name not in bases:
-        engine, prompts = opener.open_base(place, used)
+        engine, prompts = opened(place, used)
         bases[name] = ServedBase(name, engine, prompts, one.created)
 
 

@@ -6,8 +6,12 @@ import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
+from metier.core.progress import Reporter
+from metier.engines.base import Engine
 from metier.report.facts import RunFacts
+from metier.runs.use import WantedModel
 from metier.serving.base_model import ServedBase
 from metier.serving.cutting import NO_LIMITS, Cutter, Limits
 from metier.serving.errors import ApiError, clean
@@ -163,6 +167,27 @@ class ServedProduct:
         return learned.asker.engine.count_tokens(texts) if isinstance(learned, Asks) else [0] * len(texts)
 
 
+class Outside(Protocol):
+    """What runs the models of all products, in place of the engines that their runs have used."""
+
+    def engine(self, wanted: WantedModel) -> Engine:
+        """Return an engine that may be asked once `start` has returned."""
+        ...
+
+    def start(self, reporter: Reporter) -> None:
+        """Start it with all that was asked for."""
+        ...
+
+    @property
+    def ended(self) -> str | None:
+        """That it has ended by itself; None as long as it runs."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Served:
     """All that is served, by name.
@@ -172,11 +197,23 @@ class Served:
             can be reached by a name.
         products: What they ended with.
         bases: Their base models, where these are served too.
+        outside: What runs their models; None: they are run here.
     """
 
     runs: Mapping[str, ServedRun]
     products: Mapping[str, ServedProduct]
     bases: Mapping[str, ServedBase]
+    outside: Outside | None = None
+
+    @property
+    def ended(self) -> str | None:
+        """That what runs the models has ended; None as long as it runs, or where they are run here."""
+        return self.outside.ended if self.outside is not None else None
+
+    def close(self) -> None:
+        """End what runs the models elsewhere."""
+        if self.outside is not None:
+            self.outside.close()
 
     @property
     def models(self) -> list[ServedProduct | ServedBase]:
