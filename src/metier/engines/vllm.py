@@ -17,6 +17,7 @@ import psutil
 from metier.core.errors import MetierError, UserError, first_line
 from metier.engines.base import EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
 from metier.engines.control_tokens import PromptReader
+from metier.engines.end_tokens import end_tokens_in
 from metier.engines.prompts import Prompt
 from metier.engines.questions import Found, Question, found, questions, total
 from metier.models.processor import cpu_prefers_bf16
@@ -70,6 +71,7 @@ class VllmEngine:
         self._lora = model.put_on(adapter) if adapter is not None else None
         self._tokenizer: Tokenizer = model.llm.get_tokenizer()
         self._reader = PromptReader(self._tokenizer)
+        self._ends = sorted(end_tokens_in(model.folder, self._tokenizer))
         self.stats = EngineStats()
 
     def beside(self, adapter: Path | None) -> VllmEngine:
@@ -120,6 +122,7 @@ class VllmEngine:
                 temperature=r.temperature,
                 top_k=r.top_k if r.top_k else 0,
                 stop=list(r.stop) or None,
+                stop_token_ids=self._ends,
                 seed=r.seed + r.first_sample,
             )
             for r in requests
