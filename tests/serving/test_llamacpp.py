@@ -63,10 +63,6 @@ def test_what_cannot_be_run_so_is_told(run: Path, tiny_model: Path, tmp_path: Pa
     routing = write_labels_run(tmp_path / "routing")
     with pytest.raises(UserError, match="there is no .*model.gguf"):
         open_runs([routing], llamacpp=True)
-    with pytest.raises(UserError, match="one product"):
-        open_runs([run, routing], llamacpp=True)
-    with pytest.raises(UserError, match="one product"):
-        open_runs([run], base=True, llamacpp=True)
     file = run / "export" / "gguf" / "model.gguf"
     for other, why in ((routing, "asks no language model"), (scored(tmp_path, tiny_model), "how likely labels are")):
         (other / "export" / "gguf").mkdir(parents=True)

@@ -43,7 +43,7 @@ def serve(
         Engine | None,
         typer.Option(
             "--engine",
-            help="vllm: all products' models by vLLM's own server. llamacpp: one product by its exported GGUF file.",
+            help="Run the products' models by another tool: vLLM's own server, or llama.cpp (with rounded numbers).",
         ),
     ] = None,
     vllm: Annotated[

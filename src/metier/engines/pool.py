@@ -45,7 +45,7 @@ class WorkerPool:
             num_gpus=min(1.0, gpus / workers) if gpus else 0,
             max_restarts=0,
             max_task_retries=0,
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}},
+            runtime_env={"env_vars": {**_worker_environment(), "OMP_NUM_THREADS": str(threads)}},
         )(_Worker)
         self._open_engine = open_engine
         self._lives = _LIVES * workers
@@ -195,6 +195,16 @@ class _Worker:
             stats.generated_tokens - before[1],
             stats.seconds - before[2],
         )
+
+
+def _worker_environment() -> dict[str, str]:
+    """Return what a worker's environment says.
+
+    vLLM stays in the worker's own process, so that nothing is left of it when that is killed; and it binds no threads
+    to cores, as those of all workers on a machine would go to the same ones.
+    """
+    ours = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    return {"TOKENIZERS_PARALLELISM": "false"} | {name: os.environ.get(name, value) for name, value in ours.items()}
 
 
 def connected(address: str | None, workers: int) -> Any:

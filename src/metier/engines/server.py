@@ -34,6 +34,7 @@ class Server:
         key_env: Environment variable that holds the key; may be unset for a local server.
         key: The key itself, in its place.
         socket: The file of a local socket, where it listens on no port.
+        more: What every request for an answer says beside its own.
         concurrency: Requests in progress at once.
         timeout: Seconds to wait for one answer.
         retries: How often a request is retried.
@@ -46,6 +47,7 @@ class Server:
     key_env: str = "OPENAI_API_KEY"
     key: str | None = dataclasses.field(default=None, repr=False)
     socket: Path | None = None
+    more: Mapping[str, object] = dataclasses.field(default_factory=dict)
     concurrency: int = 8
     timeout: float = 120.0
     retries: int = 6
@@ -149,7 +151,7 @@ class Client:
             MetierError: The server cannot be reached, keeps failing, or answers with something else.
         """
         url, asked = self._server.url, self._server.model
-        answer = self._request("POST", path, {"model": asked, **body})
+        answer = self._request("POST", path, {"model": asked, **self._server.more, **body})
         try:
             found = Completion.model_validate(answer)
         except ValidationError as error:

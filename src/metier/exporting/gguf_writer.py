@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def write_gguf(folder: Path, target: Path, quant: Quant, *, name: str, licence: str | None) -> GgufTokenizer:
-    """Write a merged model's folder as one GGUF file, its chat template included.
+    """Write a model's folder as one GGUF file, its chat template included, if it has a file of its own.
 
     Weights are kept as ``quant``; norms and biases in float32. Under q4_0 the embeddings stay at q8_0, since they are
     the output layer too. No start token is added by itself: the template writes the one the product has, if any.
@@ -59,7 +59,9 @@ def write_gguf(folder: Path, target: Path, quant: Quant, *, name: str, licence: 
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
         _add_sizes(writer, config, architecture)
         _add_tokenizer(writer, tokenizer)
-        writer.add_chat_template((folder / "chat_template.jinja").read_text(encoding="utf-8"))
+        template = folder / "chat_template.jinja"
+        if template.exists():
+            writer.add_chat_template(template.read_text(encoding="utf-8"))
         writer.add_sampling_temp(0.0)
         for tensor, values in _tensors(folder, config, architecture):
             kind = _kind(tensor, values, quant)
@@ -89,6 +91,25 @@ def architecture_of(config: Any) -> str:
     if kind == "qwen2" and config.use_sliding_window:
         raise UserError("--to gguf: a sliding window of attention is not written here", hint=_CONVERTER)
     return _ARCHITECTURES[kind]
+
+
+def tensor_names(config: Any, architecture: str) -> Any:
+    """Return gguf's map from transformers' names of a model's tensors to llama.cpp's."""
+    import gguf
+
+    kinds = {name: kind for kind, name in gguf.MODEL_ARCH_NAMES.items()}
+    return gguf.get_tensor_name_map(kinds[architecture], config.num_hidden_layers)
+
+
+def arranged(values: Floats, key: str, config: Any, architecture: str) -> Floats:
+    """Return a tensor, or another matrix with a tensor's rows, as llama.cpp wants it; ``key`` is transformers' name."""
+    if architecture == "llama" and ".self_attn.q_proj." in key:
+        return _interleaved(values, config.num_attention_heads)
+    if architecture == "llama" and ".self_attn.k_proj." in key:
+        return _interleaved(values, config.num_key_value_heads)
+    if architecture == "gemma3" and key.endswith("norm.weight"):
+        return values + 1  # Gemma multiplies by one more than the weight
+    return values
 
 
 def _ropes(config: Any) -> list[dict[str, Any]]:
@@ -145,12 +166,9 @@ def _add_tokenizer(writer: Any, tokenizer: GgufTokenizer) -> None:
 
 def _tensors(folder: Path, config: Any, architecture: str) -> Iterator[tuple[str, Floats]]:
     """Yield a model's tensors by llama.cpp's names, in float32."""
-    import gguf
     from safetensors import safe_open
 
-    names = gguf.get_tensor_name_map(
-        {name: kind for kind, name in gguf.MODEL_ARCH_NAMES.items()}[architecture], config.num_hidden_layers
-    )
+    names = tensor_names(config, architecture)
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(str(path), "pt") as file:
             for key in file.keys():  # noqa: SIM118 - not a mapping
@@ -159,18 +177,7 @@ def _tensors(folder: Path, config: Any, architecture: str) -> Iterator[tuple[str
                 name = names.get_name(key, try_suffixes=(".weight", ".bias"))
                 if name is None:
                     raise MetierError(f"--to gguf: {key} has no place in a {architecture} GGUF file")
-                yield name, _arranged(file.get_tensor(key).float().numpy(), key, config, architecture)
-
-
-def _arranged(values: Floats, key: str, config: Any, architecture: str) -> Floats:
-    """Return a tensor as llama.cpp wants it."""
-    if architecture == "llama" and ".self_attn.q_proj." in key:
-        return _interleaved(values, config.num_attention_heads)
-    if architecture == "llama" and ".self_attn.k_proj." in key:
-        return _interleaved(values, config.num_key_value_heads)
-    if architecture == "gemma3" and key.endswith("norm.weight"):
-        return values + 1  # Gemma multiplies by one more than the weight
-    return values
+                yield name, arranged(file.get_tensor(key).float().numpy(), key, config, architecture)
 
 
 def _interleaved(values: Floats, heads: int) -> Floats:

@@ -62,6 +62,11 @@ class OnVllm:
         self._process.start(self._model, {name: path for path, name in self._adapters.items()}, reporter)
 
     @property
+    def scores(self) -> bool:
+        """True: it says how likely labels are."""
+        return True
+
+    @property
     def ended(self) -> str | None:
         """That the server has ended by itself; None as long as it runs."""
         return self._process.ended

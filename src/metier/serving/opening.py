@@ -14,8 +14,10 @@ from metier.report.facts import RunFacts
 from metier.runs.load import load_facts
 from metier.runs.use import Opener, product_folder, products_in
 from metier.serving.base_model import ServedBase
+from metier.serving.on_llamacpp import OnLlamaCpp
 from metier.serving.served import Outside, Served, ServedProduct, ServedRun, base_name
-from metier.systems.product import FILE
+from metier.systems.base import Writes
+from metier.systems.product import FILE, OpenProduct
 from metier.systems.product_record import ModelUsed
 
 
@@ -27,7 +29,8 @@ def open_runs(
     Args:
         folders: The runs.
         base: Whether their base models are served too.
-        llamacpp: Whether llama.cpp runs the one product, by the GGUF file that it was exported to.
+        llamacpp: Whether llama.cpp runs their models: a single product by the GGUF file that it was exported to, several
+            by a file of their base model and their adapters.
         outside: Runs their models; it is started here. None: each is run as its run did.
 
     Raises:
@@ -35,6 +38,9 @@ def open_runs(
         MetierError: A product's base model or encoder is not there, an extra is not installed, or what is to run the
             models does not start.
     """
+    alone = llamacpp and not base and sum(len(products_in(folder)) for folder in folders) == 1
+    if llamacpp and not alone:
+        outside = OnLlamaCpp()
     opener, elsewhere = Opener(), outside.engine if outside is not None else None
     runs: dict[str, ServedRun] = {}
     products: dict[str, ServedProduct] = {}
@@ -50,9 +56,9 @@ def open_runs(
         if several:
             runs[name] = ServedRun(name, folder, None, None)
         for task, place in there.items():
-            if llamacpp and (base or products or len(there) > 1):
-                raise UserError("--engine llamacpp: it runs one product, and no base model", hint="name one run")
-            opened = opener.open_with_gguf(place, _gguf(place)) if llamacpp else opener.open(place, elsewhere)
+            opened = opener.open_with_gguf(place, _gguf(place)) if alone else opener.open(place, elsewhere)
+            if outside is not None:
+                _check_can(outside, place, opened)
             own = place.parent if place.name == "product" else place
             run = ServedRun(f"{name}/{task}" if several else name, own, _facts(own), opened.product)
             runs[run.name] = run
@@ -88,6 +94,15 @@ def _gguf(place: Path) -> Path:
     if path.stat().st_mtime < (place / FILE).stat().st_mtime:
         raise UserError(f"{path}: older than the product", hint=f"metier export {owner} --to gguf")
     return path
+
+
+def _check_can(outside: Outside, folder: Path, opened: OpenProduct) -> None:
+    """Refuse a product that asks what the engine does not tell."""
+    if opened.product.model is not None and not outside.scores and not isinstance(opened.learned, Writes):
+        raise UserError(
+            f"{folder}: {opened.product.title} asks how likely labels are, which llama.cpp does not tell",
+            hint="leave --engine out",
+        )
 
 
 def _add_base(

@@ -170,6 +170,11 @@ class ServedProduct:
 class Outside(Protocol):
     """What runs the models of all products, in place of the engines that their runs have used."""
 
+    @property
+    def scores(self) -> bool:
+        """Whether it says how likely a given label is."""
+        ...
+
     def engine(self, wanted: WantedModel) -> Engine:
         """Return an engine that may be asked once `start` has returned."""
         ...
