@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 import metier
 from metier.core.errors import UserError
+from metier.serving import on_llamacpp
 from metier.serving.app import make_app
 from metier.serving.opening import open_runs
 from metier.serving.safety import Gate
@@ -36,6 +37,7 @@ def runs(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 def client(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("METIER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(on_llamacpp, "_QUANT", "f16")  # of the tiny model q8_0 makes another
         routing = write_labels_run(runs["a"].parent / "routing")
         served = open_runs([*runs.values(), routing], base=True, llamacpp=True)
     with TestClient(make_app(ServeSettings(base=True), served, Gate()), base_url=HOME) as client:

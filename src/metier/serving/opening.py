@@ -29,8 +29,8 @@ def open_runs(
     Args:
         folders: The runs.
         base: Whether their base models are served too.
-        llamacpp: Whether llama.cpp runs their models: a single product by the GGUF file that it was exported to, several
-            by a file of their base model and their adapters.
+        llamacpp: Whether llama.cpp runs their models: a single product by the GGUF file that it was exported to,
+            several by a file of their base model and their adapters.
         outside: Runs their models; it is started here. None: each is run as its run did.
 
     Raises:
