@@ -4,7 +4,7 @@
 # make lint   style and types alone
 # make torture  runs that are stopped, starved and fed rubbish, in full: about half an hour; as root also on full disks
 # make vllm-env  an environment with vLLM's build for processors (Linux, x86-64, 3.5 GB), in .venv-vllm (or VLLM=FOLDER)
-# make test-vllm  the tests of the vLLM engine there, a few minutes
+# make test-vllm  the tests of vLLM there: the engine, its server, and workers with it; a quarter of an hour on two cores
 # make bench  the benchmarks, if the data is there (BENCH_DATA=folder)
 # make results  the tables of README.md and docs/ again, from benchmarks/results/*.json (the standard library is enough)
 
@@ -40,6 +40,7 @@ vllm-env: $(VLLM_READY)
 test-vllm: $(VLLM_READY)
 	VLLM_ENABLE_V1_MULTIPROCESSING=0 VLLM_LOGGING_LEVEL=ERROR $(VLLM)/bin/python -m pytest tests/engines/test_contract.py \
 		tests/engines/test_vllm.py
+	VLLM_LOGGING_LEVEL=ERROR $(VLLM)/bin/python -m pytest tests/engines/test_vllm_pool.py tests/serving/test_on_vllm.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/self_guide.py --data $(BENCH_DATA)

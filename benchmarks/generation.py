@@ -1,6 +1,7 @@
 """Synthesis and label scoring on several engines, in one run: same task, same model, same prompts.
 
 Run it with: python benchmarks/generation.py [--task FILE] [--inputs 60] [--rows 60] [--engines plain metier llamacpp]
+(--engines … vllm --vllm FOLDER: vLLM's own server too, in the environment that ``make vllm-env`` has made)
 
 ``plain`` is what a script around transformers does: ``generate()`` on padded batches in the order they come, every
 prompt read from its first token. Each engine runs SELF-GUIDE's procedure (inputs, twenty sampled answers each, filters,
@@ -18,12 +19,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from metier.core.progress import Reporter
 from metier.core.records import Candidate, Example
 from metier.core.step import Artifact
 from metier.data.pairs import read_examples
 from metier.engines.base import Engine, EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
+from metier.engines.end_tokens import end_tokens_in
 from metier.engines.prompts import PromptFormat, fitting_demonstrations
 from metier.engines.shards import unkept
+from metier.engines.vllm_process import BASE, VllmModel, VllmProcess, python_with_vllm
+from metier.engines.vllm_server import VllmServerEngine
 from metier.models.locate import ModelFiles, resolve_model
 from metier.runs.machine import machine
 from metier.steps.slot import Slot, running
@@ -99,18 +104,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in arguments.engines:
         own = task.but(engine=task.engine.but(kind="llamacpp" if name == "llamacpp" else "transformers", device="cpu"))
         slot = Slot(running(own), files)
-        engine: Engine = PlainGenerate(files.path) if name == "plain" else slot.open()
+        server = VllmProcess(python_with_vllm(arguments.vllm)) if name == "vllm" else None
+        engine: Engine
+        if server is not None:
+            engine = _on_vllm(server, own, files, slot)
+        else:
+            engine = PlainGenerate(files.path) if name == "plain" else slot.open()
         done[name] = _synthesis(_brief(task, "self-guide", arguments.inputs), engine, slot.prompts, name)
         if name == "metier":
             brief = _brief(task, "backward", arguments.inputs)
             done["metier, backward"] = _synthesis(brief, engine, slot.prompts, "metier, backward")
         if task.labels and name != "llamacpp":
             asker = _asker(own, engine, slot.prompts, files)
-            done[name] |= _labels(asker, [row.input for row in rows], scores=name == "metier")
+            done[name] |= _labels(asker, [row.input for row in rows], scores=name != "plain")
         slot.close()
+        if server is not None:
+            server.close()
     ratios = _ratios(done)
     about = {"task": task.name, "model": files.name, "inputs": arguments.inputs, "rows": len(rows), "seed": task.seed}
     print(json.dumps({**about, "engines": done, "machine": dataclasses.asdict(machine()), **ratios}))
+
+
+def _on_vllm(server: VllmProcess, task: Task, files: ModelFiles, slot: Slot) -> Engine:
+    """Start vLLM's server with the model, and return an engine that asks it."""
+    model = VllmModel(files.path, slot.context_length, task.engine.float_dtype)
+    server.start(model, {}, Reporter())
+    ends = end_tokens_in(files.path, slot.tokenizer)
+    return VllmServerEngine(server, BASE, slot.tokenizer, ends, slot.context_length)
 
 
 def _synthesis(brief: Brief, engine: Engine, prompts: PromptFormat, name: str) -> dict[str, float]:
@@ -161,8 +181,9 @@ def _ratios(done: dict[str, dict[str, float]]) -> dict[str, float]:
             ratios["scoring_over_generating"] = round(
                 ours["labels_scored_a_second"] / ours["labels_generated_a_second"], 2
             )
-    if ours and "llamacpp" in done:
-        ratios["metier_faster_than_llamacpp"] = round(done["llamacpp"]["seconds"] / ours["seconds"], 2)
+    for other in ("llamacpp", "vllm"):
+        if ours and other in done:
+            ratios[f"metier_faster_than_{other}"] = round(done[other]["seconds"] / ours["seconds"], 2)
     return ratios
 
 
@@ -193,6 +214,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--inputs", type=int, default=60, help="raw inputs to ask for")
     parser.add_argument("--rows", type=int, default=60, help="test rows to label")
     parser.add_argument("--engines", nargs="+", default=["plain", "metier", "llamacpp"])
+    parser.add_argument("--vllm", type=Path, help="vLLM's environment; default: .venv-vllm here, or that of the PATH's")
     parser.add_argument("--set", nargs="+", default=[], help="settings of the task: synthesis.output_samples=4")
     return parser.parse_args(argv)
 

@@ -10,6 +10,7 @@ _ENGINES = {
     "plain": "plain `generate()`, padded batches of 16",
     "llamacpp": "llama.cpp (Q4 GGUF, 8 at a time)",
     "metier": "Metier's",
+    "vllm": "vLLM's server",
 }
 _WAYS = {
     "clusters that a text falls into": "clusters that a text falls into (as published)",
@@ -36,7 +37,8 @@ def generation() -> str:
     engines = read("generation")["engines"]
     rows = []
     for key, title in _ENGINES.items():
-        found = engines[key]
+        if (found := engines.get(key)) is None:
+            continue
         rates = (found.get("labels_generated_a_second"), found.get("labels_scored_a_second"))
         kept = f"{found['pairs']:.0f}"
         rows.append(

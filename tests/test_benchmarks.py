@@ -28,6 +28,7 @@ from metier.evaluation.measure import Measure, score_main
 from metier.evaluation.over_tasks import TaskAnswers
 from metier.systems.asker import LabelScores
 from metier.systems.registry import SYSTEMS
+from tests.engines.fake_vllm import make_environment
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
@@ -294,15 +295,20 @@ def tiny_task(tiny_model: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_engines_are_compared_on_the_same_task(tiny_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    few = ["--inputs", "3", "--rows", "2", "--set", "synthesis.noise_filter=false"]
-    load("generation").main(["--task", str(tiny_task), *few, "--engines", "plain", "metier"])
+def test_engines_are_compared_on_the_same_task(
+    tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FAKE_VLLM_TOLD", str(tmp_path / "told.json"))
+    few = ["--inputs", "3", "--rows", "2", "--vllm", str(make_environment(tmp_path / "venv"))]
+    few += ["--set", "synthesis.noise_filter=false"]
+    load("generation").main(["--task", str(tiny_task), *few, "--engines", "plain", "metier", "vllm"])
     told = last_line(capsys)
     assert told["inputs"] == 3 and told["rows"] == 2
-    assert set(told["engines"]) == {"plain", "metier", "metier, backward"}
+    assert set(told["engines"]) == {"plain", "metier", "metier, backward", "vllm"}
     assert all(engine["seconds"] > 0 for engine in told["engines"].values())
     assert told["engines"]["metier"]["labels_scored_a_second"] > 0
     assert "labels_scored_a_second" not in told["engines"]["plain"]
+    assert told["engines"]["vllm"]["labels_scored_a_second"] > 0 and told["metier_faster_than_vllm"] > 0
     assert told["same_procedure_faster"] > 0 and told["scoring_over_generating"] > 0
 
 

@@ -37,7 +37,7 @@ _SAYS = 15.0  # seconds between two lines that say that it is still loading
 _SHOWN = 12  # last lines of its log, in an error
 _ENDS = 15.0  # seconds until it is killed
 _ASKED = 600.0  # seconds that an answer may take
-_NOT_ITS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")  # of this environment
+_NOT_ITS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "VLLM_ENABLE_V1_MULTIPROCESSING")  # of this environment
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
