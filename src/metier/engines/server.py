@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -116,10 +117,9 @@ class Client:
     """
 
     def __init__(self, server: Server) -> None:
-        try:
-            import httpx
-        except ImportError as error:
-            raise UserError("engine.kind: openai is not installed", hint="pip install 'metier[openai]'") from error
+        check_installed()
+        import httpx
+
         key = server.key or os.environ.get(server.key_env, "")
         self._server = server
         limits = httpx.Limits(max_connections=server.concurrency)
@@ -220,6 +220,17 @@ class Client:
         if not isinstance(answer, dict):
             raise MetierError(f"{url}/{path}: the answer is not a JSON object")
         return answer
+
+
+def check_installed() -> None:
+    """Raise unless what asks a server is installed.
+
+    Raises:
+        UserError: It is not.
+    """
+    for name in ("httpx", "tenacity"):
+        if find_spec(name) is None:
+            raise UserError(f"servers are not asked without {name}", hint="pip install 'metier[openai]'")
 
 
 class _Again(Exception):

@@ -25,7 +25,7 @@ from typing import Literal
 from metier.core.errors import MetierError, UserError
 from metier.core.progress import Reporter
 from metier.engines import vllm_child
-from metier.engines.server import Server
+from metier.engines.server import Server, check_installed
 from metier.engines.vllm import ADAPTERS, on_a_processor, rank_for
 
 FOLDER = ".venv-vllm"
@@ -96,9 +96,13 @@ class VllmProcess:
 
     Args:
         python: The Python of vLLM's environment.
+
+    Raises:
+        UserError: The extra that asks servers is not installed.
     """
 
     def __init__(self, python: Path) -> None:
+        check_installed()
         self._python = python
         self._process: subprocess.Popen[bytes] | None = None
         self._log: collections.deque[str] = collections.deque(maxlen=200)

@@ -162,7 +162,7 @@ class VllmServerEngine:
             answer = self._client.complete("completions", body)
         except MetierError as error:
             if (ended := self._started.ended) is not None:
-                raise EngineGone(ended, hint="start metier serve again") from error
+                raise EngineGone(ended, hint="start it again") from error
             raise
         if answer.usage is not None:
             with self._lock:
