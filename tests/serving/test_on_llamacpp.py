@@ -79,6 +79,13 @@ def test_no_adapter_leaks_into_another_or_the_base(
     assert {name: answers(client, name) for name in ("a", "b")} == first
 
 
+def test_a_base_model_that_cannot_score_decides_nothing(client: TestClient, tiny_model: Path) -> None:
+    choice = {"type": "choice", "instructions": "Which team?", "criteria": {"delivery": None, "billing": None}}
+    body = {"model": tiny_model.name, "state": "the parcel is late", "questions": {"team": choice}}
+    told = client.post("/v1/systemone", json=body)
+    assert told.status_code == 400 and "cannot score" in told.json()["error"]["message"]
+
+
 def test_what_cannot_be_run_so_is_told(
     runs: dict[str, Path], tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from metier.core.errors import MetierError, UserError
-from metier.engines.base import EngineGone
+from metier.engines.base import CannotScore, EngineGone
 
 _A_TYPE = re.compile(r"str|constrained-str|list\[.*\]")  # as pydantic names what of a union it has tried
 _TYPES = {
@@ -159,6 +159,8 @@ def api_error(error: ApiError | MetierError) -> ApiError:
     """Return an error as it is sent."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, CannotScore):
+        return ApiError(400, error.message, param="model", code="cannot_score")
     if isinstance(error, EngineGone):
         return ApiError(503, error.message, code="engine_ended")
     return ApiError(400 if isinstance(error, UserError) else 500, error.message)

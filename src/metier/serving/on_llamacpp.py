@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -30,7 +29,7 @@ class OnLlamaCpp:
     def __init__(self) -> None:
         self._base: WantedModel | None = None
         self._adapters: dict[Path, int] = {}
-        self._folder: Path | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._llama: LlamaCppAdapters | None = None
 
     def engine(self, wanted: WantedModel) -> Engine:
@@ -74,10 +73,10 @@ class OnLlamaCpp:
             )
         base = self._base
         gguf = _base_file(base, reporter)
-        self._folder = Path(tempfile.mkdtemp(prefix="metier-"))
+        self._folder = tempfile.TemporaryDirectory(prefix="metier-")
         files = []
         for adapter, place in self._adapters.items():
-            files.append(self._folder / f"{place}.gguf")
+            files.append(Path(self._folder.name) / f"{place}.gguf")
             write_gguf_adapter(adapter, base.files.path, files[-1])
         self._llama = LlamaCppAdapters(
             gguf,
@@ -102,7 +101,7 @@ class OnLlamaCpp:
         if self._llama is not None:
             self._llama.close()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.cleanup()
 
 
 def _base_file(base: WantedModel, reporter: Reporter) -> Path:
