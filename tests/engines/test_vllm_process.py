@@ -206,6 +206,11 @@ def test_it_ends_with_a_process_that_is_killed(
             assert owner.stdout.readline() == b"ready\n"
         owner.kill()
         wait_until_gone(told)
+        command = json.loads(told.read_text())["command"]
+        folder, end = Path(command[command.index("--uds") + 1]).parent, time.monotonic() + 20
+        while folder.exists():
+            assert time.monotonic() < end, "its folder is left"
+            time.sleep(0.05)
 
 
 def test_where_vllm_is_looked_for(

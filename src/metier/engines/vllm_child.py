@@ -11,10 +11,12 @@ import contextlib
 import json
 import os
 import runpy
+import shutil
 import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 _GRACE = 10.0  # seconds to end by itself
@@ -40,6 +42,9 @@ def main(wanted: dict[str, Any]) -> int:
     threading.Thread(target=_end_with_the_pipe, args=(group,), daemon=True).start()
     status = os.waitstatus_to_exitcode(os.waitpid(group, 0)[1])
     _kill(group, signal.SIGKILL)  # what it has left behind
+    shutil.rmtree(
+        Path(wanted["options"]["uds"]).parent, ignore_errors=True
+    )  # whoever started this may have been killed
     return status if status >= 0 else 128 - status
 
 
