@@ -40,15 +40,21 @@ class Handler(BaseHTTPRequestHandler):
             return self.send(401, {})
         if body["model"] not in named:
             return self.send(404, {})
+        if os.environ.get("FAKE_VLLM") == "slow":
+            time.sleep(1000)
         wanted = body.get("logprob_token_ids")
         step = {f"token_id:{token}": FACTOR * token for token in wanted or ()}
         text = f"{body['model']} {len(body['prompt'])}"
         choice = {"text": text, "finish_reason": "stop", "logprobs": {"top_logprobs": [step] * body["max_tokens"]}}
         usage = {"prompt_tokens": len(body["prompt"]), "completion_tokens": 2}
+        if body.get("stream"):
+            parts = [{"choices": [{"text": part}]} for part in text.partition(" ")]
+            lines = [json.dumps(part) for part in (*parts, {"choices": [], "usage": usage})] + ["[DONE]"]
+            return self.send(200, "".join(f"data: {line}\\n\\n" for line in lines).encode())
         self.send(200, {"model": body["model"], "choices": [choice] * body.get("n", 1), "usage": usage})
 
     def send(self, status, body):
-        told = json.dumps(body).encode()
+        told = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(told)))
         self.end_headers()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from metier.core.errors import MetierError, UserError
 from metier.core.progress import Reporter
 from metier.engines import vllm_child, vllm_process
-from metier.engines.base import EngineGone, GenerationRequest, ScoringRequest
+from metier.engines.base import EngineGone, GenerationRequest, ScoringRequest, Streams
 from metier.engines.end_tokens import end_tokens_in
 from metier.engines.prompts import Prompt
 from metier.engines.vllm_process import BASE, VllmModel, VllmProcess, python_with_vllm
@@ -92,6 +93,14 @@ def test_an_engine_asks_for_its_model_with_tokens(process: VllmProcess, tiny_mod
     assert int(found.texts[0].split()[1]) > alone + 1
 
 
+def test_a_stream_comes_in_pieces(process: VllmProcess, tiny_model: Path) -> None:
+    made = engine(process, tiny_model, "one")
+    request = GenerationRequest(Prompt("the parcel"), max_tokens=4)
+    pieces = list(made.stream(request))
+    assert isinstance(made, Streams) and pieces[:2] == ["one", " "] and made.stats.generated_tokens == 2
+    assert "".join(pieces) == made.generate([request])[0].texts[0]
+
+
 def test_labels_are_scored_token_by_token_with_their_end(process: VllmProcess, tiny_model: Path) -> None:
     made = engine(process, tiny_model)
     labels = ("billing", "billing later", "delivery")
@@ -142,6 +151,21 @@ def test_its_death_is_told_and_takes_the_rest_of_it_along(process: VllmProcess, 
         time.sleep(0.05)
     with pytest.raises(EngineGone, match="vLLM's server has ended .exit code 137"):
         made.generate(asked)
+
+
+def test_what_it_was_answering_when_it_died_fails_so_too(
+    environment: Path, tiny_model: Path, told: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_VLLM", "slow")
+    request = GenerationRequest(Prompt("x"), max_tokens=4)
+    for streams in (False, True):
+        process = VllmProcess(python_with_vllm(environment))
+        process.start(VllmModel(tiny_model, CONTEXT), {}, QUIET)
+        made = engine(process, tiny_model)
+        threading.Timer(1.0, os.kill, (pids(told)[0], signal.SIGKILL)).start()
+        with pytest.raises(EngineGone, match="has ended"):
+            list(made.stream(request)) if streams else made.generate([request])
+        process.close()
 
 
 def test_what_does_not_fit_is_refused_before_it_is_sent(process: VllmProcess, tiny_model: Path) -> None:

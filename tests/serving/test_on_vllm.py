@@ -192,6 +192,10 @@ def test_vllm_writes_what_the_product_writes(real: tuple[TestClient, dict[str, P
         found[name] = [choice["text"] for choice in told["choices"]]
         assert found[name] == metier.load(runs[name])(TEXTS)
     assert found["mend"] != found["other"], "the adapters do something"
+    streamed = client.post("/v1/completions", json={"model": "mend", "prompt": TEXTS[0], "stream": True}).text
+    events = [json.loads(line.removeprefix("data: ")) for line in streamed.splitlines() if line.startswith("data: {")]
+    pieces = [choice["text"] for event in events for choice in event["choices"]]
+    assert "".join(pieces) == found["mend"][0] and len(pieces) > 2
 
 
 @pytest.mark.model

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -164,6 +164,30 @@ class Client:
             )
         return found
 
+    def stream(self, path: str, body: Mapping[str, object]) -> Iterator[Completion]:
+        """Yield the answer to a completion request in parts, as they come; closing the iterator ends the request.
+
+        It is not retried.
+
+        Raises:
+            MetierError: The server cannot be reached, fails, or answers with something else.
+        """
+        import httpx
+
+        url = self._server.url
+        asked = {"model": self._server.model, **self._server.more, **body, "stream": True}
+        try:
+            with self._http.stream("POST", path, json=asked) as response:
+                if response.status_code >= 400:
+                    response.read()
+                    raise MetierError(f"{url}/{path}: HTTP {response.status_code}: {response.text[:_SHOWN]}")
+                for line in response.iter_lines():
+                    told = line.removeprefix("data:").strip()
+                    if line.startswith("data:") and told != "[DONE]":
+                        yield _part(told, url)
+        except httpx.TransportError as error:
+            raise MetierError(f"{url}: the answer broke off ({type(error).__name__}: {first_line(error)})") from error
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -239,6 +263,14 @@ class _Again(Exception):
     def __init__(self, message: str, wait: float | None) -> None:
         super().__init__(message)
         self.wait = wait
+
+
+def _part(told: str, url: str) -> Completion:
+    """Return a part of a streamed answer."""
+    try:
+        return Completion.model_validate_json(told)
+    except ValidationError as error:
+        raise MetierError(f"{url}: a part of an answer is not one ({told[:_SHOWN]!r})") from error
 
 
 def _same_model(given: str, asked: str) -> bool:

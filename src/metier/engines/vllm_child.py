@@ -42,9 +42,8 @@ def main(wanted: dict[str, Any]) -> int:
     threading.Thread(target=_end_with_the_pipe, args=(group,), daemon=True).start()
     status = os.waitstatus_to_exitcode(os.waitpid(group, 0)[1])
     _kill(group, signal.SIGKILL)  # what it has left behind
-    shutil.rmtree(
-        Path(wanted["options"]["uds"]).parent, ignore_errors=True
-    )  # whoever started this may have been killed
+    # Whoever started this may have been killed.
+    shutil.rmtree(Path(wanted["options"]["uds"]).parent, ignore_errors=True)
     return status if status >= 0 else 128 - status
 
 

@@ -5,9 +5,10 @@ It is asked as `vllm.py` asks vLLM in this process, and so answers alike. Knows 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from metier.core.errors import MetierError
@@ -29,6 +30,7 @@ from metier.engines.vllm import ALTERNATIVES
 from metier.models.tokenizer import Tokenizer
 
 _AT_ONCE = 64
+_ENDS = 5.0  # seconds in which a server that fails may turn out to be ending
 _NAMED = "token_id:"  # what stands before a token's number in an answer
 _R = TypeVar("_R")
 _A = TypeVar("_A")
@@ -85,19 +87,7 @@ class VllmServerEngine:
             MetierError: A prompt and its answer do not fit the model's context, or the server fails.
         """
         before = self.stats.generated_tokens
-        bodies = [
-            {
-                "prompt": self._fitting(i, r.prompt, r.max_tokens),
-                "n": r.samples,
-                "max_tokens": r.max_tokens,
-                "temperature": r.temperature,
-                "top_k": r.top_k,
-                "stop": list(r.stop),
-                "stop_token_ids": self._ends,
-                "seed": r.seed + r.first_sample,
-            }
-            for i, r in enumerate(requests)
-        ]
+        bodies = [self._asking(i, request) for i, request in enumerate(requests)]
 
         def told(done: int) -> None:
             if progress:
@@ -128,14 +118,44 @@ class VllmServerEngine:
             at[i] |= answer
         return [total(ends, one) for ends, one in zip(tails, at, strict=True)]
 
+    def stream(self, request: GenerationRequest) -> Iterator[str]:
+        """Yield the continuation of one prompt piece by piece; closing the iterator ends the request.
+
+        Raises:
+            EngineGone: The server has ended.
+            MetierError: The prompt and its answer do not fit the model's context, or the server fails.
+        """
+        body = {**self._asking(0, request), "stream_options": {"include_usage": True}}
+        with self._watched():
+            for part in self._opened().stream("completions", body):
+                self._count(part)
+                if part.choices and part.choices[0].text:
+                    yield part.choices[0].text
+
     def close(self) -> None:
         """Close the connections."""
         if self._client is not None:
             self._client.close()
 
-    def _timed(self, asked: Sequence[_R], ask: Callable[[_R], _A], told: Callable[[int], None]) -> list[_A]:
+    def _asking(self, index: int, request: GenerationRequest) -> Json:
+        return {
+            "prompt": self._fitting(index, request.prompt, request.max_tokens),
+            "n": request.samples,
+            "max_tokens": request.max_tokens,
+            "temperature": request.temperature,
+            "top_k": request.top_k,
+            "stop": list(request.stop),
+            "stop_token_ids": self._ends,
+            "seed": request.seed + request.first_sample,
+        }
+
+    def _opened(self) -> Client:
         if self._client is None:
             self._client = Client(self._started.server(self._name, _AT_ONCE))
+        return self._client
+
+    def _timed(self, asked: Sequence[_R], ask: Callable[[_R], _A], told: Callable[[int], None]) -> list[_A]:
+        self._opened()  # here, as there is one for all threads
         start = time.perf_counter()
         try:
             return at_once(asked, ask, _AT_ONCE, told)
@@ -157,18 +177,29 @@ class VllmServerEngine:
         return [{int(name.removeprefix(_NAMED)): value for name, value in (step or {}).items()} for step in steps]
 
     def _complete(self, body: Json) -> Completion:
-        assert self._client is not None
-        try:
-            answer = self._client.complete("completions", body)
-        except MetierError as error:
-            if (ended := self._started.ended) is not None:
-                raise EngineGone(ended, hint="start it again") from error
-            raise
+        with self._watched():
+            answer = self._opened().complete("completions", body)
+        self._count(answer)
+        return answer
+
+    def _count(self, answer: Completion) -> None:
         if answer.usage is not None:
             with self._lock:
                 self.stats.prompt_tokens += answer.usage.prompt_tokens or 0
                 self.stats.generated_tokens += answer.usage.completion_tokens or 0
-        return answer
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Let an error say that the server has ended, where that is why: its connections end a little earlier."""
+        try:
+            yield
+        except MetierError as error:
+            until = time.monotonic() + _ENDS
+            while (ended := self._started.ended) is None and time.monotonic() < until:
+                time.sleep(0.05)
+            if ended is not None:
+                raise EngineGone(ended, hint="start it again") from error
+            raise
 
     def _tokens(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
