@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,30 @@ TEXTS = (
     "the app closes when I open the search page",
     "write a new input to which the right answer is billing or delivery",
 )
+
+
+_imported = 0  # modules, when what is imported was last set apart
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Set what is imported apart from what garbage collection looks through, each time much was imported.
+
+    A run lets its models go by a collection, five in a small one. With all libraries in memory each took 0.3 s of a
+    processor, and together more than all else that a run of the tiny model does.
+    """
+    global _imported
+    if len(sys.modules) > _imported + 50:
+        gc.freeze()
+        _imported = len(sys.modules)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _disk() -> Iterator[None]:
+    """Let what is written in this process not wait for the disk, 200 times in a small run; other processes do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

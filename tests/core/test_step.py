@@ -67,11 +67,6 @@ GIVEN = st.builds(
 MADE = Made("titled", (Example("a", "b"), Example("c\u2028d", "\ud800", ("e",), "")), (1, 2), Example("x", "y"))
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda handle: None)
-
-
 def make(calls: list[Any], given: Any, work: Work) -> Made:
     calls.append(given)
     return MADE

@@ -204,3 +204,34 @@ def test_tokens_behind_the_end_of_an_answer_are_not_told(client: TestClient) -> 
     assert b"".join(bytes(step["bytes"]) for step in told[:-1]).decode() in cut["message"]["content"]
     completed = client.post("/v1/completions", json={"model": "mend", "prompt": TEXTS[0], "logprobs": 0}).json()
     assert completed["choices"][0]["logprobs"]["tokens"] == [step["token"] for step in known]
+
+
+@pytest.mark.parametrize("model", ["mend", "base"])
+@pytest.mark.parametrize("stop", [None, "cut"])
+def test_a_stream_tells_each_token_with_the_text_it_begins_in(
+    client: TestClient, base: str, model: str, stop: str | None
+) -> None:
+    wish: dict[str, Any] = {"model": base, "max_tokens": 20} if model == "base" else {"model": model}
+    if stop:
+        asked = {**wish, "messages": [{"role": "user", "content": TEXTS[2]}]}
+        known = client.post("/v1/chat/completions", json=asked).json()["choices"][0]["message"]["content"]
+        wish["stop"] = next(known[k : k + 2] for k in range(5, len(known)) if known.find(known[k : k + 2]) == k)
+    asked = {**wish, "messages": [{"role": "user", "content": TEXTS[2]}], "logprobs": True, "top_logprobs": 2}
+    parts = streamed(client, "/v1/chat/completions", asked)
+    whole = client.post("/v1/chat/completions", json=asked).json()["choices"][0]
+    tokens = [part["logprobs"]["content"] for part in parts if "logprobs" in part]
+    assert [token for some in tokens for token in some] == whole["logprobs"]["content"] and len(tokens) > 2
+    assert "".join(part["delta"].get("content", "") for part in parts) == whole["message"]["content"]
+
+    asked = {**wish, "prompt": TEXTS[2], "logprobs": 1}
+    parts = streamed(client, "/v1/completions", asked)
+    told = client.post("/v1/completions", json=asked).json()["choices"][0]["logprobs"]
+    pieces = [part["logprobs"] for part in parts if "logprobs" in part]
+    assert {key: [one for piece in pieces for one in piece[key]] for key in told} == told
+
+
+def streamed(client: TestClient, path: str, asked: dict[str, Any]) -> list[Any]:
+    """Return the choices of a streamed answer's parts."""
+    answer = client.post(path, json={**asked, "stream": True})
+    assert answer.status_code == 200, answer.text
+    return [json.loads(line[6:])["choices"][0] for line in answer.text.splitlines() if line.startswith("data: {")]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from metier.serving.worker import Outcome, Pace, Pieces, QueueFull, Stopping, Worker
+from metier.serving.worker import Outcome, Pace, Piece, Pieces, QueueFull, Stopping, Worker
 
 
 class Echo:
@@ -38,7 +38,7 @@ class Echo:
                 self.go.wait(10)
                 if letter == "!":
                     raise ValueError("bad")
-                yield letter
+                yield Piece(letter)
             yield outcome(question)
         finally:
             self.closed = True
@@ -129,7 +129,7 @@ def test_more_than_may_wait_is_refused(worker: Worker) -> None:
 def listen(told: list[Any], end: threading.Event) -> Any:
     def tell(piece: str | Outcome | Exception) -> None:
         told.append(piece)
-        if not isinstance(piece, str):
+        if not isinstance(piece, Piece):
             end.set()
 
     return tell
@@ -145,7 +145,7 @@ def test_streams_take_turns_with_each_other_and_with_batches(worker: Worker) -> 
         inner = listen(found[k], ends[k])
 
         def both(piece: Any) -> None:
-            heard.append((str(k), piece if isinstance(piece, str) else "end"))
+            heard.append((str(k), piece.text if isinstance(piece, Piece) else "end"))
             inner(piece)
 
         return both
@@ -156,7 +156,7 @@ def test_streams_take_turns_with_each_other_and_with_batches(worker: Worker) -> 
     asked = worker.ask(model, ["q"])
     model.go.set()
     assert all(end.wait(10) for end in ends) and texts(asked.future) == ["q"] and texts(begun) == ["held"]
-    assert ["".join(p for p in pieces if isinstance(p, str)) for pieces in found] == ["abcd", "xy", "12"]
+    assert ["".join(p.text for p in pieces if isinstance(p, Piece)) for pieces in found] == ["abcd", "xy", "12"]
     assert heard[:4] == [("0", "a"), ("1", "x"), ("0", "b"), ("1", "y")], "two at a time, the third waits"
     assert [pieces[-1].texts for pieces in found] == [("abcd",), ("xy",), ("12",)]
 
@@ -174,7 +174,7 @@ def test_streams_and_batches_share_the_time(worker: Worker) -> None:
     def tell(piece: Any) -> None:
         time.sleep(0.01)
         order.append("piece")
-        (begun if isinstance(piece, str) else end).set()
+        (begun if isinstance(piece, Piece) else end).set()
 
     worker.stream(model, "a" * 30, tell)
     assert begun.wait(10)
@@ -207,7 +207,7 @@ def test_what_fails_in_a_stream_is_told(worker: Worker) -> None:
     told: list[Any] = []
     end = threading.Event()
     worker.stream(Echo(), "ab!c", listen(told, end))
-    assert end.wait(10) and told[:2] == ["a", "b"] and isinstance(told[2], ValueError)
+    assert end.wait(10) and told[:2] == [Piece("a"), Piece("b")] and isinstance(told[2], ValueError)
 
 
 def test_it_finishes_what_it_has_and_takes_no_more() -> None:

@@ -200,10 +200,31 @@ def test_in_free_text_the_pairs_whose_answers_gain_most_from_their_own_inputs_ar
     assert [c.dropped_by for c in judged] == [None, "quota", None, "quota"]
     assert judged[1].reason == "not among the surest: its input makes the answer likelier by only 0.50 nats a token"
     assert [c.output for c in judged] == [f"out {i}" for i in range(4)]
-    # Every answer after its own input and after the three others.
-    assert [r.continuations for r in engine.scored] == [(f"out {i}",) for i in range(4) for _ in range(4)]
-    assert [last_question(r.prompt.text) for r in engine.scored[::4]] == [f"in {i}" for i in range(4)]
-    assert {last_question(r.prompt.text) for r in engine.scored[:4]} == {f"in {i}" for i in range(4)}
+    # Every input is read once, before its own answer and those of the three others.
+    asked = {last_question(r.prompt.text): r.continuations for r in engine.scored}
+    assert asked.keys() == {f"in {i}" for i in range(4)} and len(engine.scored) == 4
+    for i in range(4):
+        own, *others = asked[f"in {i}"]
+        assert own == f"out {i}" and {own, *others} == {f"out {k}" for k in range(4)}
+
+
+@given(st.integers(1, 9), st.randoms(use_true_random=False))
+def test_a_gain_is_what_an_answer_has_after_its_own_input_over_the_mean_after_others(count: int, draw: Any) -> None:
+    likely: dict[tuple[str, str], float] = {
+        (f"in {i}", f"out {k}"): draw.uniform(-9, 0) for i in range(count) for k in range(count)
+    }
+
+    def score(prompt: str, continuation: str) -> float:
+        return likely[last_question(prompt), continuation.strip()] * (len(continuation.encode()) + 1)
+
+    engine = ScriptedEngine(score=score)
+    judged = agree(make_brief(labels=None, keep_share=1.0), engine, PROMPTS, pairs(count), Shards())
+    after = [(last_question(r.prompt.text), text.strip()) for r in engine.scored for text in r.continuations]
+    for i, pair in enumerate(judged):
+        rivals = [likely[asked] for asked in after if asked[1] == f"out {i}" and asked[0] != f"in {i}"]
+        assert len(rivals) == min(3, count - 1)
+        mean = sum(rivals) / len(rivals) if rivals else 0.0
+        assert pair.share == pytest.approx(likely[f"in {i}", f"out {i}"] - mean)
 
 
 def test_an_answer_that_gains_nothing_is_dropped_however_much_is_to_be_kept() -> None:
@@ -214,11 +235,11 @@ def test_an_answer_that_gains_nothing_is_dropped_however_much_is_to_be_kept() ->
     assert judged[2].reason == "its input makes the answer no likelier (-1.00 nats a token)"
 
 
-def test_rival_inputs_depend_on_the_pair_alone() -> None:
+def test_rival_inputs_depend_on_the_seed_alone() -> None:
     shards = Shards()
     engine = fitting({})
     agree(make_brief(labels=None), engine, PROMPTS, pairs(100), shards)
-    assert list(shards.kept) == ["agreement-00000", "agreement-00001"]
+    assert list(shards.kept) == ["answers-after-inputs-00000", "answers-after-inputs-00001"]
     again = fitting({})
     agree(make_brief(labels=None), again, PROMPTS, pairs(100), Shards())
     assert again.scored == engine.scored

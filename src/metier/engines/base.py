@@ -72,6 +72,10 @@ class Step:
     top: tuple[Chance, ...]
 
 
+ToldOfTokens = Callable[[Sequence[Step]], None]
+"""Called with further tokens of a continuation."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Generation:
     """The continuations of one prompt.
@@ -155,8 +159,13 @@ class Engine(Protocol):
 class Streams(Protocol):
     """An engine that can say what it has written so far."""
 
-    def stream(self, request: GenerationRequest) -> Iterator[str]:
-        """Yield the continuation of one prompt piece by piece; joined, they are what `Engine.generate` returns."""
+    def stream(self, request: GenerationRequest, told: ToldOfTokens | None = None) -> Iterator[str]:
+        """Yield the continuation of one prompt piece by piece; joined, they are what `Engine.generate` returns.
+
+        Args:
+            request: What is asked for.
+            told: Called before a piece with the tokens since the last one, where ``request.top`` asks for them.
+        """
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from metier.engines.base import Generation, GenerationRequest
+from metier.engines.base import Generation, GenerationRequest, Step
 from metier.engines.guidance import Guidance
 from metier.models.tokenizer import Tokenizer
 
@@ -78,8 +78,8 @@ class Rows:
             text = self._decode(self._tokens[row])
             cut = _first_stop(text, self._requests[row].stop)
             texts.append(text if cut is None else text[:cut])
-            if self._guidance is not None and self._requests[row].top is not None:
-                steps.append(self._guidance.steps(row, self._inside(row, cut)))
+            if self._requests[row].top is not None:
+                steps.append(self.steps(row))
         return Generation(tuple(texts), tuple(self._finished[first:last]), tuple(steps))
 
     def so_far(self, row: int) -> str:
@@ -94,9 +94,16 @@ class Rows:
         begun = max((_begun(text, stop) for stop in request.stop), default=0)
         return text[: len(text) - begun]
 
-    def _inside(self, row: int, cut: int | None) -> int:
+    def steps(self, row: int) -> tuple[Step, ...]:
+        """Return a row's tokens as far as they begin before its text is cut; none if they are not asked for."""
+        if self._guidance is None or self._requests[row].top is None:
+            return ()
+        return self._guidance.steps(row, self._inside(row))
+
+    def _inside(self, row: int) -> int:
         """Return how many tokens of a row begin before its text is cut."""
         held = self._tokens[row]
+        cut = _first_stop(self._decode(held), self._requests[row].stop)
         if cut is None:
             return len(held)
         return next((count for count in range(len(held)) if len(self._decode(held[:count])) >= cut), len(held))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from metier.core.errors import UserError
+from metier.engines.base import Step
 from metier.engines.decoding import Decoder, State, Waiting, draws_of, joined_states
 from metier.engines.rows import Rows
 from metier.engines.sampling import next_tokens
@@ -30,6 +31,7 @@ class Growing:
         steps: How many tokens it has.
         known: What is known of it.
         told: How many characters of that have been told.
+        told_steps: How many of its tokens have been told.
         failure: Why it cannot go on; None: it can, or has ended.
     """
 
@@ -40,6 +42,7 @@ class Growing:
     steps: int = 0
     known: str = ""
     told: int = 0
+    told_steps: int = 0
     failure: BaseException | None = None
 
 
@@ -85,6 +88,12 @@ class Streaming:
         piece = text.known[text.told :]
         text.told = len(text.known)
         return piece or None
+
+    def steps(self, text: Growing) -> tuple[Step, ...]:
+        """Return the tokens of a text that were not returned before; none if its request does not ask for them."""
+        fresh = text.rows.steps(0)[text.told_steps :]
+        text.told_steps += len(fresh)
+        return fresh
 
     def drop(self, text: Growing) -> None:
         """Write no more of a text."""

@@ -18,7 +18,15 @@ from typing import Any
 import torch
 
 from metier.core.errors import MetierError
-from metier.engines.base import EngineStats, Generation, GenerationRequest, Progress, Scores, ScoringRequest
+from metier.engines.base import (
+    EngineStats,
+    Generation,
+    GenerationRequest,
+    Progress,
+    Scores,
+    ScoringRequest,
+    ToldOfTokens,
+)
 from metier.engines.control_tokens import PromptReader
 from metier.engines.decoding import Decoder, Waiting
 from metier.engines.forward import Forward
@@ -144,7 +152,7 @@ class TransformersEngine:
         return [results[i] for i in range(len(requests))]
 
     @torch.inference_mode()
-    def stream(self, request: GenerationRequest) -> Iterator[str]:
+    def stream(self, request: GenerationRequest, told: ToldOfTokens | None = None) -> Iterator[str]:
         """Yield the continuation of one prompt piece by piece; see `Streams`.
 
         Continuations that are being streamed at the same time are written side by side.
@@ -153,7 +161,10 @@ class TransformersEngine:
             MetierError: The prompt and its answer do not fit the model's context.
         """
         if getattr(self._tokenizer, "clean_up_tokenization_spaces", False):  # it changes what was written before
-            yield self.generate([request])[0].texts[0]
+            made = self.generate([request])[0]
+            if told is not None and made.steps:
+                told(made.steps[0])
+            yield made.texts[0]
             return
         encoded = self._encode(0, request.prompt, request.max_tokens)
         self._weights.use(self._adapter)
@@ -162,6 +173,8 @@ class TransformersEngine:
             while True:
                 self._weights.use(self._adapter)  # since the last piece, another engine may have used its own
                 piece = self._streaming.next(text)
+                if told is not None:
+                    told(self._streaming.steps(text))
                 if piece is None:
                     return
                 yield piece

@@ -9,7 +9,8 @@ from metier.engines.base import Engine, GenerationRequest, Guides, Streams
 from metier.engines.prompts import Prompt, PromptFormat
 from metier.serving.cutting import Reason
 from metier.serving.guided import NO_GUIDE, Guide
-from metier.serving.worker import Outcome, Pieces
+from metier.serving.logprobs import Tokens
+from metier.serving.worker import Outcome, Piece, Pieces
 
 _LONGEST = 512  # tokens of an answer whose length nobody has said
 
@@ -120,13 +121,13 @@ class ServedBase:
             return
         if not isinstance(self.engine, Streams):
             (whole,) = self.answer([question])
-            yield whole.texts[0]
+            yield Piece(whole.texts[0])
             yield whole
             return
-        text = ""
-        for piece in self.engine.stream(request):
+        text, tokens = "", Tokens()
+        for piece in self.engine.stream(request, tokens.note):
             text += piece
-            yield piece
+            yield Piece(piece, tokens.within(text))
         written = self.engine.count_tokens([text])[0]
         yield Outcome((text,), ("stop" if written < request.max_tokens else "length",), size, written)
 

@@ -11,13 +11,13 @@ from pydantic import BaseModel, Field
 
 from metier.serving.base_model import BaseQuestion, Message, ServedBase
 from metier.serving.errors import ApiError, documented
-from metier.serving.logprobs import ChatLogprobs, for_chat
+from metier.serving.logprobs import ChatLogprobs, for_chat, tokens_of
 from metier.serving.served import Question, ServedProduct
 from metier.serving.shapes import Asked, Usage, new_id, usage_of
 from metier.serving.state import State
 from metier.serving.texts import inputs_of
 from metier.serving.wishes import Wishes, refused
-from metier.serving.worker import Outcome
+from metier.serving.worker import Outcome, Piece
 from metier.serving.writing import Form, ToWrite, write
 
 _MOST_MESSAGES = 256
@@ -105,6 +105,7 @@ class ChunkChoice(BaseModel):
 
     index: int
     delta: Delta
+    logprobs: ChatLogprobs | None = None
     finish_reason: Literal["stop", "length"] | None
 
 
@@ -175,9 +176,10 @@ def _form(name: str) -> Form:
         more = {"usage": usage} if usage is not None else {}
         return ChatChunk(id=own, object="chat.completion.chunk", created=created, model=name, choices=choices, **more)
 
-    def part(text: str | None) -> ChatChunk:
-        delta = Delta(role="assistant", content="") if text is None else Delta(content=text)
-        return chunk([ChunkChoice(index=0, delta=delta, finish_reason=None)])
+    def part(piece: Piece | None) -> ChatChunk:
+        delta = Delta(role="assistant", content="") if piece is None else Delta(content=piece.text)
+        told = {"logprobs": for_chat(piece.tokens)} if piece is not None and piece.tokens else {}
+        return chunk([ChunkChoice(index=0, delta=delta, finish_reason=None, **told)])
 
     def whole(outcomes: Sequence[Outcome]) -> ChatResponse:
         (outcome,) = outcomes
@@ -185,7 +187,7 @@ def _form(name: str) -> Form:
             ChatChoice(
                 index=place,
                 message=ChatAnswer(content=text),
-                logprobs=for_chat(outcome.steps[place], text) if outcome.steps else None,
+                logprobs=for_chat(tokens_of(outcome.steps[place], text)) if outcome.steps else None,
                 finish_reason=reason,
             )
             for place, (text, reason) in enumerate(zip(outcome.texts, outcome.reasons, strict=True))

@@ -11,13 +11,13 @@ from pydantic import BaseModel, Field
 
 from metier.serving.base_model import BaseQuestion, ServedBase
 from metier.serving.errors import documented
-from metier.serving.logprobs import CompletionLogprobs, for_completion
+from metier.serving.logprobs import CompletionLogprobs, for_completion, tokens_of
 from metier.serving.served import Question
 from metier.serving.shapes import Usage, new_id, usage_of
 from metier.serving.state import State
 from metier.serving.texts import inputs_of
 from metier.serving.wishes import Wishes
-from metier.serving.worker import Outcome
+from metier.serving.worker import Outcome, Piece
 from metier.serving.writing import Form, ToWrite, write
 
 
@@ -96,12 +96,13 @@ def _form(name: str) -> Form:
         choices: list[CompletionChoice] = []
         for outcome in outcomes:
             for place, (text, reason) in enumerate(zip(outcome.texts, outcome.reasons, strict=True)):
-                told = for_completion(outcome.steps[place], text) if outcome.steps else None
+                told = for_completion(tokens_of(outcome.steps[place], text)) if outcome.steps else None
                 choices.append(CompletionChoice(index=len(choices), text=text, logprobs=told, finish_reason=reason))
         return response(choices, usage_of(outcomes))
 
-    def part(text: str | None) -> CompletionResponse:
-        return response([CompletionChoice(index=0, text=text or "", finish_reason=None)])
+    def part(piece: Piece | None) -> CompletionResponse:
+        told = {"logprobs": for_completion(piece.tokens)} if piece is not None and piece.tokens else {}
+        return response([CompletionChoice(index=0, text=piece.text if piece else "", finish_reason=None, **told)])
 
     def last(outcome: Outcome) -> CompletionResponse:
         return response([CompletionChoice(index=0, text="", finish_reason=outcome.reasons[0])])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from metier.engines.base import Generation, GenerationRequest, Guides, Step, Streams
+from metier.engines.base import Generation, GenerationRequest, Guides, Step, Streams, ToldOfTokens
 from metier.systems.asker import Asker, Asks
 from metier.systems.base import Learned, Writes
 
@@ -64,9 +64,16 @@ def write(asker: Asker, texts: Sequence[str], guides: Sequence[Guide]) -> list[G
     return [_read(asker, made.get(i, nothing)) for i in range(len(texts))]
 
 
-def stream(asker: Asker, text: str, guide: Guide) -> Iterator[str]:
-    """Yield the answer to an input piece by piece; joined, they are what `write` returns."""
-    return asker.streamed(_request(asker, text, guide))
+def stream(asker: Asker, text: str, guide: Guide, told: ToldOfTokens) -> Iterator[str]:
+    """Yield the answer to an input piece by piece; joined, they are what `write` returns.
+
+    Args:
+        asker: Asks the model.
+        text: The input.
+        guide: What is wished for the answer.
+        told: Called with its tokens before the piece that they are in, where they are asked for.
+    """
+    return asker.streamed(_request(asker, text, guide), told)
 
 
 def _request(asker: Asker, text: str, guide: Guide) -> GenerationRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import dataclasses
 from collections.abc import Sequence
 
 from pydantic import BaseModel
@@ -49,40 +50,71 @@ class CompletionLogprobs(BaseModel):
     text_offset: list[int]
 
 
-def for_chat(steps: Sequence[Step], text: str) -> ChatLogprobs:
-    """Return what is told of an answer's tokens."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Token:
+    """A token of an answer.
+
+    Attributes:
+        step: It, and what might have stood in its place.
+        begins: Where it begins in the answer, in characters.
+    """
+
+    step: Step
+    begins: int
+
+
+class Tokens:
+    """The tokens of an answer that is told as it is written.
+
+    The answer may be a part of what is written: without space around it, and cut at a stop string.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._written = ""
+        self._steps: list[tuple[Step, int]] = []  # and where each begins in what is written
+        self._told = 0
+
+    def note(self, steps: Sequence[Step]) -> None:
+        """Take down what was written next."""
+        for step in steps:
+            self._steps.append((step, len(self._written)))
+            self._written += self._decoder.decode(step.taken.token)
+
+    def within(self, text: str) -> tuple[Token, ...]:
+        """Return the tokens that begin within the answer so far and were not returned before."""
+        first = max(0, (self._written + "\ufffd").find(text))  # the last character may not be whole
+        end = first + len(text)
+        fresh = [Token(step, max(0, begin - first)) for step, begin in self._steps[self._told :] if begin < end]
+        self._told += len(fresh)
+        return tuple(fresh)
+
+
+def tokens_of(steps: Sequence[Step], text: str) -> tuple[Token, ...]:
+    """Return the tokens of a whole answer."""
+    tokens = Tokens()
+    tokens.note(steps)
+    return tokens.within(text)
+
+
+def for_chat(tokens: Sequence[Token]) -> ChatLogprobs:
+    """Return what is told of tokens."""
     return ChatLogprobs(
         content=[
-            ToldStep(**_told(step.taken).model_dump(), top_logprobs=[_told(chance) for chance in step.top])
-            for step in steps[: len(_offsets(steps, text))]
+            ToldStep(**_told(t.step.taken).model_dump(), top_logprobs=[_told(chance) for chance in t.step.top])
+            for t in tokens
         ]
     )
 
 
-def for_completion(steps: Sequence[Step], text: str) -> CompletionLogprobs:
-    """Return what is told of an answer's tokens."""
-    offsets = _offsets(steps, text)
-    inside = steps[: len(offsets)]
+def for_completion(tokens: Sequence[Token]) -> CompletionLogprobs:
+    """Return what is told of tokens."""
     return CompletionLogprobs(
-        tokens=[_name(step.taken) for step in inside],
-        token_logprobs=[_value(step.taken) for step in inside],
-        top_logprobs=[{_name(chance): _value(chance) for chance in (*step.top, step.taken)} for step in inside],
-        text_offset=offsets,
+        tokens=[_name(t.step.taken) for t in tokens],
+        token_logprobs=[_value(t.step.taken) for t in tokens],
+        top_logprobs=[{_name(chance): _value(chance) for chance in (*t.step.top, t.step.taken)} for t in tokens],
+        text_offset=[t.begins for t in tokens],
     )
-
-
-def _offsets(steps: Sequence[Step], text: str) -> list[int]:
-    """Return where the tokens that begin within an answer do so.
-
-    The answer may be a part of what was written: without space around it, and cut at a stop string.
-    """
-    reader = codecs.getincrementaldecoder("utf-8")("replace")
-    begins, written = [], ""
-    for step in steps:
-        begins.append(len(written))
-        written += reader.decode(step.taken.token)
-    first = max(0, (written + reader.decode(b"", final=True)).find(text))
-    return [max(0, begin - first) for begin in begins if begin < first + len(text)]
 
 
 def _told(chance: Chance) -> ToldChance:

@@ -16,7 +16,8 @@ from metier.serving.base_model import ServedBase
 from metier.serving.cutting import NO_LIMITS, Cutter, Limits
 from metier.serving.errors import ApiError, clean
 from metier.serving.guided import NO_GUIDE, Guide, asker_of, stream, write
-from metier.serving.worker import Outcome, Pieces
+from metier.serving.logprobs import Tokens
+from metier.serving.worker import Outcome, Piece, Pieces
 from metier.systems.asker import Asks
 from metier.systems.base import Samples
 from metier.systems.product import Answer, OpenProduct
@@ -128,11 +129,16 @@ class ServedProduct:
         """Write the answer to an input piece by piece."""
         cutter = Cutter(question.limits, self._count)
         asker = asker_of(self.opened.learned) if question.guide else None
-        pieces = self.opened.stream(question.text) if asker is None else stream(asker, question.text, question.guide)
+        tokens = Tokens()
+        pieces = (
+            self.opened.stream(question.text)
+            if asker is None
+            else stream(asker, question.text, question.guide, tokens.note)
+        )
         whole = ""
         for piece in cutter.pieces(pieces):
             whole += piece
-            yield piece
+            yield Piece(piece, tokens.within(whole))
         ended = self.opened.finished([whole])[0]
         yield self._outcome(cutter, whole, ended, *self._sizes([question.text])[0], None)
 

@@ -19,7 +19,7 @@ from metier.serving.guided import Guide
 from metier.serving.schema_check import SchemaCheck
 from metier.serving.served import Served
 from metier.serving.settings import ServeSettings
-from metier.serving.worker import Job, Model, Outcome, QueueFull, Stopping, Worker
+from metier.serving.worker import Job, Model, Outcome, Piece, QueueFull, Stopping, Worker
 
 T = TypeVar("T")
 _GONE = 499  # nobody reads it: the client has closed the connection
@@ -72,7 +72,7 @@ class State:
         self._finished(model, questions, outcomes, begun)
         return outcomes
 
-    async def stream(self, request: Request, model: Model, question: Any) -> AsyncGenerator[str | Outcome]:
+    async def stream(self, request: Request, model: Model, question: Any) -> AsyncGenerator[Piece | Outcome]:
         """Yield a model's answer to a question piece by piece, and the outcome; closing the iterator stops the model.
 
         Until the first piece is there, nothing of the response has been sent, and it is here that is noticed if the
@@ -83,9 +83,9 @@ class State:
         """
         begun = time.monotonic()
         loop, until = asyncio.get_running_loop(), self.deadline()
-        pieces: asyncio.Queue[str | Outcome | Exception] = asyncio.Queue()
+        pieces: asyncio.Queue[Piece | Outcome | Exception] = asyncio.Queue()
 
-        def told(piece: str | Outcome | Exception) -> None:
+        def told(piece: Piece | Outcome | Exception) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended with the server
                 loop.call_soon_threadsafe(pieces.put_nowait, piece)
 

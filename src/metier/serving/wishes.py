@@ -168,8 +168,6 @@ class Wishes(Asked):
         for name, asked in (("response_format", schema is not None), ("logprobs", self.top is not None)):
             if asked and not model.guides:
                 raise refused(name, f"what {model.name} runs on does not do this; leave it out")
-        if self.top is not None and self.stream:
-            raise refused("logprobs", "a stream does not say how likely tokens are; ask without stream")
         return Guide(schema, self.top)
 
     def _check_common(self) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from metier.core.errors import MetierError
 from metier.engines.base import Step
 from metier.serving.cutting import Reason
+from metier.serving.logprobs import Token
 from metier.systems.product import Answer
 
 
@@ -46,11 +47,24 @@ class Outcome:
     steps: tuple[tuple[Step, ...], ...] = ()
 
 
-Told = Callable[[str | Outcome | Exception], None]
+@dataclasses.dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a text that is streamed.
+
+    Attributes:
+        text: It.
+        tokens: The tokens that begin in it, where they were asked for.
+    """
+
+    text: str
+    tokens: tuple[Token, ...] = ()
+
+
+Told = Callable[[Piece | Outcome | Exception], None]
 """Called in the model's thread with each piece of a text; at the end with the outcome, or with what went wrong."""
 
 
-Pieces = Generator[str | Outcome, None, None]
+Pieces = Generator[Piece | Outcome, None, None]
 """A text as it is written; the last that comes is the outcome."""
 
 
@@ -289,4 +303,4 @@ def _told(job: Job, pieces: Pieces) -> bool:
         job.told(error)
         return False
     job.told(piece)
-    return isinstance(piece, str)
+    return isinstance(piece, Piece)

@@ -20,7 +20,7 @@ from metier.serving.errors import ApiError, api_error
 from metier.serving.served import Question, ServedProduct
 from metier.serving.state import State
 from metier.serving.texts import check_fits
-from metier.serving.worker import Outcome
+from metier.serving.worker import Outcome, Piece
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,14 +29,14 @@ class Form:
 
     Attributes:
         whole: From all outcomes to a response.
-        part: From a piece of text, or None at the beginning, to a part of a streamed one.
+        part: From a piece of the text, or None at the beginning, to a part of a streamed one.
         last: From the outcome to the last part.
         counts: From the outcome to a part that has the counts of tokens alone.
         param: What the request calls its input.
     """
 
     whole: Callable[[Sequence[Outcome]], BaseModel]
-    part: Callable[[str | None], BaseModel]
+    part: Callable[[Piece | None], BaseModel]
     last: Callable[[Outcome], BaseModel]
     counts: Callable[[Outcome], BaseModel]
     param: str
@@ -79,13 +79,13 @@ async def write(state: State, request: Request, wanted: ToWrite, form: Form) -> 
 
 
 async def _sent(
-    first: str | Outcome, rest: AsyncGenerator[str | Outcome], form: Form, include_usage: bool
+    first: Piece | Outcome, rest: AsyncGenerator[Piece | Outcome], form: Form, include_usage: bool
 ) -> AsyncIterator[bytes]:
     """Yield a streamed response; where writing fails, an error takes the place of what is missing."""
     try:
         yield _event(form.part(None))
-        piece: str | Outcome | None = first
-        while isinstance(piece, str):
+        piece: Piece | Outcome | None = first
+        while isinstance(piece, Piece):
             yield _event(form.part(piece))
             piece = await anext(rest)
         assert piece is not None

@@ -5,8 +5,10 @@ backwards (how likely is it under the prompt of each label). Both are calibrated
 is the likeliest, and of each label the most certain inputs are kept, equally many; real inputs without answers are
 calibrated and counted apart from those that were written. In a free-text task the answer must be likelier after its own
 input than after others: the difference of log-likelihoods is the pair's pointwise mutual information, and the pairs
-with the highest are kept. How many is ``keep_share`` in both: the others are dropped by ``quota``, and by
-``disagreement`` only those whose answer gains nothing from its own input.
+with the highest are kept. The pairs are put in an order by the seed, and each input is read once, before its own answer
+and those of the next ones: a prompt is longer than an answer, so that takes half the time of other inputs for each. How
+many is ``keep_share`` in both: the others are dropped by ``quota``, and by ``disagreement`` only those whose answer
+gains nothing from its own input.
 
 Sources: noisy-channel prompting (Min et al. 2022, arXiv 2108.04106), batch calibration (Zhou et al. 2024, arXiv
 2309.17249).
@@ -27,7 +29,7 @@ from metier.core.records import Candidate
 from metier.core.storage import seed_of
 from metier.engines.base import Engine, Progress, ScoringRequest
 from metier.engines.prompts import Prompt, PromptFormat, fitting_demonstrations
-from metier.engines.shards import Job, Shard, in_shards, logprob_per_token
+from metier.engines.shards import Job, Shard, in_shards, logprobs_per_token
 from metier.synthesis import filters
 from metier.synthesis.backward import input_prompt
 from metier.synthesis.brief import Brief
@@ -59,9 +61,10 @@ def agree(
         both = readings(brief, engine, prompts, [c.input for c in open_ones], shard, progress)
         verdicts = _read_apart(brief, open_ones, both)
     else:
-        others = min(_OTHERS, len(open_ones) - 1)
-        likely = in_shards(engine, shard, _answer_jobs(brief, prompts, forwards, open_ones, others))
-        verdicts = _gaining(brief, open_ones, _gains(likely, others, progress))
+        drawn = list(range(len(open_ones)))
+        random.Random(seed_of(brief.seed, "agreement")).shuffle(drawn)
+        likely = in_shards(engine, shard, _answer_jobs(brief, prompts, forwards, open_ones, drawn))
+        verdicts = _gaining(brief, open_ones, _gains(likely, drawn, progress))
     return [verdicts.get(c.id, c) for c in candidates]
 
 
@@ -188,32 +191,37 @@ def _origin(c: Candidate) -> str:
 
 
 def _answer_jobs(
-    brief: Brief, prompts: PromptFormat, forwards: _Forwards, open_ones: Sequence[Candidate], others: int
+    brief: Brief, prompts: PromptFormat, forwards: _Forwards, open_ones: Sequence[Candidate], drawn: Sequence[int]
 ) -> list[tuple[str, Job]]:
-    """Return the jobs that score every answer after its own input and then after ``others`` drawn at random."""
+    """Return the jobs that score, after each input, its own answer and then those of the next ones in drawn order."""
     count = len(open_ones)
+    answers = [prompts.answer(c.output) for c in open_ones]
     jobs: list[tuple[str, Job]] = []
     for number, begin in enumerate(range(0, count, _SHARD)):
-        asked = []
-        for i in range(begin, min(begin + _SHARD, count)):
-            rng = random.Random(seed_of(brief.seed, "agreement", open_ones[i].id))
-            rivals = rng.sample([j for j in range(count) if j != i], others)
-            answer = (prompts.answer(open_ones[i].output),)
-            asked += [ScoringRequest(forwards(open_ones[j].input), answer) for j in [i, *rivals]]
-        jobs.append((f"agreement-{number:05d}", partial(logprob_per_token, asked)))
+        asked = [
+            ScoringRequest(
+                forwards(open_ones[drawn[place]].input),
+                tuple(answers[drawn[(place + step) % count]] for step in range(min(_OTHERS, count - 1) + 1)),
+            )
+            for place in range(begin, min(begin + _SHARD, count))
+        ]
+        jobs.append((f"answers-after-inputs-{number:05d}", partial(logprobs_per_token, asked)))
     return jobs
 
 
-def _gains(likely: Iterable[list[float]], others: int, progress: Progress | None) -> list[float]:
-    """Return for each pair what its answer gains, in nats a token, from its own input over other candidates' inputs."""
-    gains: list[float] = []
+def _gains(likely: Iterable[_Matrix], drawn: Sequence[int], progress: Progress | None) -> list[float]:
+    """Return for each pair what its answer gains, in nats a token, from its own input over other pairs' inputs."""
+    read: _Matrix = []
     for made in likely:
-        for first in range(0, len(made), others + 1):
-            own, *rest = made[first : first + others + 1]
-            gains.append(own - (sum(rest) / len(rest) if rest else 0.0))
+        read += made
         if progress:
-            progress(len(gains), 0)
-    return gains
+            progress(len(read), 0)
+    table = np.array(read)  # [place in drawn order, its own answer and those of the next places]
+    after_others = [np.roll(table[:, step], step) for step in range(1, table.shape[1])]
+    in_order = table[:, 0] - (np.mean(after_others, axis=0) if after_others else 0.0)
+    gains = np.empty(len(drawn))
+    gains[np.array(drawn)] = in_order
+    return [float(gain) for gain in gains]
 
 
 def _gaining(brief: Brief, open_ones: Sequence[Candidate], gains: Sequence[float]) -> dict[str, Candidate]:

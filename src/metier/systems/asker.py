@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from metier.core.records import Example
 from metier.core.step import Artifact, Work
 from metier.core.storage import seed_of
-from metier.engines.base import Engine, GenerationRequest, ScoringRequest, Streams
+from metier.engines.base import Engine, GenerationRequest, ScoringRequest, Streams, ToldOfTokens
 from metier.engines.prompts import Prompt, PromptFormat, fitting_demonstrations
 from metier.engines.shards import Job, first_texts, in_shards, logprobs, unkept
 from metier.synthesis.brief import Brief
@@ -144,11 +144,16 @@ class Asker:
         else:
             yield self.write([text]).texts[0]
 
-    def streamed(self, request: GenerationRequest) -> Iterator[str]:
-        """Yield the answer to what `request` returned piece by piece, from an engine that is `Streams`."""
+    def streamed(self, request: GenerationRequest, told: ToldOfTokens | None = None) -> Iterator[str]:
+        """Yield the answer to what `request` returned piece by piece, from an engine that is `Streams`.
+
+        Args:
+            request: What is asked.
+            told: Called with its tokens, as `Streams.stream` does.
+        """
         assert isinstance(self.engine, Streams)
         if self.fitting([request.prompt], self.max_tokens):
-            yield from self.prompts.read_pieces(self.engine.stream(request))
+            yield from self.prompts.read_pieces(self.engine.stream(request, told))
 
     def score(self, texts: Sequence[str], keep: Keep | None = None) -> LabelScores:
         """Return how likely each label is after each input.
