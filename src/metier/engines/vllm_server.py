@@ -21,6 +21,7 @@ from metier.engines.base import (
     Progress,
     Scores,
     ScoringRequest,
+    ToldOfTokens,
 )
 from metier.engines.control_tokens import PromptReader
 from metier.engines.prompts import Prompt
@@ -118,8 +119,12 @@ class VllmServerEngine:
             at[i] |= answer
         return [total(ends, one) for ends, one in zip(tails, at, strict=True)]
 
-    def stream(self, request: GenerationRequest) -> Iterator[str]:
+    def stream(self, request: GenerationRequest, told: ToldOfTokens | None = None) -> Iterator[str]:
         """Yield the continuation of one prompt piece by piece; closing the iterator ends the request.
+
+        Args:
+            request: What is asked for; of its tokens nothing can be told.
+            told: Not called.
 
         Raises:
             EngineGone: The server has ended.
