@@ -115,7 +115,7 @@ def test_when_vllm_dies_requests_and_health_say_so_and_the_server_still_ends(
     wait_until_gone(told)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_vllm_ends_with_the_server(
     runs: dict[str, Path], environment: Path, told: Path, number: signal.Signals
 ) -> None:
