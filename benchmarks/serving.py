@@ -5,9 +5,9 @@ Run it with: python benchmarks/serving.py RUN... [--clients 1 8 64] [--seconds 2
 Every product of the runs is asked its own test's inputs, by so many clients at once that each wait for their answer
 before they ask again: labels through /classify, free text through /v1/chat/completions. Where a product asks a language
 model, its base model is asked too, by the same requests to every host: Metier's own (``--base``), ``transformers
-serve`` with the same files in the same precision, and llama.cpp's server with the catalogue's GGUF file, whose weights
-are quantised. Hosts run one after the other, each in a process of its own; memory is that process's before and after. A
-result is added to the file as soon as it is there, by host, model and clients.
+serve`` and vLLM (``--hosts … vllm``) with the same files in the same precision, and llama.cpp's server with the
+catalogue's GGUF file, whose weights are quantised. Hosts run one after the other, each in processes of its own; memory
+is theirs before and after. A result is added to the file as soon as it is there, by host, model and clients.
 """
 
 from __future__ import annotations
@@ -145,9 +145,9 @@ async def ask(home: str, load: Load, clients: int, seconds: float) -> Found:
 
 def _measured(host: Host, load: Load, clients: int, seconds: float) -> dict[str, Any]:
     process = psutil.Process(host.pid)
-    before = process.memory_info().rss
+    before = _memory(process)
     found = asyncio.run(ask(host.home, load, clients, seconds))
-    after = process.memory_info().rss
+    after = _memory(process)
     p50, p95 = np.quantile(found.latencies, (0.5, 0.95)).tolist() if found.latencies else (None, None)
     result = {
         "host": host.title,
@@ -164,6 +164,11 @@ def _measured(host: Host, load: Load, clients: int, seconds: float) -> dict[str,
     }
     print(json.dumps(result), flush=True)
     return result
+
+
+def _memory(process: psutil.Process) -> int:
+    """Return the bytes that a server holds, with those of the processes that it has started."""
+    return sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))
 
 
 def _write(path: Path, result: dict[str, Any]) -> None:
@@ -198,7 +203,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--hosts", nargs="+", choices=sorted(serving_hosts.HOSTS), default=list(serving_hosts.HOSTS))
+    parser.add_argument(
+        "--hosts", nargs="+", choices=sorted(serving_hosts.HOSTS), default=["metier", "transformers", "llamacpp"]
+    )
     parser.add_argument("--out", type=Path, default=_RESULTS)
     return parser.parse_args(argv)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 
+from metier.engines.vllm_process import python_with_vllm
 from metier.models.locate import resolve_gguf, resolve_model
 
 _START = 300.0  # seconds
@@ -48,7 +49,7 @@ Start = Callable[[Sequence[Path], str | None], AbstractContextManager[Host]]
 
 def model_name(host: str, base: str) -> str:
     """Return what a host calls a base model."""
-    if host == "llamacpp":
+    if host in ("llamacpp", "vllm"):
         return "base"
     return str(resolve_model(base).path) if host == "transformers" else Path(base).name
 
@@ -66,18 +67,20 @@ def metier(runs: Sequence[Path], base: str | None) -> Iterator[Host]:
 def transformers(runs: Sequence[Path], base: str | None) -> Iterator[Host]:
     """Run ``transformers serve``, in the precision in which Metier runs the model by default."""
     assert base is not None
-    from metier.models.load import pick_dtype
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    precision = str(pick_dtype("auto", "cpu")).removeprefix("torch.")
     command = [str(Path(sys.executable).with_name("transformers")), "serve", model_name("transformers", base)]
-    command += ["--device", "cpu", "--dtype", precision, "--host", "127.0.0.1", "--port", str(port)]
-    home = f"http://127.0.0.1:{port}"
-    with _process(command, stdout=subprocess.DEVNULL) as made:
-        _wait(made, f"{home}/health")
-        yield Host("transformers serve", home, made.pid)
+    with _listening([*command, "--device", "cpu", "--dtype", _precision()]) as (home, pid):
+        yield Host("transformers serve", home, pid)
+
+
+@contextlib.contextmanager
+def vllm(runs: Sequence[Path], base: str | None) -> Iterator[Host]:
+    """Run vLLM's own server in its environment (``.venv-vllm``, or that of the ``vllm`` on the PATH)."""
+    assert base is not None
+    command = [str(python_with_vllm(None)), "-m", "vllm.entrypoints.openai.api_server"]
+    command += ["--model", str(resolve_model(base).path), "--served-model-name", model_name("vllm", base)]
+    command += ["--dtype", _precision(), "--max-model-len", "2048", "--kv-cache-memory-bytes", str(2 * 2**30)]
+    with _listening([*command, "--disable-log-stats", "--disable-uvicorn-access-log"]) as (home, pid):
+        yield Host("vLLM", home, pid)
 
 
 @contextlib.contextmanager
@@ -89,12 +92,31 @@ def llamacpp(runs: Sequence[Path], base: str | None) -> Iterator[Host]:
         yield Host("llama.cpp (quantised)", _told(made, r"listening (http://\S+)"), made.pid)
 
 
-HOSTS: Mapping[str, Start] = {"metier": metier, "transformers": transformers, "llamacpp": llamacpp}
+HOSTS: Mapping[str, Start] = {"metier": metier, "transformers": transformers, "llamacpp": llamacpp, "vllm": vllm}
+
+
+def _precision() -> str:
+    """Return the precision in which Metier runs a model here by default."""
+    from metier.models.load import pick_dtype
+
+    return str(pick_dtype("auto", "cpu")).removeprefix("torch.")
+
+
+@contextlib.contextmanager
+def _listening(command: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Run a server on a port that is free, and yield its address and process once it is well."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = f"http://127.0.0.1:{port}"
+    with _process([*command, "--host", "127.0.0.1", "--port", str(port)], stdout=subprocess.DEVNULL) as made:
+        _wait(made, f"{home}/health")
+        yield home, made.pid
 
 
 @contextlib.contextmanager
 def _process(command: Sequence[str], stdout: int) -> Iterator[subprocess.Popen[str]]:
-    quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "VLLM_NO_USAGE_STATS": "1"}
     made = subprocess.Popen(command, stdout=stdout, stderr=subprocess.DEVNULL, text=True, env=quiet)
     try:
         yield made
