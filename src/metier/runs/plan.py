@@ -17,9 +17,11 @@ from metier.core import storage
 from metier.core.errors import UserError
 from metier.core.remote import local
 from metier.data.files import read_rows
+from metier.evaluation.measure import is_rewriting
 from metier.selection.select import budget_of, related_share_of
 from metier.steps.answer import is_wanted
 from metier.steps.gather import TaskRows, gather
+from metier.steps.measures import measure_of
 from metier.steps.train import EXAMPLE_EPOCHS
 from metier.systems.registry import SYSTEMS, shows_written
 from metier.tasks.scenario import MixtureFile, Scenario, of_one
@@ -135,7 +137,11 @@ def _part(scenario: Scenario, rows: TaskRows, costs: UnitCosts) -> _Part:
         return _Part(0, chosen, len(rows.tested), there, chosen)
     labelled = len(rows.labelled)
     inputs = scenario.settings.to_write(task.name, labelled=labelled > 0)
-    pairs = min(labelled * (entry.select or 1.0), entry.rows or labelled)
+    answers = labelled
+    if is_rewriting(measure_of(task)):  # it is trained on every answer of a row, and of several tasks as rows allow
+        answers = sum(len(set(row.references)) for row in rows.labelled)
+    most = entry.rows or (answers if scenario.alone else labelled)
+    pairs = min(answers * (entry.select or 1.0), most)
     pairs += inputs * costs.survive * (entry.select_synthetic or 1.0)
     if task.selection.budgeted and pairs >= 1:
         pairs = min(pairs, budget_of(task.selection.but(tokens=None), round(pairs)).rows or pairs)

@@ -38,7 +38,7 @@ from metier.steps.pairs import TaskPairs
 from metier.steps.select import Selection
 from metier.steps.ship import Shipped
 from metier.steps.synthesize import Synthesis
-from metier.steps.train import Trained, split_holdout, weights_of
+from metier.steps.train import Trained, weights_of
 from metier.systems.asker import answer_length
 from metier.systems.base import Tuned
 from metier.systems.registry import SPECIALIST, SYSTEMS
@@ -137,9 +137,8 @@ def _on_held_out(c: Context, mixed: Mixed, finished: FinishedTask) -> tuple[int,
     rows = finished.pairs.rows
     if finished.pairs.synthesis is None:
         return 0, {}
-    every = [row for row in mixed.rows if row.origin != "example"]
-    held_out = split_holdout(every, rows.task.training, rows.task.seed)[1]
-    own = [row for row in held_out if row.task == rows.task.name and row.origin == "synthetic"]
+    held_out = {(pair.input, pair.output) for pair in finished.trained.value.left_out}
+    own = [row for row in mixed.of(rows.task.name) if row.origin == "synthetic" and (row.input, row.output) in held_out]
     if not own:
         return 0, {}
     pairs = tuple(Example(row.input, row.output) for row in own)
