@@ -15,7 +15,7 @@ from typing import Literal
 
 from metier.core import storage
 from metier.core.progress import Reporter
-from metier.core.records import MissingSystem, SystemKind
+from metier.core.records import Example, MissingSystem, SystemKind
 from metier.core.run_folder import open_run
 from metier.core.step import Artifact, Done
 from metier.data.mixture import Mixed
@@ -27,6 +27,7 @@ from metier.steps import answer, select
 from metier.steps.answer import Answered, answer_all, answers_of, material_of
 from metier.steps.context import Context, open_context
 from metier.steps.gather import TaskRows, gather
+from metier.steps.held_out import held_out_rows
 from metier.steps.judge import judge
 from metier.steps.measures import measure_of
 from metier.steps.mix import mix_pairs, part_of
@@ -152,14 +153,15 @@ def _steps(c: Context, scenario: Scenario, rows: Mapping[str, TaskRows], until: 
         specialist = models.specialists[r.task.seed][name]
         weights: dict[Tuned, Artifact] = {tuned: weights_of(m) for tuned, m in models.others.get(name, {}).items()}
         weights["task"] = weights_of(specialist)
+        unseen = held_out_rows(rows, name, mixture.value, specialist.value)
         if name in tested:
-            late = _answers(c, r, mixture.value, weights, answer.LAST)
+            late = _answers(c, r, mixture.value, weights, answer.LAST, unseen)
             done, missing = [*done, *late[0]], [*missing, *late[1]]
             seeds = _more_seeds(c, r, mixture.value, models)
             judged = judge(c, r, [answers_of(d) for d in _in_order(done)], missing, seeds, mixture.value.rows)
         shipped = None
         if until == "report":
-            material = material_of(c, r, mixture.value.of(name), weights)
+            material = material_of(c, r, mixture.value.of(name), weights, unseen)
             shipped = ship(c, r, material, _in_order(done), judged.value.comparison.verdict if judged else None)
         found[name] = FinishedTask(
             pairs[name], specialist, models.others.get(name, {}), tuple(_in_order(done)), judged, shipped
@@ -169,11 +171,16 @@ def _steps(c: Context, scenario: Scenario, rows: Mapping[str, TaskRows], until: 
 
 
 def _answers(
-    c: Context, rows: TaskRows, mixed: Mixed, weights: Mapping[Tuned, Artifact], kinds: Sequence[SystemKind]
+    c: Context,
+    rows: TaskRows,
+    mixed: Mixed,
+    weights: Mapping[Tuned, Artifact],
+    kinds: Sequence[SystemKind],
+    unseen: Sequence[Example] = (),
 ) -> tuple[list[Done[Answered]], list[MissingSystem]]:
     which = "that need no tuning" if kinds == answer.FIRST else "that learn, the specialist last"
     c.reporter.say(f"{rows.task.name}: the test rows are answered by systems {which}")
-    return answer_all(c, rows, material_of(c, rows, mixed.of(rows.task.name), weights), kinds)
+    return answer_all(c, rows, material_of(c, rows, mixed.of(rows.task.name), weights, unseen), kinds)
 
 
 def _in_order(done: Sequence[Done[Answered]]) -> list[Done[Answered]]:
