@@ -91,6 +91,14 @@ def test_a_task_without_data_is_named() -> None:
     assert "synthetic" in str(found.value.hint)
 
 
+def test_a_task_whose_rows_change_nothing_says_so_where_none_may_be_left_so() -> None:
+    same = tuple(Example(f"right {i}", f"right {i}") for i in range(5))
+    with pytest.raises(UserError, match="each of its 5 rows is the input as it was, and at most 30%") as found:
+        mixed_of(part("one", same, unchanged=0.3))
+    assert "changes something" in str(found.value.hint)
+    assert len(mixed_of(part("one", same)).rows) == 5
+
+
 def test_a_task_whose_data_are_all_in_the_test_says_so() -> None:
     own = pairs("one", 3)
     with pytest.raises(UserError, match="3 in a test"):

@@ -196,3 +196,18 @@ def test_only_a_task_that_rewrites_damages_text(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="rouge_l does not compare answers with it") as caught:
         gather(of_one(task))
     assert caught.value.hint is not None and "gleu" in caught.value.hint
+
+
+def test_rows_that_change_nothing_are_warned_of_where_the_task_is_to_rewrite(tmp_path: Path) -> None:
+    train = write_rows(tmp_path / "train.jsonl", [(f"row {i}", f"row  {i}") for i in range(3)])
+    test = write_rows(tmp_path / "test.jsonl", [("tested", "tested")])
+    changing = write_rows(tmp_path / "changing.jsonl", [("tested", "tested"), ("one", "two")])
+
+    def warned(**files: str) -> set[str]:
+        task = make_task(**{key: value for key, value in REWRITES.items() if key != "synthesis"}, **files)
+        return {said.partition(":")[0] for said in gather(of_one(task))["routing"].warnings if "changes" in said}
+
+    assert warned(train=train, test=test) == {"train", "test"}
+    assert warned(train=changing, test=test) == {"test"} and warned(train=train, test=changing) == {"train"}
+    labels = make_task(test=write_rows(tmp_path / "labels.jsonl", [("billing", "billing")]))
+    assert not any("changes" in said for said in gather(of_one(labels))["routing"].warnings)

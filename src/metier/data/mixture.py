@@ -204,6 +204,12 @@ def _available(
     found += [("synthetic", pair) for pair in written]
     if not found:
         told = ", ".join(f"{n} {reason}" for reason, n in why.items()) or "none were given"
+        if set(why) == {"unchanged"}:
+            raise UserError(
+                f"task {part.name}: the answer of each of its {why['unchanged']} rows is the input as it was, and at "
+                f"most {part.unchanged:.0%} of what is trained on may be",
+                hint="give it rows whose answer changes something, or leave the task out",
+            )
         raise UserError(
             f"task {part.name}: it has no training data ({told})",
             hint="name its rows (data: or the task's train:), let the model write some (synthetic=200), or leave "

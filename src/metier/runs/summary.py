@@ -56,6 +56,7 @@ class FinishedTask:
         answered: What every System answered, in the order of tables; empty without test rows.
         judged: The comparison; None without test rows.
         shipped: The product.
+        first: The model of all tasks that it was tuned on from, if it was.
     """
 
     pairs: TaskPairs
@@ -64,6 +65,7 @@ class FinishedTask:
     answered: tuple[Done[Answered], ...]
     judged: Done[Judged] | None
     shipped: Shipped | None = None
+    first: Done[Trained] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -184,13 +186,13 @@ def _before_learning(done: Done[Answered], finished: FinishedTask) -> float:
     entry = SYSTEMS[done.name.removeprefix("answers-")]
     writing = _seconds(finished.pairs.synthesis) + _seconds(finished.pairs.selection)
     if entry.tuned == "task":
-        return writing + finished.trained.cost.seconds
+        return writing + finished.trained.cost.seconds + _seconds(finished.first)
     if entry.tuned is not None:
         return finished.others[entry.tuned].cost.seconds
     return writing if "synthetic" in entry.uses else 0.0
 
 
-def _seconds(done: Done[Synthesis] | Done[Selection] | None) -> float:
+def _seconds(done: Done[Synthesis] | Done[Selection] | Done[Trained] | None) -> float:
     return done.cost.seconds if done else 0.0
 
 
@@ -211,7 +213,7 @@ def _stages(finished: FinishedTask) -> tuple[StageCost, ...]:
     named = (
         ("synthesis", [finished.pairs.synthesis]),
         ("selection", [finished.pairs.selection]),
-        ("training", [finished.trained, *finished.others.values()]),
+        ("training", [finished.first, finished.trained, *finished.others.values()]),
         ("answers", finished.answered),
         ("evaluation", [finished.judged]),
     )
@@ -268,7 +270,8 @@ def _together(c: Context, scenario: Scenario, finished: Finished, found: Mapping
         resamples=settings.evaluation.resamples,
         seed=settings.seed,
     )
-    models = {task.trained.key: task.trained for task in finished.tasks.values()}
+    every = [done for task in finished.tasks.values() for done in (task.first, task.trained) if done is not None]
+    models = {done.key: done for done in every}
     rows = finished.mixture.value.rows
     return ScenarioFacts(
         name=settings.name,

@@ -178,7 +178,17 @@ def _warnings(
             found.append(f"{name}: {file.conflicts} inputs have more than one answer")
     if not tests:
         found.append("there is no test file: whether the specialist is better cannot be known")
+    if is_rewriting(measure_of(task)):
+        if labelled and not any(map(_changes, labelled)):
+            found.append("train: no row's answer changes its input: a model can only learn to copy from them")
+        if tests and not any(map(_changes, tests)):
+            found.append("test: no row's answer changes its input: nothing can score higher than the copied input")
     seen = {e.input for e in task.examples} | {row.input for row in labelled}
     if shared := sum(row.input in seen for row in tests):
         found.append(f"test: {shared} inputs are also among the examples or training rows")
     return found
+
+
+def _changes(row: Example) -> bool:
+    """Whether any answer of a row is not its input."""
+    return any(answer.split() != row.input.split() for answer in row.references)
