@@ -37,7 +37,7 @@ def input_checks(brief: Brief) -> Checks:
 
 
 def damage_checks(brief: Brief) -> Callable[[str], Checks]:
-    """Return what gives the filters of a text's damages: empty, unchanged, edits, noise, duplicate.
+    """Return what gives the filters of a text's damages: empty, unchanged, noise, edits, duplicate.
 
     It remembers the damages that pass, so one serves all texts of a job.
     """
@@ -48,7 +48,7 @@ def damage_checks(brief: Brief) -> Callable[[str], Checks]:
     def of(text: str) -> Checks:
         edits = partial(filters.edits, of=text, limits=limits)
         unchanged = partial(filters.unchanged, of=text)
-        return [("empty", filters.empty), ("unchanged", unchanged), ("edits", edits), *noise, ("duplicate", seen.check)]
+        return [("empty", filters.empty), ("unchanged", unchanged), *noise, ("edits", edits), ("duplicate", seen.check)]
 
     return of
 

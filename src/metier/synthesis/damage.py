@@ -31,7 +31,7 @@ from metier.synthesis.backward import ends_of, input_prompt
 from metier.synthesis.brief import Brief
 from metier.synthesis.checks import damage_checks
 
-SAMPLES = 4  # damages of one text: its prompt is computed once, so further ones cost little
+SAMPLES = 8  # damages of one text: its prompt is computed once, so further ones cost little
 _SHARD = 16  # texts between two writes to disk
 _TEMPLATE = 64  # tokens left free for the marks of a chat template
 _GROWTH = 2  # times its length in characters, after which a damaged text is of no use
