@@ -25,7 +25,7 @@ from metier.steps.held_out import MOST_ROWS
 from metier.steps.measures import measure_of
 from metier.steps.train import EXAMPLE_EPOCHS
 from metier.systems.guarded import LEAST_ROWS
-from metier.systems.registry import SYSTEMS, shows_written
+from metier.systems.registry import SPECIALIST, SYSTEMS, shows_written
 from metier.tasks.scenario import MixtureFile, Scenario, of_one
 from metier.tasks.task import Task
 
@@ -196,8 +196,9 @@ def _answers(task: Task, costs: UnitCosts, part: _Part, workers: int) -> float:
     again = [costs.answer["specialist"]] * (task.seeds - 1 + (len(task.selection.controls) if task.pool else 0))
     alone = sum(min(rows, task.evaluation.timed_rows) * costs.alone[entry.key] for entry in asked)
     models = 1 + len({entry.tuned for entry in asked if entry.tuned}) + len(again)
-    # A guard answers the rows it is chosen by, and weighs what was written.
-    guard = (_in_turn(part.held_out, workers) + rows) * costs.answer.get("specialist", 0.0) if part.held_out else 0.0
+    # A guard answers the rows it is chosen by too, and weighs what was written, in about two thirds of that time.
+    more = _in_turn(part.held_out, workers) + (part.held_out + rows) * 2 / 3
+    guard = more * costs.answer.get(SPECIALIST, 0.0) if part.held_out else 0.0
     classic = _CLASSIC + rows * _CLASSIC_ROW if any(e.kind == "classic" and task.labels for e in wanted) else 0.0
     each = sum(costs.answer[entry.key] for entry in asked) + sum(again)
     return _in_turn(rows, workers) * each + alone + classic + guard + models * costs.load

@@ -32,9 +32,10 @@ _REMEDIES = {
     "balance": "one class is rare among the answers: give more examples of it, or set synthesis.balance=false",
     "unchanged": "the model copies the text: give more examples that change something, or raise "
     "synthesis.input_temperature",
-    "edits": "the model changes more or less of a text than the examples do: give more varied examples",
-    "no_repair": "the model does not find the repaired texts likelier: use a larger model, or set "
-    "synthesis.check_pairs=false",
+    "edits": "the model changes more or less of a text than the examples do: give more real text, or more varied "
+    "examples",
+    "no_repair": "the model does not find the real texts likelier than what it made of them: give more real text, or "
+    "use a larger model",
     "no_label": "the answers hold no label: say in the instruction that only a label may be answered",
 }
 
