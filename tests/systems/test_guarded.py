@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metier.core import storage
+from metier.core.codec import CodecError
 from metier.core.errors import NotEnoughData
 from metier.core.records import Example
 from metier.core.step import Artifact
 from metier.evaluation.measure import Measure, score_main
 from metier.systems import guarded
+from metier.systems.asker_file import WEIGHTS
 from metier.systems.guarded import LEAST_ROWS, Guarded, Proposal, Rule, choose
 from tests.systems.scripted import Opened, Scripted, input_of, make_asked, make_material, make_tools
 
@@ -152,3 +155,19 @@ def test_no_rule_that_was_to_choose_from_scores_higher(data: st.DataObject, metr
 
     best = score(choose(ROWS, found, Measure(metric)))
     assert best >= max(score(Rule(None, None)), score(Rule(None, 0.0))) - 1e-5
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"least_gain": "much", "most_edited": null}', '{"least_gain": 1}', "\x00", "guard"]
+)
+def test_a_rule_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    learned = learn(tmp_path / "learning")
+    product = tmp_path / "product"
+    (product / WEIGHTS).mkdir(parents=True)
+    learned.save(product)
+    tools = make_tools(tmp_path / "fresh", engine())
+    again = guarded.load(product, tools)
+    assert isinstance(again, Guarded) and again.rule == learned.rule
+    (product / "guard.json").write_text(text)
+    with pytest.raises((CodecError, storage.Unreadable)):
+        guarded.load(product, tools)
