@@ -46,9 +46,13 @@ def damage_checks(brief: Brief) -> Callable[[str], Checks]:
     seen = filters.SeenTexts()  # exact ones alone: damages of one text are always nearly alike
 
     def of(text: str) -> Checks:
-        edits = partial(filters.edits, of=text, limits=limits)
-        unchanged = partial(filters.unchanged, of=text)
-        return [("empty", filters.empty), ("unchanged", unchanged), *noise, ("edits", edits), ("duplicate", seen.check)]
+        return [
+            ("empty", filters.empty),
+            ("unchanged", partial(filters.unchanged, of=text)),
+            *noise,
+            ("edits", partial(filters.edits, of=text, limits=limits)),
+            ("duplicate", seen.check),
+        ]
 
     return of
 
