@@ -76,6 +76,14 @@ def test_it_is_the_tuned_model_that_writes_and_weighs(tmp_path: Path) -> None:
     )
 
 
+def test_space_around_an_input_is_not_weighed(tmp_path: Path) -> None:
+    model = engine()
+    learned = learn(tmp_path, model)
+    model.scored.clear()
+    learned.answer([f" {SURE} 99 "])
+    assert model.scored[0].continuations == (f" {rewritten(SURE)} 99", f" {SURE} 99")
+
+
 def test_with_too_few_rows_there_is_no_guard(tmp_path: Path) -> None:
     with pytest.raises(NotEnoughData, match=f"{LEAST_ROWS - 1} labelled rows were not trained on, .* at least"):
         learn(tmp_path, held_out=ROWS[: LEAST_ROWS - 1])

@@ -177,7 +177,7 @@ class _Inputs:
     shown: tuple[Example, ...]
     rendering: Rendering
     pairs: tuple[Example, ...]
-    how: str = "weigh rewritings"
+    how: str = "weigh rewritings and inputs"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -207,8 +207,10 @@ def _proposals(asker: Asker, inputs: Sequence[str], written: Sequence[str], keep
 
 
 def _weigh(asker: Asker, inputs: _Inputs, work: Work | None) -> _Gains:
+    answer = asker.prompts.answer
+    # What a model writes is read without the space around it, so the input is weighed without it too.
     asked = [
-        ScoringRequest(asker.prompt(pair.input), (asker.prompts.answer(pair.output), asker.prompts.answer(pair.input)))
+        ScoringRequest(asker.prompt(pair.input), (answer(pair.output), answer(pair.input.strip())))
         for pair in inputs.pairs
     ]
     jobs: list[tuple[str, Job]] = [
