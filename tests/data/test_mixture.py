@@ -91,6 +91,14 @@ def test_a_task_without_data_is_named() -> None:
     assert "synthetic" in str(found.value.hint)
 
 
+def test_a_task_whose_rows_change_nothing_says_so_where_none_may_be_left_so() -> None:
+    same = tuple(Example(f"right {i}", f"right {i}") for i in range(5))
+    with pytest.raises(UserError, match="each of its 5 rows is the input as it was, and at most 30%") as found:
+        mixed_of(part("one", same, unchanged=0.3))
+    assert "changes something" in str(found.value.hint)
+    assert len(mixed_of(part("one", same)).rows) == 5
+
+
 def test_a_task_whose_data_are_all_in_the_test_says_so() -> None:
     own = pairs("one", 3)
     with pytest.raises(UserError, match="3 in a test"):
@@ -126,7 +134,7 @@ def test_examples_are_never_left_out_and_come_first() -> None:
     mixed = mixed_of(part("one", (*pairs("one", 5), examples[0]), examples=examples, rows=2), tests=tests)
     assert [made.example.input for made in mixed.rows[:3]] == [e.input for e in examples]
     assert [made.origin for made in mixed.rows] == ["example"] * 3 + ["labelled"] * 2
-    assert mixed.make_up["one"].dropped == {"twice": 1}, "an example that is also a labelled row is trained on once"
+    assert mixed.make_up["one"].dropped == {"in a test": 1}, "the labelled row that is an example, and a test row too"
 
 
 def test_a_row_says_where_it_is_from() -> None:
@@ -162,6 +170,50 @@ def test_more_rows_are_the_same_rows_and_more() -> None:
         return {made.input for made in mixed_of(part("one", pairs("one", 50), rows=several), seed=3).rows}
 
     assert inputs(5) < inputs(20) < inputs(50)
+
+
+def several(name: str, rows: int, answers: int = 3) -> tuple[Example, ...]:
+    """Return rows with several answers each."""
+    return tuple(Example(p.input, f"{p.output} 0", tuple(f"{p.output} {k}" for k in range(1, answers)))
+                 for p in pairs(name, rows))  # fmt: skip
+
+
+def test_every_answer_of_a_row_is_trained_on_as_a_pair() -> None:
+    twice = Example("one number 99 goes to place 693", "done", ("done", "over"))
+    made = mixed_of(part("one", (*several("one", 5), twice))).rows
+    assert len(made) == 5 * 3 + 2
+    assert {(row.input, row.output) for row in made} == {
+        (row.input, answer) for row in (*several("one", 5), twice) for answer in row.references
+    }
+
+
+def test_rows_with_several_answers_give_no_more_pairs_than_rows_allow_and_every_row_one_first() -> None:
+    own = several("one", 20)
+    for rows, inputs in ((10, 10), (20, 20), (30, 20), (1000, 20)):
+        made = mixed_of(part("one", own, rows=rows)).rows
+        assert len(made) == min(rows, 60) and len({row.input for row in made}) == inputs
+        assert max(Counter(row.input for row in made).values()) <= -(-rows // 20)
+
+
+def test_of_several_tasks_one_with_many_answers_takes_no_more_than_its_rows() -> None:
+    made = mixed_of(part("one", several("one", 20, answers=10)), part("two", pairs("two", 20))).rows
+    assert counted(made) == {"one": 20, "two": 20}
+    assert len({row.input for row in made}) == 40
+    assert len({row.output[-1] for row in made if row.task == "one"}) > 3, "not all the first ones"
+
+
+def test_which_answers_are_taken_is_drawn_by_the_seed() -> None:
+    def drawn(seed: int) -> set[tuple[str, str]]:
+        return {(r.input, r.output) for r in mixed_of(part("one", several("one", 20), rows=20), seed=seed).rows}
+
+    assert drawn(1) == drawn(1) != drawn(2)
+
+
+def test_a_row_is_kept_out_whole_where_one_of_its_answers_is_in_a_test() -> None:
+    own = several("one", 4)
+    mixed = mixed_of(part("one", own), tests=Kept(texts=(own[2].others[1],)))
+    assert {row.input for row in mixed.rows} == {own[i].input for i in (0, 1, 3)}
+    assert mixed.make_up["one"].dropped == {"in a test": 1}
 
 
 @pytest.mark.parametrize(("share", "kept"), [(1.0, 40), (0.5, 20), (0.0, 0)])

@@ -42,7 +42,7 @@ def test_more_inputs_take_longer(tiny_model: Path, tmp_path: Path) -> None:
 
 def test_a_scenario_is_the_sum_of_its_tasks() -> None:
     one = "evaluation.baselines=[few_shot]"
-    plan = estimate(load_scenario(ready_scenarios()["writing"], [one]), COSTS)
+    plan = estimate(load_scenario(ready_scenarios()["writing"], [one, "adapters=one"]), COSTS)
     assert plan.counts == {"inputs": 7 * 200, "pairs": 7 * 100, "test_rows": 7 * 14}
     assert plan.stages["synthesis"] == pytest.approx(COSTS.load + 1400 * COSTS.raw_input)
     # A held-out pair (64 at most) costs about a third of a trained one.

@@ -30,7 +30,7 @@ from metier.systems.product_record import FORMAT, ModelUsed, Product
 from metier.systems.registry import SYSTEMS, Entry
 from metier.tasks.settings import EngineSettings, LaunchSettings, SynthesisSettings
 from tests.runs.made import read_rows
-from tests.systems.test_saved import PAIRS, REWRITES
+from tests.systems.test_saved import HELD_OUT, PAIRS, REWRITES
 
 KEYS = (  # one of each form that can be loaded
     "majority",
@@ -38,6 +38,7 @@ KEYS = (  # one of each form that can be loaded
     "few_shot",
     "sampled_majority",
     "specialist",
+    "specialist_guarded",
     "tfidf_train",
     "encoder_all",
     "harper",
@@ -101,6 +102,8 @@ class Workshop:
             demonstration_tokens=128,
             encoder=base,
             encoder_name=str(self.model),
+            held_out=HELD_OUT,
+            metric="sari",
         )
         used = ModelUsed(str(self.model), files.digest, "auto", ENGINE)
         return entry.learn(material, tools), weights.get(entry.tuned) if entry.tuned else None, used

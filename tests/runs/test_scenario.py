@@ -108,6 +108,35 @@ def test_its_tasks_are_runs_that_compare_takes(scenario_run: Path, capsys: pytes
     assert {line["task"] for line in json.loads(capsys.readouterr().out)["lines"]} == {"mend", "shorten"}
 
 
+def test_a_guard_is_learnt_from_rows_that_were_not_trained_on_ships_and_rewrites(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = make_scenario(tmp_path / "s", tiny_model), str(tmp_path / "out")
+    more = [
+        {"task": "mend", "split": "train", "input": f"box {i} come {i * 7}", "references": [f"box {i} came {i * 7}"]}
+        for i in range(40)
+    ]
+    with (folder / "rows.jsonl").open("a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in more)
+    only = ["tasks={mend: {rows: 8}}", "training.epochs=1", "ship=specialist_guarded", *FEW]
+    assert run_cli(["run", str(folder), *only, "--out", out, "--quiet"]) == 0
+    facts = facts_of(tmp_path / "out" / "tasks" / "mend")
+    assert facts.product is not None and facts.product.form == "guarded"
+    assert facts.judged is not None and facts.judged.of("specialist_guarded") is not None
+    draft = tmp_path / "draft.txt"
+    draft.write_text("The parcel come late.\n")
+    capsys.readouterr()
+    assert run_cli(["rewrite", out, "--task", "mend", str(draft)]) == 0
+    assert capsys.readouterr().out == "The parcel come late.\n", "a random model's rewriting is not taken"
+
+
+def test_too_few_rows_to_choose_by_are_told_in_the_table(scenario_run: Path) -> None:
+    judged = facts_of(scenario_run / "out" / "tasks" / "mend").judged
+    row = judged.of("specialist_guarded") if judged is not None else None
+    assert row is not None and row.scores == {}
+    assert row.note is not None and "labelled rows were not trained on" in row.note
+
+
 def test_one_adapter_a_task(scenario_run: Path, copy: Path) -> None:
     before = steps(copy)
     assert run_cli(["run", str(scenario_run), "adapters=each", *FEW, "--out", str(copy), "--quiet"]) == 0

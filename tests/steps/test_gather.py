@@ -158,3 +158,56 @@ def test_unlabelled_inputs_are_drawn_by_the_seed_and_none_is_known_otherwise(tmp
     (tmp_path / "inbox.jsonl").write_text('{"input": "Is it late"}\n')
     with pytest.raises(UserError, match="no input that is not in the examples"):
         read()
+
+
+REWRITES: dict[str, Any] = {
+    "labels": None,
+    "metric": "sari",
+    "examples": [{"input": "He go home.", "output": "He goes home."}],
+    "synthesis": {"method": "damage"},
+}
+
+
+def test_real_text_to_damage_is_none_of_the_examples_rows_or_tests(tmp_path: Path) -> None:
+    known = [("a test", "its answer"), ("He go home.", "He goes home.")]
+    texts = [*(f"sentence {i}" for i in range(9)), "Sentence  3", "A test", "its answer", "He goes home."]
+    (tmp_path / "clean.jsonl").write_text("".join(f'{{"text": "{text}"}}\n' for text in texts))
+    test = write_rows(tmp_path / "test.jsonl", known)
+    task = make_task(**REWRITES, test=test, unlabelled=str(tmp_path / "clean.jsonl"))
+    found = gather(of_one(task))["routing"].unlabelled
+    assert {text.lower().replace("  ", " ") for text in found} == {f"sentence {i}" for i in range(9)}
+    (tmp_path / "clean.jsonl").write_text('{"text": "its answer"}\n')
+    with pytest.raises(UserError, match="no real text to damage") as caught:
+        gather(of_one(task))
+    assert caught.value.hint is not None and "unlabelled:" in caught.value.hint
+
+
+def test_without_a_file_the_answers_of_labelled_rows_are_damaged(tmp_path: Path) -> None:
+    test = write_rows(tmp_path / "test.jsonl", [("tested", "answer 2")])
+    train = write_rows(tmp_path / "train.jsonl", [(f"row {i}", f"answer {i}") for i in range(4)])
+    found = gather(of_one(make_task(**REWRITES, test=test, train=train)))["routing"].unlabelled
+    assert sorted(found) == ["answer 0", "answer 1", "answer 3"]
+    with pytest.raises(UserError, match="synthesis.method: damage: there is no real text"):
+        gather(of_one(make_task(**REWRITES, test=test)))
+
+
+def test_only_a_task_that_rewrites_damages_text(tmp_path: Path) -> None:
+    task = make_task(**REWRITES | {"metric": "rouge_l"}, train=write_rows(tmp_path / "t.jsonl", [("a", "b")]))
+    with pytest.raises(UserError, match="rouge_l does not compare answers with it") as caught:
+        gather(of_one(task))
+    assert caught.value.hint is not None and "gleu" in caught.value.hint
+
+
+def test_rows_that_change_nothing_are_warned_of_where_the_task_is_to_rewrite(tmp_path: Path) -> None:
+    train = write_rows(tmp_path / "train.jsonl", [(f"row {i}", f"row  {i}") for i in range(3)])
+    test = write_rows(tmp_path / "test.jsonl", [("tested", "tested")])
+    changing = write_rows(tmp_path / "changing.jsonl", [("tested", "tested"), ("one", "two")])
+
+    def warned(**files: str) -> set[str]:
+        task = make_task(**{key: value for key, value in REWRITES.items() if key != "synthesis"}, **files)
+        return {said.partition(":")[0] for said in gather(of_one(task))["routing"].warnings if "changes" in said}
+
+    assert warned(train=train, test=test) == {"train", "test"}
+    assert warned(train=changing, test=test) == {"test"} and warned(train=train, test=changing) == {"train"}
+    labels = make_task(test=write_rows(tmp_path / "labels.jsonl", [("billing", "billing")]))
+    assert not any("changes" in said for said in gather(of_one(labels))["routing"].warnings)

@@ -136,3 +136,10 @@ def test_generic_rows_are_read_and_those_that_say_nothing_are_told_of(tmp_path: 
     found = mix_pairs(c, scenario, [part_of(given, ScenarioTask(), given.labelled, ())], {"one": given}).value
     assert sum(row.origin == "generic" for row in found.rows) == 6, "as many as the task's rows and examples"
     assert "1 rows with an empty side are left out" in said(c)
+
+
+@pytest.mark.parametrize(("metric", "several"), [("sari", 2), ("rouge_l", 1)])
+def test_a_task_that_rewrites_is_trained_on_every_answer(tmp_path: Path, metric: str, several: int) -> None:
+    labelled = (Example("He go.", "He goes.", others=("He is going.",)),)
+    rows = make_rows(make_task(labels=None, metric=metric, examples=[{"input": "a", "output": "b"}]), labelled)
+    assert sum(row.origin == "labelled" for row in one(tmp_path, rows).rows) == several

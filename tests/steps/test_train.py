@@ -38,18 +38,32 @@ def tuned(monkeypatch: pytest.MonkeyPatch) -> list[TrainingInputs]:
     return seen
 
 
+def numbered(several: int) -> list[Example]:
+    return [Example(str(i), "done") for i in range(several)]
+
+
 @given(several=st.integers(0, 300), share=st.floats(0, 0.9), most=st.integers(1, 100), seed=st.integers(0, 9))
 def test_a_split_leaves_nothing_out_and_holds_out_its_share(several: int, share: float, most: int, seed: int) -> None:
-    settings = TrainingSettings(holdout_share=share, holdout_max=most)
-    kept, held_out = split_holdout(range(several), settings, seed)
-    assert sorted([*kept, *held_out]) == list(range(several))
+    settings, pairs = TrainingSettings(holdout_share=share, holdout_max=most), numbered(several)
+    kept, held_out = split_holdout(pairs, settings, seed)
+    assert sorted([*kept, *held_out], key=lambda pair: int(pair.input)) == pairs
     assert len(held_out) == min(round(several * share), most)
-    assert split_holdout(range(several), settings, seed) == (kept, held_out)
+    assert split_holdout(pairs, settings, seed) == (kept, held_out)
+
+
+@given(seed=st.integers(0, 99), answers=st.integers(1, 12))
+def test_answers_to_the_same_input_are_on_the_same_side(seed: int, answers: int) -> None:
+    pairs = [
+        Example(pair.input if k % 2 else f" {pair.input}", str(k)) for pair in numbered(30) for k in range(answers)
+    ]
+    kept, held_out = split_holdout(pairs, TrainingSettings(holdout_share=0.2, holdout_max=40), seed)
+    assert not {pair.input.strip() for pair in kept} & {pair.input.strip() for pair in held_out}
+    assert len(kept) + len(held_out) == len(pairs) and 0 < len(held_out) <= min(40, 6 * answers)
 
 
 def test_another_seed_holds_out_others() -> None:
     settings = TrainingSettings()
-    assert split_holdout(range(100), settings, 0) != split_holdout(range(100), settings, 1)
+    assert split_holdout(numbered(100), settings, 0) != split_holdout(numbered(100), settings, 1)
 
 
 def test_examples_are_never_held_out_and_every_row_keeps_its_wording(
@@ -78,6 +92,26 @@ def test_a_model_that_is_tuned_on_starts_from_the_first(tmp_path: Path, tuned: l
     first = train(c, make_task(), ROWS)
     second = train(c, make_task(), ROWS, name="training-routing", start=first)
     assert tuned[1].start == first.artifact("adapter") and second.key != first.key
+
+
+def test_a_model_that_is_tuned_on_holds_out_what_the_first_was_not_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits: list[tuple[set[str], set[str]]] = []
+
+    def note(c: object, name: str, inputs: TrainingInputs, work: Work) -> Trained:
+        kept, held_out = step._split(inputs)
+        splits.append(({pair.input for pair in kept}, {pair.input for pair in held_out}))
+        return Trained("adapter", len(kept), len(held_out), 0, 1, 0.1, 5, (), "", "", tuple(held_out))
+
+    monkeypatch.setattr(step, "_train", note)
+    c, _ = alone(tmp_path, make_task())
+    rows = [MixedRow(("one", "two")[i % 2], "labelled", "Do it.", f"row {i}", "billing", 9) for i in range(60)]
+    own = [row for row in rows if row.task == "two"]
+    train(c, make_task(), own, name="training-two", start=train(c, make_task(), rows))
+    (first_kept, first_out), (kept, held_out) = splits
+    assert len(first_out) == 6 and held_out == first_out & {row.input for row in own} != set()
+    assert not first_kept & held_out and kept | held_out == {row.input for row in own}
 
 
 def test_the_examples_alone_are_trained_on_ten_times(tmp_path: Path, tuned: list[TrainingInputs]) -> None:

@@ -43,6 +43,8 @@ def whole(folder: Path) -> Material:
         demonstration_tokens=1000,
         encoder=Artifact("encoder", folder),
         encoder_name="all-minilm-l6-v2",
+        held_out=EXAMPLES,
+        metric="sari",
     )
 
 
@@ -65,6 +67,8 @@ CHANGES: dict[str, Any] = {
     "demonstration_tokens": 7,
     "encoder": Artifact("another", Path()),
     "encoder_name": "another",
+    "held_out": EXAMPLES[:1],
+    "metric": "gleu",
     "asked": None,
     "weights": {},
 }

@@ -32,6 +32,7 @@ PAIRS = (
     Example("where is my parcel", "delivery"),
 )
 REWRITES = tuple(Example(f"they utilize the {what}", f"they use the {what}") for what in ("car", "road", "door"))
+HELD_OUT = tuple(Example(f"{pair.input} {k}", f"{pair.output} now {k}") for pair in PAIRS for k in range(10))
 TWO_PARTS = tuple(Example(f"First: {pair.input} Second: {k} times", pair.output) for pair in PAIRS for k in range(20))
 SHIPPING = (
     "majority",
@@ -51,6 +52,7 @@ SHIPPING = (
     "replacements",
     "specialist_written",
     "specialist_constrained",
+    "specialist_guarded",
     "specialist",
 )
 ASKS = {key for key in SHIPPING if "asked" in SYSTEMS[key].uses}
@@ -96,6 +98,8 @@ def learn(key: str, folder: Path) -> Learned:
         label_prior="synthetic",
         encoder=Artifact("vectors", folder),
         encoder_name="lengths",
+        held_out=HELD_OUT,
+        metric="sari",
     )
     return SYSTEMS[key].learn(material, make_tools(folder / "learning", engine(), Lengths()))
 

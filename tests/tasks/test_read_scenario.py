@@ -65,6 +65,21 @@ def test_bad_mixtures_are_explained(tmp_path: Path, mixture: str, told: str) -> 
     assert told in found.value.message
 
 
+def test_a_file_of_all_tasks_that_no_task_takes_rows_from_is_told(tmp_path: Path) -> None:
+    path = make(tmp_path / "mine", "name: mine\ndata: rows.jsonl\ntasks: {one: , two: }\n")
+    lines = TASK.format(name="one").replace("train_where", "train: own.jsonl\ntrain_where")
+    (path.parent / "one.yaml").write_text(lines)
+    assert load_scenario(path).tasks["one"].train == str(path.parent / "own.jsonl")
+    for name in ("one", "two"):
+        plain = "".join(line for line in TASK.format(name=name).splitlines(keepends=True) if "_where" not in line)
+        (path.parent / f"{name}.yaml").write_text(plain)
+    with pytest.raises(UserError, match=r"mixture.yaml:2: data: no task takes rows from it") as found:
+        load_scenario(path)
+    assert found.value.hint is not None and "train_where" in found.value.hint
+    with pytest.raises(UserError, match="data: no task takes rows from it"):
+        load_scenario(path, ["data=other.jsonl"])
+
+
 def test_a_setting_that_is_not_there_is_told_with_the_nearest() -> None:
     path = ready_scenarios()["writing"]
     with pytest.raises(UserError) as found:

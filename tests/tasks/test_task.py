@@ -74,9 +74,19 @@ def test_a_tasks_parts_are_checked_together() -> None:
             {"labels": ("b", "c"), "synthesis": {"check_pairs": False, "pseudo_labels": False}},
             "nothing says which label",
         ),
+        ({"labels": ("a", "b"), "synthesis": {"method": "damage"}}, "rewrite their input, and these have no labels"),
+        (
+            {"examples": [{"input": "right", "output": " right"}], "synthesis": {"method": "damage"}},
+            "an example whose answer is not its input",
+        ),
     ):
         with pytest.raises(ValidationError, match=told):
             task.but(**changes)
+
+
+def test_text_to_damage_is_used_without_reading_pairs_again() -> None:
+    given = {"unlabelled": "clean.txt", "synthesis": {"method": "damage", "check_pairs": False}}
+    assert Task.model_validate(GOOD | given).unlabelled == "clean.txt"
 
 
 def test_settings_do_not_change() -> None:

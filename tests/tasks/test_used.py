@@ -25,6 +25,15 @@ class Watched(SynthesisSettings):
         return super().__getattribute__(name)
 
 
+def test_of_text_that_is_damaged_too() -> None:
+    engine = ScriptedEngine(lambda request, sample: f"it lie {sample}", lambda prompt, text: -float(len(text)))
+    settings = Watched(method="damage", inputs=2)
+    brief = dataclasses.replace(make_brief(None), settings=settings, unlabelled=("it lies there", "it lies"))
+    READ.clear()
+    synthesize(brief, engine, PromptFormat(ByteTokenizer()), Shards(), Reporter(quiet=True).track)
+    assert READ & set(SynthesisSettings.model_fields) == settings_used("damage", labels=False) - {"min_pairs"}
+
+
 @pytest.mark.parametrize("method", ["backward", "self-guide"])
 @pytest.mark.parametrize("labels", [("billing", "delivery"), None])
 def test_the_settings_said_to_be_used_are_those_that_are_read(

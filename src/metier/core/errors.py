@@ -33,7 +33,7 @@ class GateError(MetierError):
 
 
 class NotEnoughData(MetierError):
-    """The model could not write enough training data; training was not started (exit code 1)."""
+    """There is too little to learn from, as where the model could not write enough training pairs (exit code 1)."""
 
 
 _NO_MEMORY = ("failed to map segment", "allocate memory", "unable to allocate", "out of memory", "memory allocation")

@@ -1,10 +1,12 @@
-"""How similar two texts are: the share of word 3-grams they have in common. Knows nothing about where they come from.
+"""How similar two texts are: the share of word 3-grams they have in common, and how many words one changes of another.
 
-Jaccard similarity, and MinHash sketches (Broder 1997) for finding candidates among many texts.
+Jaccard similarity, and MinHash sketches (Broder 1997) for finding candidates among many texts. Knows nothing about
+where texts come from.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,11 @@ def word_grams(text: str) -> Grams:
 def jaccard(first: Grams, second: Grams) -> float:
     """Return the share of all grams that both sets contain, 0 to 1."""
     return len(first & second) / len(first | second)
+
+
+def edit_rate(before: str, after: str) -> float:
+    """Return the share of the words of two texts that have no counterpart in the other: 0 (the same) to 1."""
+    return 1.0 - difflib.SequenceMatcher(None, before.split(), after.split(), autojunk=False).ratio()
 
 
 def sketch(grams: Grams) -> MinHash:

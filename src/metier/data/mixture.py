@@ -3,7 +3,8 @@
 A mixture of one task is that task's pairs. For several, after the multi-task instruction tuning of Zhang et al. 2023
 (arXiv 2305.13225): each pair is asked in one of several wordings of its task's instruction, and generic instruction
 data may be mixed in. Sizes follow ratios or a temperature (Raffel et al. 2020, arXiv 1910.10683, section 3.5.2).
-Tokens are counted by a function that is passed in. Everything is drawn from one seed.
+A row with several answers can give several pairs; tests keep out rows, not pairs. Tokens are counted by a function that
+is passed in. Everything is drawn from one seed.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ class Part:
     Attributes:
         name: The task's name.
         wordings: Its instruction, and other ways to say it.
-        pairs: Its labelled pairs, or rows chosen from a pool.
+        pairs: Its labelled rows, each with all the answers that it may be trained on, or rows chosen from a pool.
         written: Pairs that a model wrote for it, beside those.
         examples: Its hand-written examples, if they are trained on: never left out.
         origin: Where ``pairs`` are from.
-        rows: How many of ``pairs`` at most; None: all.
+        rows: How many pairs at most are made of ``pairs``; None: all, and of several tasks as many as it has rows.
         ratio: Its share of the mixture's rows; None: by size.
         unchanged: Of ``pairs``, the largest share whose answer is the input as it was.
     """
@@ -156,6 +157,8 @@ def mix(
     dropped: dict[str, Counter[str]] = {part.name: Counter() for part in parts}
     guard = _Tests(kept_out)
     seen: set[tuple[str, str]] = set()
+    if len(parts) > 1:
+        parts = [part if part.rows else dataclasses.replace(part, rows=len(part.pairs)) for part in parts]
     available = [_available(part, guard, seen, plan.seed, dropped[part.name]) for part in parts]
     wanted = sizes(
         [len(pairs) for pairs in available], ratios=_ratios(parts), temperature=plan.temperature, total=plan.rows
@@ -186,15 +189,27 @@ def mix(
 def _available(
     part: Part, guard: _Tests, seen: set[tuple[str, str]], seed: int, why: Counter[str]
 ) -> list[tuple[Origin, Example]]:
-    """Return a task's pairs that may be trained on, shuffled, each with where it is from."""
+    """Return a task's pairs that may be trained on, shuffled, each with where it is from.
+
+    A row's further answers come after the first of every row: where only so many pairs are taken, as many different
+    inputs as there are teach more than the same ones again, and a task whose rows have ten answers takes no more of the
+    mixture than one whose rows have one.
+    """
     _unseen(part.examples, seen, Counter())
-    pairs = _shuffled(guard.without_exact(_unseen(part.pairs, seen, why), why), seed, part.name)
+    rows = _shuffled(guard.without_exact(part.pairs, why), seed, part.name)
+    pairs = _unseen(_one_answer_each(rows, seed, part.name), seen, why)
     pairs = _fewer_unchanged(pairs, part.unchanged, why)[: part.rows]
     written = guard.without_exact(_unseen(part.written, seen, why), why)
     found: list[tuple[Origin, Example]] = [(part.origin, pair) for pair in pairs]
     found += [("synthetic", pair) for pair in written]
     if not found:
         told = ", ".join(f"{n} {reason}" for reason, n in why.items()) or "none were given"
+        if set(why) == {"unchanged"}:
+            raise UserError(
+                f"task {part.name}: the answer of each of its {why['unchanged']} rows is the input as it was, and at "
+                f"most {part.unchanged:.0%} of what is trained on may be",
+                hint="give it rows whose answer changes something, or leave the task out",
+            )
         raise UserError(
             f"task {part.name}: it has no training data ({told})",
             hint="name its rows (data: or the task's train:), let the model write some (synthetic=200), or leave "
@@ -218,7 +233,12 @@ class _Tests:
         self._answers = {folded(text) for text in kept_out.texts}
 
     def without_exact(self, pairs: Sequence[Example], why: Counter[str]) -> list[Example]:
-        kept = [p for p in pairs if folded(p.input) not in self._texts and folded(p.output) not in self._answers]
+        """Return the rows of which neither the input nor any answer is in a test."""
+        kept = [
+            pair
+            for pair in pairs
+            if folded(pair.input) not in self._texts and not any(folded(a) in self._answers for a in pair.references)
+        ]
         _count(why, "in a test", len(pairs) - len(kept))
         return kept
 
@@ -241,6 +261,21 @@ def _unseen(pairs: Sequence[Example], seen: set[tuple[str, str]], why: Counter[s
         kept.append(pair)
     _count(why, "twice", len(pairs) - len(kept))
     return kept
+
+
+def _one_answer_each(rows: Sequence[Example], seed: int, name: str) -> list[Example]:
+    """Return a pair for each different answer of the rows: one of every row, drawn by the seed, then second ones."""
+    rng = random.Random(seed_of(seed, "references", name))
+    rounds: list[list[Example]] = []
+    for row in rows:
+        answers = list(dict.fromkeys(row.references))
+        if len(answers) > 1:
+            rng.shuffle(answers)
+        for place, answer in enumerate(answers):
+            if place == len(rounds):
+                rounds.append([])
+            rounds[place].append(dataclasses.replace(row, output=answer, others=()))
+    return [pair for pairs in rounds for pair in pairs]
 
 
 def _fewer_unchanged(pairs: Sequence[Example], share: float, why: Counter[str]) -> list[Example]:

@@ -63,8 +63,8 @@ def weigh(
     took = {a.system: a for a in answers}
     every = [Weighed(_row(s, took[s.system], metric, prices), s.kind) for s in scores if metric in s.scores]
     rows = tuple(one.row for one in every)
-    # The tuned model asked in another way is a row to look at, but not a system that the run offers.
-    table = [one for one in every if one.kind != "specialist" or one.row.system == SPECIALIST]
+    # The tuned model asked in another way is a row to look at, but not a system that the run offers, unless it ships.
+    table = [one for one in every if one.kind != "specialist" or one.row.system in (SPECIALIST, ships)]
     chosen = next((one for one in table if one.row.system == ships), None) or cheapest(table)
     if chosen is None:
         return Need(rows)

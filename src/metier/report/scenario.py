@@ -161,7 +161,11 @@ def _advice(task: TaskOutcome, need: Need) -> str:
     if need.cheapest == SPECIALIST:
         return f" {advice_of(SPECIALIST, SPECIALIST, 'specialist', better=task.holds)}{_cost(need)}"
     chosen = next((rival for rival in task.rivals if rival.system == need.cheapest), None)
-    return f" {advice_of(chosen.system, chosen.title, chosen.kind, better=task.holds)}" if chosen else ""
+    if chosen is not None:
+        return f" {advice_of(chosen.system, chosen.title, chosen.kind, better=task.holds)}"
+    # What ships of the run's own systems is no rival of the specialist.
+    own = next((row for row in need.rows if row.system == need.cheapest), None)
+    return f" {advice_of(own.system, own.title, 'specialist', better=task.holds)}" if own else ""
 
 
 def _cost(need: Need) -> str:

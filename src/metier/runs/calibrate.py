@@ -154,7 +154,7 @@ def _silently(name: str, total: int, unit: str) -> Iterator[Progress]:
 def _asking(task: Task, pairs: Sequence[Example]) -> list[Entry]:
     """Return the Systems that ask the model for a task's answers; what a selection is compared with asks as it does."""
     wanted = [e for e in SYSTEMS.values() if e.kind not in ("constant", "classic") and is_wanted(e, task)]
-    wanted = [e for e in wanted if e.family is not None or e.kind == "specialist"]
+    wanted = [e for e in wanted if (e.family is not None or e.kind == "specialist") and "held_out" not in e.uses]
     return [e for e in wanted if pairs or not shows_written(e)]
 
 

@@ -17,11 +17,15 @@ from metier.core import storage
 from metier.core.errors import UserError
 from metier.core.remote import local
 from metier.data.files import read_rows
+from metier.evaluation.measure import is_rewriting
 from metier.selection.select import budget_of, related_share_of
 from metier.steps.answer import is_wanted
 from metier.steps.gather import TaskRows, gather
+from metier.steps.held_out import MOST_ROWS
+from metier.steps.measures import measure_of
 from metier.steps.train import EXAMPLE_EPOCHS
-from metier.systems.registry import SYSTEMS, shows_written
+from metier.systems.guarded import LEAST_ROWS
+from metier.systems.registry import SPECIALIST, SYSTEMS, shows_written
 from metier.tasks.scenario import MixtureFile, Scenario, of_one
 from metier.tasks.task import Task
 
@@ -117,13 +121,17 @@ def _in_turn(rows: int, workers: int) -> int:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Part:
-    """One task's part in a run: inputs to write, pairs to train on, rows to test on, and what it chooses from."""
+    """One task's part in a run: inputs to write, pairs to train on, rows to test on, and what it chooses from.
+
+    Of rows to train on those count apart that a guard is chosen by: they are answered too.
+    """
 
     inputs: int
     pairs: float
     tested: int
     pool_rows: int = 0
     chosen: int = 0
+    held_out: int = 0
 
 
 def _part(scenario: Scenario, rows: TaskRows, costs: UnitCosts) -> _Part:
@@ -135,11 +143,24 @@ def _part(scenario: Scenario, rows: TaskRows, costs: UnitCosts) -> _Part:
         return _Part(0, chosen, len(rows.tested), there, chosen)
     labelled = len(rows.labelled)
     inputs = scenario.settings.to_write(task.name, labelled=labelled > 0)
-    pairs = min(labelled * (entry.select or 1.0), entry.rows or labelled)
+    answers = labelled
+    if is_rewriting(measure_of(task)):  # it is trained on every answer of a row, and of several tasks as rows allow
+        answers = sum(len(set(row.references)) for row in rows.labelled)
+    most = entry.rows or (answers if scenario.alone else labelled)
+    pairs = min(answers * (entry.select or 1.0), most)
     pairs += inputs * costs.survive * (entry.select_synthetic or 1.0)
     if task.selection.budgeted and pairs >= 1:
         pairs = min(pairs, budget_of(task.selection.but(tokens=None), round(pairs)).rows or pairs)
-    return _Part(inputs, pairs, len(rows.tested))
+    return _Part(inputs, pairs, len(rows.tested), held_out=_held_out(scenario, rows, min(most, labelled)))
+
+
+def _held_out(scenario: Scenario, rows: TaskRows, trained: float) -> int:
+    """Return how many labelled rows of a rewriting task are not trained on; none where they are too few for a guard."""
+    if not is_rewriting(measure_of(rows.task)):
+        return 0
+    training = scenario.settings.training
+    found = len(rows.labelled) - trained + min(trained * training.holdout_share, training.holdout_max)
+    return min(MOST_ROWS, round(found)) if found >= LEAST_ROWS else 0
 
 
 def _training(scenario: Scenario, costs: UnitCosts, pairs: float) -> float:
@@ -175,9 +196,12 @@ def _answers(task: Task, costs: UnitCosts, part: _Part, workers: int) -> float:
     again = [costs.answer["specialist"]] * (task.seeds - 1 + (len(task.selection.controls) if task.pool else 0))
     alone = sum(min(rows, task.evaluation.timed_rows) * costs.alone[entry.key] for entry in asked)
     models = 1 + len({entry.tuned for entry in asked if entry.tuned}) + len(again)
+    # A guard answers the rows it is chosen by too, and weighs what was written, in about two thirds of that time.
+    more = _in_turn(part.held_out, workers) + (part.held_out + rows) * 2 / 3
+    guard = more * costs.answer.get(SPECIALIST, 0.0) if part.held_out else 0.0
     classic = _CLASSIC + rows * _CLASSIC_ROW if any(e.kind == "classic" and task.labels for e in wanted) else 0.0
     each = sum(costs.answer[entry.key] for entry in asked) + sum(again)
-    return _in_turn(rows, workers) * each + alone + classic + models * costs.load
+    return _in_turn(rows, workers) * each + alone + classic + guard + models * costs.load
 
 
 def fit_to_budget(scenario: Scenario, seconds: float, folder: Path, costs: UnitCosts | None = None) -> Scenario:

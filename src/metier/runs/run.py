@@ -15,7 +15,7 @@ from typing import Literal
 
 from metier.core import storage
 from metier.core.progress import Reporter
-from metier.core.records import MissingSystem, SystemKind
+from metier.core.records import Example, MissingSystem, SystemKind
 from metier.core.run_folder import open_run
 from metier.core.step import Artifact, Done
 from metier.data.mixture import Mixed
@@ -27,6 +27,7 @@ from metier.steps import answer, select
 from metier.steps.answer import Answered, answer_all, answers_of, material_of
 from metier.steps.context import Context, open_context
 from metier.steps.gather import TaskRows, gather
+from metier.steps.held_out import held_out_rows
 from metier.steps.judge import judge
 from metier.steps.measures import measure_of
 from metier.steps.mix import mix_pairs, part_of
@@ -59,15 +60,28 @@ class Outcome:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Specialists:
+    """The models that answer the tasks.
+
+    Attributes:
+        by_task: The training step of each task's model; the same one for all, or each its own.
+        first: The one model of all tasks that each task's was tuned on from; None: there is none.
+    """
+
+    by_task: Mapping[str, Done[Trained]]
+    first: Done[Trained] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Models:
     """The models that a run tunes.
 
     Attributes:
-        specialists: By training seed, and by task, the model that answers it.
+        specialists: By training seed, the models that answer the tasks.
         others: By task, those that the specialist is compared with, by what they were tuned on.
     """
 
-    specialists: Mapping[int, Mapping[str, Done[Trained]]]
+    specialists: Mapping[int, Specialists]
     others: Mapping[str, Mapping[Tuned, Done[Trained]]]
 
 
@@ -110,13 +124,8 @@ def run(scenario: Scenario, folder: Path, reporter: Reporter, *, until: Until = 
     return outcome
 
 
-def train_models(
-    c: Context, scenario: Scenario, mixture: Done[Mixed], rows: Mapping[str, TaskRows]
-) -> dict[str, Done[Trained]]:
+def train_models(c: Context, scenario: Scenario, mixture: Done[Mixed], rows: Mapping[str, TaskRows]) -> Specialists:
     """Train one model for all tasks, or one each, or one that is then tuned on for each.
-
-    Returns:
-        By task, the training step of the model that answers it.
 
     Raises:
         MetierError: Training failed; what was done is kept.
@@ -127,8 +136,11 @@ def train_models(
     if how != "each":
         together = train(c, first, mixed.rows)
         if how == "one":
-            return dict.fromkeys(rows, together)
-    return {name: train(c, r.task, mixed.of(name), name=f"training-{name}", start=together) for name, r in rows.items()}
+            return Specialists(dict.fromkeys(rows, together))
+    return Specialists(
+        {name: train(c, r.task, mixed.of(name), name=f"training-{name}", start=together) for name, r in rows.items()},
+        together,
+    )
 
 
 def _steps(c: Context, scenario: Scenario, rows: Mapping[str, TaskRows], until: Until) -> Finished | None:
@@ -149,31 +161,38 @@ def _steps(c: Context, scenario: Scenario, rows: Mapping[str, TaskRows], until: 
         done, missing = early.get(name, ([], []))
         seeds: dict[int, Sequence[str]] = {}
         judged = None
-        specialist = models.specialists[r.task.seed][name]
+        ours = models.specialists[r.task.seed]
+        specialist = ours.by_task[name]
         weights: dict[Tuned, Artifact] = {tuned: weights_of(m) for tuned, m in models.others.get(name, {}).items()}
         weights["task"] = weights_of(specialist)
+        unseen = held_out_rows(rows, name, mixture.value, specialist.value)
         if name in tested:
-            late = _answers(c, r, mixture.value, weights, answer.LAST)
+            late = _answers(c, r, mixture.value, weights, answer.LAST, unseen)
             done, missing = [*done, *late[0]], [*missing, *late[1]]
             seeds = _more_seeds(c, r, mixture.value, models)
             judged = judge(c, r, [answers_of(d) for d in _in_order(done)], missing, seeds, mixture.value.rows)
         shipped = None
         if until == "report":
-            material = material_of(c, r, mixture.value.of(name), weights)
+            material = material_of(c, r, mixture.value.of(name), weights, unseen)
             shipped = ship(c, r, material, _in_order(done), judged.value.comparison.verdict if judged else None)
         found[name] = FinishedTask(
-            pairs[name], specialist, models.others.get(name, {}), tuple(_in_order(done)), judged, shipped
+            pairs[name], specialist, models.others.get(name, {}), tuple(_in_order(done)), judged, shipped, ours.first
         )
     finished = Finished(mixture, found)
     return None if until == "evaluate" else finished
 
 
 def _answers(
-    c: Context, rows: TaskRows, mixed: Mixed, weights: Mapping[Tuned, Artifact], kinds: Sequence[SystemKind]
+    c: Context,
+    rows: TaskRows,
+    mixed: Mixed,
+    weights: Mapping[Tuned, Artifact],
+    kinds: Sequence[SystemKind],
+    unseen: Sequence[Example] = (),
 ) -> tuple[list[Done[Answered]], list[MissingSystem]]:
     which = "that need no tuning" if kinds == answer.FIRST else "that learn, the specialist last"
     c.reporter.say(f"{rows.task.name}: the test rows are answered by systems {which}")
-    return answer_all(c, rows, material_of(c, rows, mixed.of(rows.task.name), weights), kinds)
+    return answer_all(c, rows, material_of(c, rows, mixed.of(rows.task.name), weights, unseen), kinds)
 
 
 def _in_order(done: Sequence[Done[Answered]]) -> list[Done[Answered]]:
@@ -219,9 +238,9 @@ def _controls(c: Context, scenario: Scenario, pairs: TaskPairs) -> dict[Tuned, D
 def _more_seeds(c: Context, rows: TaskRows, mixed: Mixed, models: Models) -> dict[int, Sequence[str]]:
     """Return what the specialists of further training seeds answer."""
     found: dict[int, Sequence[str]] = {}
-    for seed, by_task in models.specialists.items():
+    for seed, ours in models.specialists.items():
         if seed != rows.task.seed:
-            weights: dict[Tuned, Artifact] = {"task": weights_of(by_task[rows.task.name])}
+            weights: dict[Tuned, Artifact] = {"task": weights_of(ours.by_task[rows.task.name])}
             material = material_of(c, rows, mixed.of(rows.task.name), weights)
             found[seed] = answer.answer(c, rows, material, SYSTEMS[SPECIALIST]).value.answers.texts
     return found

@@ -38,7 +38,7 @@ from metier.steps.pairs import TaskPairs
 from metier.steps.select import Selection
 from metier.steps.ship import Shipped
 from metier.steps.synthesize import Synthesis
-from metier.steps.train import Trained, split_holdout, weights_of
+from metier.steps.train import Trained, weights_of
 from metier.systems.asker import answer_length
 from metier.systems.base import Tuned
 from metier.systems.registry import SPECIALIST, SYSTEMS
@@ -56,6 +56,7 @@ class FinishedTask:
         answered: What every System answered, in the order of tables; empty without test rows.
         judged: The comparison; None without test rows.
         shipped: The product.
+        first: The model of all tasks that it was tuned on from, if it was.
     """
 
     pairs: TaskPairs
@@ -64,6 +65,7 @@ class FinishedTask:
     answered: tuple[Done[Answered], ...]
     judged: Done[Judged] | None
     shipped: Shipped | None = None
+    first: Done[Trained] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -137,9 +139,8 @@ def _on_held_out(c: Context, mixed: Mixed, finished: FinishedTask) -> tuple[int,
     rows = finished.pairs.rows
     if finished.pairs.synthesis is None:
         return 0, {}
-    every = [row for row in mixed.rows if row.origin != "example"]
-    held_out = split_holdout(every, rows.task.training, rows.task.seed)[1]
-    own = [row for row in held_out if row.task == rows.task.name and row.origin == "synthetic"]
+    held_out = {(pair.input, pair.output) for pair in finished.trained.value.left_out}
+    own = [row for row in mixed.of(rows.task.name) if row.origin == "synthetic" and (row.input, row.output) in held_out]
     if not own:
         return 0, {}
     pairs = tuple(Example(row.input, row.output) for row in own)
@@ -185,13 +186,13 @@ def _before_learning(done: Done[Answered], finished: FinishedTask) -> float:
     entry = SYSTEMS[done.name.removeprefix("answers-")]
     writing = _seconds(finished.pairs.synthesis) + _seconds(finished.pairs.selection)
     if entry.tuned == "task":
-        return writing + finished.trained.cost.seconds
+        return writing + finished.trained.cost.seconds + _seconds(finished.first)
     if entry.tuned is not None:
         return finished.others[entry.tuned].cost.seconds
     return writing if "synthetic" in entry.uses else 0.0
 
 
-def _seconds(done: Done[Synthesis] | Done[Selection] | None) -> float:
+def _seconds(done: Done[Synthesis] | Done[Selection] | Done[Trained] | None) -> float:
     return done.cost.seconds if done else 0.0
 
 
@@ -212,7 +213,7 @@ def _stages(finished: FinishedTask) -> tuple[StageCost, ...]:
     named = (
         ("synthesis", [finished.pairs.synthesis]),
         ("selection", [finished.pairs.selection]),
-        ("training", [finished.trained, *finished.others.values()]),
+        ("training", [finished.first, finished.trained, *finished.others.values()]),
         ("answers", finished.answered),
         ("evaluation", [finished.judged]),
     )
@@ -269,7 +270,8 @@ def _together(c: Context, scenario: Scenario, finished: Finished, found: Mapping
         resamples=settings.evaluation.resamples,
         seed=settings.seed,
     )
-    models = {task.trained.key: task.trained for task in finished.tasks.values()}
+    every = [done for task in finished.tasks.values() for done in (task.first, task.trained) if done is not None]
+    models = {done.key: done for done in every}
     rows = finished.mixture.value.rows
     return ScenarioFacts(
         name=settings.name,

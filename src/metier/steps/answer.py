@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
-from metier.core.errors import MetierError
+from metier.core.errors import MetierError, NotEnoughData
 from metier.core.records import Answers, Example, MissingSystem, SystemAnswers, SystemKind
 from metier.core.step import Artifact, Done, Work, once
 from metier.data.mixture import MixedRow
@@ -48,7 +48,13 @@ class Answered:
     nbytes: int
 
 
-def material_of(c: Context, rows: TaskRows, mixed: Sequence[MixedRow], weights: Mapping[Tuned, Artifact]) -> Material:
+def material_of(
+    c: Context,
+    rows: TaskRows,
+    mixed: Sequence[MixedRow],
+    weights: Mapping[Tuned, Artifact],
+    held_out: Sequence[Example] = (),
+) -> Material:
     """Return what Systems may learn one task from.
 
     Args:
@@ -56,6 +62,7 @@ def material_of(c: Context, rows: TaskRows, mixed: Sequence[MixedRow], weights: 
         rows: The task and its rows.
         mixed: The task's rows of the mixture.
         weights: The tuned models there are.
+        held_out: Labelled rows that the specialist was not trained on (`held_out.held_out_rows`).
     """
     task = rows.task
     evaluation = task.evaluation
@@ -73,6 +80,8 @@ def material_of(c: Context, rows: TaskRows, mixed: Sequence[MixedRow], weights: 
         unseen_wordings=task.unseen_wordings,
         sampling=task.synthesis.but(min_pairs=1),
         demonstration_tokens=evaluation.demonstration_tokens,
+        held_out=tuple(held_out),
+        metric=task.main_metric,
     )
 
 
@@ -92,7 +101,7 @@ def answer_all(
         try:
             done.append(answer(c, rows, material, entry))
         except MetierError as error:
-            if entry.kind in ("specialist", "tuned"):
+            if entry.kind in ("specialist", "tuned") and not isinstance(error, NotEnoughData):
                 raise
             missing.append(MissingSystem(entry.key, entry.title, entry.kind, error.message))
     return done, missing

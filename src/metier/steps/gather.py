@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from metier.core import storage
 from metier.core.errors import UserError
@@ -12,6 +12,8 @@ from metier.core.records import Example
 from metier.data.likeness import folded
 from metier.data.pairs import ExampleFile, NoRows, read_examples, read_inputs
 from metier.data.sizes import split_by_source
+from metier.evaluation.measure import is_rewriting
+from metier.steps.measures import measure_of
 from metier.tasks.scenario import Scenario
 from metier.tasks.task import Task
 
@@ -26,7 +28,8 @@ class TaskRows:
         test: All rows to test on; none of them is ever trained on.
         tested: Those that answers are compared on: all, or as many as ``evaluation.limit`` says.
         warnings: What a user should know about them.
-        unlabelled: Real inputs without answers, none of them a test row's, an example's or a labelled row's.
+        unlabelled: Real inputs without answers, none of them a test row's, an example's or a labelled row's; where
+            they are damaged, real texts that are answers, none of them an example's or a test row's.
     """
 
     task: Task
@@ -106,20 +109,56 @@ def _rows(scenario: Scenario, task: Task) -> TaskRows:
         tests,
         drawn(tests, task.evaluation.limit, task.seed),
         tuple(_warnings(task, train, test, labelled, tests)),
-        _unlabelled(task, known),
+        _unlabelled(task, known, labelled),
     )
 
 
-def _unlabelled(task: Task, known: Sequence[Example]) -> tuple[str, ...]:
+def _unlabelled(task: Task, known: Sequence[Example], labelled: Sequence[Example]) -> tuple[str, ...]:
     """Return what the model is to read of a task's unlabelled file; test inputs would make the test easier."""
-    if task.unlabelled is None or task.pool is not None:
+    if task.pool is not None:
+        return ()
+    if task.synthesis.method == "damage":
+        return _to_damage(task, known, labelled)
+    if task.unlabelled is None:
         return ()
     seen = {folded(row.input) for row in known}
-    fresh = {folded(text): text for text in read_inputs(task.unlabelled) if folded(text) not in seen}
+    fresh = _fresh(read_inputs(task.unlabelled), seen)
     if not fresh:
         raise UserError(f"{task.unlabelled}: no input that is not in the examples, training or test rows as well")
-    several = min(len(fresh), task.synthesis.unlabelled_rows)
-    return tuple(random.Random(storage.seed_of(task.seed, "unlabelled")).sample(list(fresh.values()), several))
+    return _some(task, fresh)
+
+
+def _to_damage(task: Task, known: Sequence[Example], labelled: Sequence[Example]) -> tuple[str, ...]:
+    """Return the real texts that the model is to damage: no text of a test, which would give its answers away."""
+    if not is_rewriting(measure_of(task)):
+        raise UserError(
+            f"synthesis.method: damage is for tasks that rewrite their input, and {task.main_metric} does not compare "
+            "answers with it",
+            hint="set metric: to sari, gleu, edit_f05 or ibleu",
+        )
+    if task.unlabelled is not None:
+        fresh = _fresh(read_inputs(task.unlabelled), {folded(t) for row in known for t in (row.input, *row.references)})
+    else:
+        own = {id(row) for row in labelled}
+        tested = {folded(t) for row in known if id(row) not in own for t in (row.input, *row.references)}
+        fresh = _fresh([row.output for row in labelled], tested)
+    if not fresh:
+        raise UserError(
+            f"{task.unlabelled or 'synthesis.method: damage'}: there is no real text to damage that is not in the "
+            "examples or test rows as well",
+            hint="name a file with unlabelled:, or labelled rows with train:",
+        )
+    return _some(task, fresh)
+
+
+def _fresh(texts: Sequence[str], seen: Set[str]) -> list[str]:
+    """Return the texts that are not known yet, each once."""
+    return list({folded(text): text for text in texts if folded(text) not in seen}.values())
+
+
+def _some(task: Task, texts: Sequence[str]) -> tuple[str, ...]:
+    several = min(len(texts), task.synthesis.unlabelled_rows)
+    return tuple(random.Random(storage.seed_of(task.seed, "unlabelled")).sample(texts, several))
 
 
 def _warnings(
@@ -139,7 +178,17 @@ def _warnings(
             found.append(f"{name}: {file.conflicts} inputs have more than one answer")
     if not tests:
         found.append("there is no test file: whether the specialist is better cannot be known")
+    if is_rewriting(measure_of(task)):
+        if labelled and not any(map(_changes, labelled)):
+            found.append("train: no row's answer changes its input: a model can only learn to copy from them")
+        if tests and not any(map(_changes, tests)):
+            found.append("test: no row's answer changes its input: nothing can score higher than the copied input")
     seen = {e.input for e in task.examples} | {row.input for row in labelled}
     if shared := sum(row.input in seen for row in tests):
         found.append(f"test: {shared} inputs are also among the examples or training rows")
     return found
+
+
+def _changes(row: Example) -> bool:
+    """Whether any answer of a row is not its input."""
+    return any(answer.split() != row.input.split() for answer in row.references)

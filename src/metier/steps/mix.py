@@ -55,7 +55,7 @@ def mix_pairs(c: Context, scenario: Scenario, parts: Sequence[Part], rows: Mappi
 def part_of(
     rows: TaskRows, entry: ScenarioTask, pairs: Sequence[Example], written: Sequence[Example], *, pool: bool = False
 ) -> Part:
-    """Return what a task gives to the mixture.
+    """Return what a task gives to the mixture; a task that rewrites may be trained on every answer of a row.
 
     Args:
         rows: The task and its rows.
@@ -65,6 +65,8 @@ def part_of(
         pool: Whether ``pairs`` are from a pool.
     """
     task = rows.task
+    if not is_rewriting(measure_of(task)):
+        pairs = [dataclasses.replace(pair, others=()) for pair in pairs]
     return Part(
         name=task.name,
         wordings=(task.instruction, *task.wordings),

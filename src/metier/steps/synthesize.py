@@ -30,6 +30,12 @@ _REMEDIES = {
     "quota": "only the surest are kept: raise synthesis.inputs or synthesis.keep_share; where most inputs "
     "are read as one label, make the instruction name what each label means",
     "balance": "one class is rare among the answers: give more examples of it, or set synthesis.balance=false",
+    "unchanged": "the model copies the text: give more examples that change something, or raise "
+    "synthesis.input_temperature",
+    "edits": "the model changes more or less of a text than the examples do: give more real text, or more varied "
+    "examples",
+    "no_repair": "the model does not find the real texts likelier than what it made of them: give more real text, or "
+    "use a larger model",
     "no_label": "the answers hold no label: say in the instruction that only a label may be answered",
 }
 
@@ -66,7 +72,7 @@ def synthesize(c: Context, task: Task, several: int, unlabelled: Sequence[str] =
         c: The run's context.
         task: What the pairs are for.
         several: How many raw inputs to ask for.
-        unlabelled: Real inputs that it is to answer beside them.
+        unlabelled: Real inputs that it is to answer beside them, or real texts that it is to damage.
 
     Raises:
         NotEnoughData: Fewer pairs are left than ``synthesis.min_pairs``; all candidates are on file.

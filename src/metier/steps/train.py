@@ -6,11 +6,11 @@ import dataclasses
 import random
 from collections.abc import Sequence
 from functools import partial
-from typing import TypeVar
 
 from metier.core import storage
 from metier.core.records import Example, LossPoint
 from metier.core.step import Artifact, Done, Work, once
+from metier.data.likeness import folded
 from metier.data.mixture import MixedRow
 from metier.engines.prompts import fitting_demonstrations
 from metier.steps.context import Context, ModelInputs
@@ -18,7 +18,6 @@ from metier.steps.gather import TaskRows
 from metier.tasks.settings import TrainingSettings
 from metier.tasks.task import Task
 
-T = TypeVar("T")
 EXAMPLE_EPOCHS = 10  # of the model tuned on the examples alone, which are few
 
 
@@ -35,6 +34,7 @@ class TrainingInputs:
         shown: Examples that stay in every prompt, as many as fit.
         instruction: What is asked where examples are shown.
         start: An earlier tuned model to go on from; None: the base model.
+        left_out: Inputs that the earlier model was not trained on, which are held out again; None: drawn by the seed.
     """
 
     model: ModelInputs
@@ -45,6 +45,7 @@ class TrainingInputs:
     shown: tuple[Example, ...]
     instruction: str
     start: Artifact | None
+    left_out: tuple[str, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Trained:
         losses: The loss curve.
         prompt: One example as the model reads it: what is given.
         answer: What is trained.
+        left_out: The pairs that chose the epoch, which neither it nor the model it started from was trained on.
     """
 
     folder: str
@@ -74,6 +76,7 @@ class Trained:
     losses: tuple[LossPoint, ...]
     prompt: str
     answer: str
+    left_out: tuple[Example, ...] = ()
 
 
 def train(
@@ -99,6 +102,7 @@ def train(
         shown=shown,
         instruction=task.instruction if shown else "",
         start=weights_of(start) if start else None,
+        left_out=tuple(sorted({folded(pair.input) for pair in start.value.left_out})) if start else None,
     )
     return _once(c, name, inputs)
 
@@ -124,12 +128,34 @@ def weights_of(done: Done[Trained]) -> Artifact:
     return done.artifact(done.value.folder)
 
 
-def split_holdout(pairs: Sequence[T], settings: TrainingSettings, seed: int) -> tuple[list[T], list[T]]:
-    """Split pairs into those trained on and those that choose the epoch, by the seed."""
-    shuffled = list(pairs)
+def split_holdout(
+    pairs: Sequence[Example], settings: TrainingSettings, seed: int
+) -> tuple[list[Example], list[Example]]:
+    """Split pairs into those trained on and those that choose the epoch, by the seed.
+
+    Pairs with the same input are on the same side: whoever has seen one answer to an input knows much of the others.
+    """
+    rows: dict[str, list[Example]] = {}
+    for pair in pairs:
+        rows.setdefault(folded(pair.input), []).append(pair)
+    shuffled = list(rows.values())
     random.Random(storage.seed_of(seed, "holdout")).shuffle(shuffled)
-    size = min(round(len(shuffled) * settings.holdout_share), settings.holdout_max)
-    return shuffled[size:], shuffled[:size]
+    size = min(round(len(pairs) * settings.holdout_share), settings.holdout_max)
+    kept: list[Example] = []
+    held_out: list[Example] = []
+    for row in shuffled:
+        side = held_out if len(held_out) + len(row) <= size else kept
+        side += row
+    return kept, held_out
+
+
+def _split(inputs: TrainingInputs) -> tuple[list[Example], list[Example]]:
+    """Return the pairs to train on and those to hold out: nothing that the model it starts from was trained on."""
+    if inputs.left_out is None:
+        return split_holdout(inputs.pairs, inputs.settings, inputs.seed)
+    outside = set(inputs.left_out)
+    held_out = [pair for pair in inputs.pairs if folded(pair.input) in outside]
+    return [pair for pair in inputs.pairs if folded(pair.input) not in outside], held_out
 
 
 def _keeps_examples(task: Task) -> bool:
@@ -163,7 +189,7 @@ def _train(c: Context, name: str, inputs: TrainingInputs, work: Work) -> Trained
         engine = c.slot.open()
         shown = fitting_demonstrations(inputs.shown, engine.count_tokens, engine.context_length // 2)
     c.slot.close()
-    train_pairs, holdout_pairs = split_holdout(inputs.pairs, settings, inputs.seed)
+    train_pairs, holdout_pairs = _split(inputs)
     encode = partial(
         encode_examples,
         instruction=inputs.instruction,
@@ -205,4 +231,5 @@ def _train(c: Context, name: str, inputs: TrainingInputs, work: Work) -> Trained
         losses=tuple(tuned.losses),
         prompt=prompt,
         answer=answer,
+        left_out=tuple(holdout_pairs),
     )

@@ -129,10 +129,11 @@ def measure_studies(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Made:
-    """A variant's training set and models, by task."""
+    """A variant's training set and models, by task, and the model that these were tuned on from, if there is one."""
 
     mixture: Done[Mixed]
     models: Mapping[str, Done[Trained]]
+    first: Done[Trained] | None = None
 
     @property
     def facts(self) -> dict[str, float]:
@@ -140,7 +141,7 @@ class _Made:
         return {
             "rows": float(sum(done.value.pairs + done.value.held_out for done in every)),
             "tokens": float(self.mixture.value.tokens),
-            "seconds": sum(done.cost.seconds for done in every),
+            "seconds": sum(done.cost.seconds for done in every) + (self.first.cost.seconds if self.first else 0.0),
         }
 
 
@@ -152,7 +153,8 @@ def _train(c: Context, scenario: Scenario, variant: Variant, rows: Mapping[str, 
     if variant.generic_only:
         generic = train(c, trained[0].task, mixture.value.of(GENERIC), name="training-generic")
         return _Made(mixture, dict.fromkeys(rows, generic))
-    return _Made(mixture, train_models(c, scenario, mixture, rows))
+    made = train_models(c, scenario, mixture, rows)
+    return _Made(mixture, made.by_task, made.first)
 
 
 def _answers(c: Context, rows: TaskRows, made: _Made | None, *, unseen: bool) -> Sequence[str]:

@@ -85,13 +85,18 @@ def input_prompt(brief: Brief, prompts: PromptFormat, answer: str | None, number
     return prompts.conversation(turns, ask(""), answer or "")
 
 
+def ends_of(texts: Sequence[str], prompts: PromptFormat) -> tuple[str, ...]:
+    """Return what ends a text like these: a line's end as well, where each of them is one line."""
+    return (*prompts.stop, "\n") if _most_lines(texts) == 1 else prompts.stop
+
+
 def _input_requests(
     brief: Brief, prompts: PromptFormat, group: list[tuple[str | None, int]], number: int
 ) -> list[GenerationRequest]:
     settings = brief.settings
     limits = input_limits(brief)
     longest = None if limits is None else int(limits[1])
-    stop = _stop([example.input for example in brief.examples], prompts)
+    stop = ends_of([example.input for example in brief.examples], prompts)
     return [
         GenerationRequest(
             prompt=input_prompt(brief, prompts, answer, number),
@@ -122,11 +127,6 @@ def _most_lines(texts: Sequence[str]) -> int:
     return max(text.strip().count("\n") for text in texts) + 1
 
 
-def _stop(texts: Sequence[str], prompts: PromptFormat) -> tuple[str, ...]:
-    """Return what ends a text like these: a line's end as well, where each of them is one line."""
-    return (*prompts.stop, "\n") if _most_lines(texts) == 1 else prompts.stop
-
-
 def _answers(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shard) -> list[tuple[str | None, int]]:
     """Return the answers to write inputs for, and how many inputs to draw for each."""
     settings = brief.settings
@@ -138,7 +138,7 @@ def _answers(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shard) 
         if not settings.pseudo_labels:
             labels = (None,) * len(brief.labels)
         return [(label, samples) for _ in range(-(-each // samples)) for label in labels]
-    stop = _stop([example.output for example in brief.examples], prompts)
+    stop = ends_of([example.output for example in brief.examples], prompts)
     asked = [
         GenerationRequest(
             prompt=_answer_prompt(brief, prompts, number),

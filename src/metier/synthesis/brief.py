@@ -18,7 +18,7 @@ class Brief:
         examples: The hand-written pairs.
         settings: How much to write, and what to keep of it.
         seed: Every random choice follows from it.
-        unlabelled: Real inputs without answers, for ``backward``.
+        unlabelled: Real inputs without answers, for ``backward``; real texts that are answers, for ``damage``.
     """
 
     instruction: str

@@ -1,8 +1,8 @@
-"""Which filters a job's inputs and answers go through: those that SELF-GUIDE published, or those of `backward`."""
+"""Which filters a job's texts go through: those that SELF-GUIDE published, or those of `backward` or `damage`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from metier.core.records import Candidate
@@ -34,6 +34,27 @@ def input_checks(brief: Brief) -> Checks:
         seen.check(example.input)
     checks.append(("duplicate", seen.check))
     return checks
+
+
+def damage_checks(brief: Brief) -> Callable[[str], Checks]:
+    """Return what gives the filters of a text's damages: empty, unchanged, noise, edits, duplicate.
+
+    It remembers the damages that pass, so one serves all texts of a job.
+    """
+    limits = filters.edit_limits([(e.input, e.output) for e in brief.examples])
+    noise: Checks = [("noise", _noise(brief))] if brief.settings.noise_filter else []
+    seen = filters.SeenTexts()  # exact ones alone: damages of one text are always nearly alike
+
+    def of(text: str) -> Checks:
+        return [
+            ("empty", filters.empty),
+            ("unchanged", partial(filters.unchanged, of=text)),
+            *noise,
+            ("edits", partial(filters.edits, of=text, limits=limits)),
+            ("duplicate", seen.check),
+        ]
+
+    return of
 
 
 def filter_inputs(brief: Brief, candidates: Sequence[Candidate]) -> list[Candidate]:

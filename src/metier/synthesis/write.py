@@ -1,4 +1,7 @@
-"""Writes a job's training pairs from start to end: inputs, their filters, answers the model agrees on, balance."""
+"""Writes a job's training pairs from start to end: inputs, their filters, answers the model agrees on, balance.
+
+Or, from real text, its damages, their filters, repairs that the model believes in, and some text left as it is.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from metier.synthesis.agreement import agree
 from metier.synthesis.backward import write_pairs
 from metier.synthesis.brief import Brief
 from metier.synthesis.checks import filter_inputs
+from metier.synthesis.damage import SAMPLES, real_texts, repairable, with_unchanged, write_damaged
 from metier.synthesis.inputs import write_inputs
 from metier.synthesis.outputs import answer_inputs, balance, vote
 from metier.synthesis.real import real_inputs
@@ -31,6 +35,8 @@ def synthesize(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shard
         shard: Puts each part of the work on file, or brings it back from there.
         track: Shows progress.
     """
+    if brief.settings.method == "damage":
+        return _damaged(brief, engine, prompts, shard, track)
     backward = brief.settings.method == "backward"
     with track("inputs", brief.settings.inputs, "rows") as update:
         if backward:
@@ -48,3 +54,12 @@ def synthesize(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shard
         with track("answers", open_ones, "inputs") as update:
             judged = vote(brief, answer_inputs(brief, engine, prompts, written, shard, update))
     return balance(brief, judged)
+
+
+def _damaged(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shard, track: Track) -> list[Candidate]:
+    with track("damages", len(real_texts(brief)) * SAMPLES, "rows") as update:
+        written = write_damaged(brief, engine, prompts, shard, update)
+    if brief.settings.check_pairs:
+        with track("repairs", sum(candidate.kept for candidate in written), "rows") as update:
+            written = repairable(brief, engine, prompts, written, shard, update)
+    return with_unchanged(brief, written)

@@ -72,6 +72,8 @@ class Material:
         demonstration_tokens: Longest prompt of synthetic pairs.
         encoder: The sentence encoder.
         encoder_name: The name it is found by.
+        held_out: Labelled rows that the tuned model was not trained on, none of them a test row.
+        metric: The task's first metric, by which rules are chosen on these.
     """
 
     labels: tuple[str, ...] | None
@@ -89,6 +91,8 @@ class Material:
     demonstration_tokens: int = 0
     encoder: Artifact | None = None
     encoder_name: str = ""
+    held_out: tuple[Example, ...] = ()
+    metric: str = ""
 
     @property
     def more_than_examples(self) -> bool:

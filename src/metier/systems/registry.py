@@ -158,6 +158,10 @@ _ENTRIES = (
         "specialist_constrained", "specialist, writing only labels", "specialist", None, "labels", _TUNED, "scored",
         {"reading": "total"}, tuned="task", ships=False,
     ),
+    Entry(
+        "specialist_guarded", "specialist, or unchanged", "specialist", None, "rewriting",
+        _TUNED | {"held_out", "metric"}, "guarded", tuned="task", needs="held_out",
+    ),
     Entry(SPECIALIST, "specialist", "specialist", None, "any task", _AS_ASKED, "tuned", tuned="task"),
 )  # fmt: skip
 SYSTEMS: Mapping[str, Entry] = MappingProxyType({entry.key: entry for entry in _ENTRIES})

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from metier.core import storage
 from metier.core.errors import UserError
 from metier.core.remote import is_url
-from metier.tasks.explain import explain, override
+from metier.tasks.explain import explain, line_of, override
 from metier.tasks.read_task import load_task, new_folder, resolve_path
 from metier.tasks.scenario import MixtureFile, Scenario, check
 from metier.tasks.task import Shared, Task
@@ -89,6 +89,12 @@ def load_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
         raise UserError(f"{path}: prompt.specialist_demonstrations: a model of many tasks is asked without examples")
     scenario = _with_paths(scenario, path, from_here={"data", "generic.data", "model"} & given)
     whole = Scenario(scenario, {name: _task(scenario, path, name) for name in scenario.tasks})
+    if scenario.data is not None and all(scenario.data not in (t.train, t.test) for t in whole.tasks.values()):
+        raise UserError(
+            f"{path}{line_of(('data',), lines)}: data: no task takes rows from it",
+            hint="say in the task files which rows are theirs, as in train_where: {task: NAME, split: train} and "
+            "test_where: {task: NAME, split: test}, or leave data out",
+        )
     check(whole)
     return whole
 

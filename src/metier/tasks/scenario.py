@@ -27,7 +27,12 @@ class ScenarioTask(Settings):
     """What one task gives to the mixture."""
 
     file: str | None = Field(None, description="Its task file; default: NAME.yaml beside the mixture.")
-    rows: int | None = Field(None, ge=1, description="Labelled rows to take at most.")
+    rows: int | None = Field(
+        None,
+        ge=1,
+        description="Pairs of labelled rows to take at most. Rewriting: a row's further references are taken only "
+        "where there are fewer rows.",
+    )
     ratio: float | None = Field(None, gt=0, le=1, description="Its share of the rows; all tasks have one, or none.")
     unchanged: float = Field(
         1.0, ge=0, le=1, description="Largest share of its rows whose answer is the input as it was."

@@ -86,11 +86,12 @@ class PromptSettings(Settings):
 class SynthesisSettings(Settings):
     """How the model writes its own training data."""
 
-    method: Literal["backward", "self-guide"] = Field(
+    method: Literal["backward", "self-guide", "damage"] = Field(
         "backward",
         description="self-guide: write inputs, then vote on their answers. backward: start from an answer, write "
         "an input for it, and keep the pair if the model, read forwards, finds the answer likelier there "
-        "than elsewhere.",
+        "than elsewhere. damage: for a task that rewrites, start from real text (the unlabelled file, or the answers "
+        "of labelled rows) and write what it may have been rewritten from.",
     )
     inputs: int = Field(400, ge=1, le=1_000_000, description="How many raw inputs to ask the model for.")
     unlabelled_rows: int = Field(
@@ -127,7 +128,11 @@ class SynthesisSettings(Settings):
     )
     check_pairs: bool = Field(
         True,
-        description="backward: read each pair forwards, and keep the most convincing; false: keep all as asked for.",
+        description="backward: read each pair forwards, and keep the most convincing; false: keep all as asked for. "
+        "damage: keep those whose repair is likelier than their damage.",
+    )
+    unchanged: float = Field(
+        0.25, ge=0, lt=1, description="damage: share of the pairs whose text is right as it is, on both sides."
     )
     balance: bool = Field(True, description="Classification: down-sample every class to the rarest.")
     min_pairs: int = Field(24, ge=1, description="Stop before training when fewer pairs than this are left.")

@@ -98,7 +98,8 @@ class Task(Shared):
     unlabelled: str | None = Field(
         None,
         description="File of real inputs without answers: the model answers those it is surest of and trains on them "
-        "beside what it writes, and a pool's selection knows the task's region better by them.",
+        "beside what it writes, and a pool's selection knows the task's region better by them. With synthesis.method: "
+        "damage, of real text that is as answers should be.",
     )
     pool: str | None = Field(None, description="Big file of instruction data to select from (recipe low-data).")
     train_use: Literal["instead", "mixed"] = Field(
@@ -125,10 +126,20 @@ class Task(Shared):
             return self
         if self.synthesis.method == "self-guide" and self.recipe != "low-data" and self.pool is None:
             raise ValueError("unlabelled: the recipe self-guide trains on inputs that the model writes (leave one out)")
-        if not self.synthesis.check_pairs and self.pool is None:
+        if not self.synthesis.check_pairs and self.synthesis.method == "backward" and self.pool is None:
             raise ValueError("unlabelled: with synthesis.check_pairs: false nothing reads them (leave one out)")
         if self.train_use == "instead" and self.pool is None:
             raise ValueError("unlabelled: with train_use: instead the model answers no inputs (use mixed)")
+        return self
+
+    @model_validator(mode="after")
+    def _damage_fits(self) -> Task:
+        if self.synthesis.method != "damage":
+            return self
+        if self.labels is not None:
+            raise ValueError("synthesis.method: damage is for tasks that rewrite their input, and these have no labels")
+        if all(e.input.split() == e.output.split() for e in self.examples):
+            raise ValueError("synthesis.method: damage needs an example whose answer is not its input")
         return self
 
     @model_validator(mode="after")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 _OF_ANY_METHOD = frozenset(
-    {
-        "method", "inputs", "input_temperature", "input_top_k", "input_max_tokens", "input_length_filter",
-        "noise_filter", "near_duplicates", "min_pairs",
-    }
-)  # fmt: skip
+    {"method", "inputs", "input_temperature", "input_top_k", "input_max_tokens", "noise_filter", "min_pairs"}
+)
+_WHERE_INPUTS_ARE_WRITTEN = frozenset({"input_length_filter", "near_duplicates"})
 _OF_SELF_GUIDE = frozenset(
     {
         "prompts_per_round", "earlier_inputs", "output_samples", "output_keep", "output_temperature", "output_top_k",
@@ -20,10 +18,12 @@ def settings_used(method: str, *, labels: bool) -> frozenset[str]:
     """Return the names of the synthesis settings that a method makes use of.
 
     Args:
-        method: ``backward`` or ``self-guide``.
+        method: ``backward``, ``self-guide`` or ``damage``.
         labels: Whether the task has labels.
     """
-    used = _OF_ANY_METHOD | ({"balance", "pseudo_labels"} if labels else set())
+    if method == "damage":
+        return _OF_ANY_METHOD | {"check_pairs", "unchanged"}
+    used = _OF_ANY_METHOD | _WHERE_INPUTS_ARE_WRITTEN | ({"balance", "pseudo_labels"} if labels else set())
     if method == "backward":
         return used | {"keep_share", "check_pairs"} | (set() if labels else {"output_max_tokens"})
     return used | _OF_SELF_GUIDE | (set() if labels else {"output_length_filter"})
