@@ -70,6 +70,11 @@ def logprobs(asked: Sequence[ScoringRequest], engine: Engine) -> dict[str, list[
     return {"logprobs": [list(s.logprobs) for s in scores], "tokens": list(scores[0].tokens)}
 
 
+def logprob_per_token(asked: Sequence[ScoringRequest], engine: Engine) -> list[float]:
+    """Return the mean log-probability per token of every request's first continuation."""
+    return [first for first, *_ in logprobs_per_token(asked, engine)]
+
+
 def logprobs_per_token(asked: Sequence[ScoringRequest], engine: Engine) -> list[list[float]]:
     """Return the mean log-probability per token of every request's continuations."""
     return [[total / size for total, size in zip(s.logprobs, s.tokens, strict=True)] for s in engine.score(asked)]

@@ -12,7 +12,7 @@ from typing import get_args
 from metier.core.records import Example
 from metier.core.step import Artifact, Work
 from metier.engines.base import ScoringRequest
-from metier.engines.shards import logprobs_per_token
+from metier.engines.shards import logprob_per_token
 from metier.systems.asker import Asker, open_asker
 from metier.systems.base import Asked, Learned, Material, Tools
 from metier.systems.renderings import Rendering
@@ -49,6 +49,6 @@ def _choose(asker: Asker, inputs: _Inputs, work: Work) -> _Choice:
             others = tuple(shown for k, shown in enumerate(inputs.shown) if k != i)
             under = dataclasses.replace(asker, rendering=rendering, shown=others)
             asked.append(ScoringRequest(under.prompt(left_out.input), (asker.prompts.answer(left_out.output),)))
-        found = work.shard(f"choice-{rendering.replace(' ', '-')}", partial(logprobs_per_token, asked, asker.engine))
-        likely[rendering] = sum(own for (own,) in found) / len(found)
+        found = work.shard(f"rendering-{rendering.replace(' ', '-')}", partial(logprob_per_token, asked, asker.engine))
+        likely[rendering] = sum(found) / len(found)
     return _Choice(max(likely, key=lambda rendering: likely[rendering]))
