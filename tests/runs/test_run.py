@@ -373,8 +373,10 @@ def test_free_text_tasks_have_their_own_systems(tiny_model: Path, tmp_path: Path
     assert facts.judged is not None
     systems = {s.system: s for s in facts.judged.systems}
     # Those that need labels are not for this task; self_icl is, and says why it could not be had.
-    assert set(systems) == {"copied_input", "few_shot", "self_icl", "harper", "replacements", "specialist"}
+    systems_there = {"copied_input", "few_shot", "self_icl", "harper", "replacements", "specialist"}
+    assert set(systems) == systems_there | {"specialist_guarded"}
     assert systems["self_icl"].note == "there are no synthetic pairs"
+    assert "a threshold is chosen on at least 30" in (systems["specialist_guarded"].note or "")
     assert facts.metrics[0] == "gleu" and "copied_rate" in facts.metrics
 
 

@@ -126,7 +126,6 @@ def test_an_answer_is_cut_at_stop_strings_and_at_tokens(
         ("mend", {"logit_bias": {"5": 1.0}}, "logit_bias"),
         ("scored", {"logprobs": True}, "logprobs"),
         ("plain", {"logprobs": True}, "logprobs"),
-        ("mend", {"logprobs": True, "stream": True}, "logprobs"),
         ("mend", {"top_logprobs": 2}, "top_logprobs"),
         ("mend", {"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ("mend", {"tools": []}, "tools"),

@@ -162,6 +162,9 @@ def _asked(llama: Any, slots: int, more: Mapping[str, object] = MappingProxyType
 
 
 def _threads() -> int:
+    """Return OMP_NUM_THREADS, if set: llama.cpp's threads wait by turning in a loop, and one too many is very slow."""
+    if (given := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(given) > 0:
+        return int(given)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else -1
 
 
