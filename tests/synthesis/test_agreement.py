@@ -173,3 +173,76 @@ def test_the_longest_answer_and_its_end_must_fit_behind_the_prompt(spare: int, d
     engine = ScriptedEngine(score=lambda prompt, continuation: -1.0, context_length=room)
     (judged,) = agree(make_brief(), engine, PROMPTS, written({text: 1.0}), Shards())
     assert judged.dropped_by == dropped_by
+
+
+def pairs(count: int) -> list[Candidate]:
+    return [Candidate(f"r0.{i}.0", f"in {i}", output=f"out {i}", asked_label=f"out {i}") for i in range(count)]
+
+
+def fitting(own: dict[int, float]) -> ScriptedEngine:
+    """Return an engine that finds an answer likelier after its own input, by so many nats a token."""
+
+    def score(prompt: str, continuation: str) -> float:
+        place = int(continuation.rpartition(" ")[2])
+        right = last_question(prompt) == f"in {place}"
+        return (own.get(place, 0.0) if right else 0.0) * (len(continuation.encode()) + 1) - 7.0 * (
+            len(continuation) + 1
+        )
+
+    return ScriptedEngine(score=score)
+
+
+def test_in_free_text_the_pairs_whose_answers_gain_most_from_their_own_inputs_are_kept() -> None:
+    gains = {0: 3.0, 1: 0.5, 2: 2.0, 3: 1.0}
+    engine = fitting(gains)
+    judged = agree(make_brief(labels=None, keep_share=0.5), engine, PROMPTS, pairs(4), Shards())
+    assert [c.share for c in judged] == pytest.approx(list(gains.values()))
+    assert [c.dropped_by for c in judged] == [None, "quota", None, "quota"]
+    assert judged[1].reason == "not among the surest: its input makes the answer likelier by only 0.50 nats a token"
+    assert [c.output for c in judged] == [f"out {i}" for i in range(4)]
+    # Every input is read once, before its own answer and those of the three others.
+    asked = {last_question(r.prompt.text): r.continuations for r in engine.scored}
+    assert asked.keys() == {f"in {i}" for i in range(4)} and len(engine.scored) == 4
+    for i in range(4):
+        own, *others = asked[f"in {i}"]
+        assert own == f"out {i}" and {own, *others} == {f"out {k}" for k in range(4)}
+
+
+@given(st.integers(1, 9), st.randoms(use_true_random=False))
+def test_a_gain_is_what_an_answer_has_after_its_own_input_over_the_mean_after_others(count: int, draw: Any) -> None:
+    likely: dict[tuple[str, str], float] = {
+        (f"in {i}", f"out {k}"): draw.uniform(-9, 0) for i in range(count) for k in range(count)
+    }
+
+    def score(prompt: str, continuation: str) -> float:
+        return likely[last_question(prompt), continuation.strip()] * (len(continuation.encode()) + 1)
+
+    engine = ScriptedEngine(score=score)
+    judged = agree(make_brief(labels=None, keep_share=1.0), engine, PROMPTS, pairs(count), Shards())
+    after = [(last_question(r.prompt.text), text.strip()) for r in engine.scored for text in r.continuations]
+    for i, pair in enumerate(judged):
+        rivals = [likely[asked] for asked in after if asked[1] == f"out {i}" and asked[0] != f"in {i}"]
+        assert len(rivals) == min(3, count - 1)
+        mean = sum(rivals) / len(rivals) if rivals else 0.0
+        assert pair.share == pytest.approx(likely[f"in {i}", f"out {i}"] - mean)
+
+
+def test_an_answer_that_gains_nothing_is_dropped_however_much_is_to_be_kept() -> None:
+    judged = agree(
+        make_brief(labels=None, keep_share=1.0), fitting({0: 1.0, 1: 0.0, 2: -1.0}), PROMPTS, pairs(3), Shards()
+    )
+    assert [c.dropped_by for c in judged] == [None, "disagreement", "disagreement"]
+    assert judged[2].reason == "its input makes the answer no likelier (-1.00 nats a token)"
+
+
+def test_rival_inputs_depend_on_the_seed_alone() -> None:
+    shards = Shards()
+    engine = fitting({})
+    agree(make_brief(labels=None), engine, PROMPTS, pairs(100), shards)
+    assert list(shards.kept) == ["answers-after-inputs-00000", "answers-after-inputs-00001"]
+    again = fitting({})
+    agree(make_brief(labels=None), again, PROMPTS, pairs(100), Shards())
+    assert again.scored == engine.scored
+    other = fitting({})
+    agree(dataclasses.replace(make_brief(labels=None), seed=8), other, PROMPTS, pairs(100), Shards())
+    assert other.scored != engine.scored

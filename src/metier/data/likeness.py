@@ -38,14 +38,6 @@ def edit_rate(before: str, after: str) -> float:
     return 1.0 - difflib.SequenceMatcher(None, before.split(), after.split(), autojunk=False).ratio()
 
 
-def alike(one: str, other: str) -> float:
-    """Return the share of two texts' characters that they have in common, in order and without case: 0 to 1.
-
-    Ratcliff and Obershelp's, as `difflib` has it.
-    """
-    return difflib.SequenceMatcher(None, folded(one), folded(other), autojunk=False).ratio()
-
-
 def sketch(grams: Grams) -> MinHash:
     """Return the MinHash sketch of a set of grams, the same in every process."""
     from datasketch import MinHash

@@ -6,14 +6,14 @@ is replaced, and the page's own policy forbids scripts and requests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from markupsafe import Markup
 
 from metier.core import storage
-from metier.core.records import Candidate, Interval, LossPoint
+from metier.core.records import Interval, LossPoint
 from metier.evaluation.better import SPECIALIST
 from metier.evaluation.records import ByLabel
 from metier.report import svg, words
@@ -242,17 +242,10 @@ def _changes(rows: Sequence[BeforeAfter]) -> dict[str, int]:
     return {"better": better, "worse": worse, "same": len(rows) - better - worse}
 
 
-def _agreement(facts: RunFacts) -> Callable[[Candidate], str]:
-    """Return what says, of a pair that was kept, what its number means: a gain in likelihood, or a share."""
+def _agreement(facts: RunFacts) -> str:
+    """Return what the number beside a pair that was kept means; a free-text answer has one only by votes or by gain."""
     method = facts.setting("synthesis", "method")
-    free = facts.labels is None
-
-    def told(pair: Candidate) -> str:
-        if method == "damage" or (method == "backward" and free and pair.real):
-            return f"gain {pair.share:.2f} nats a token"
-        return f"agreement {100 * (pair.share or 0):.0f}%"
-
-    return told
+    return "gain" if method == "damage" or (facts.labels is None and method == "backward") else "share"
 
 
 def _used(facts: RunFacts) -> list[tuple[str, str]]:

@@ -3,8 +3,12 @@
 In classification each input is read twice: forwards (how likely is each label after it, under the few-shot prompt) and
 backwards (how likely is it under the prompt of each label). Both are calibrated over all inputs and added up; the label
 is the likeliest, and of each label the most certain inputs are kept, equally many; real inputs without answers are
-calibrated and counted apart from those that were written. How many is ``keep_share``; the others are dropped by
-``quota``. What happens in a free-text task is in `free_text`.
+calibrated and counted apart from those that were written. In a free-text task the answer must be likelier after its own
+input than after others: the difference of log-likelihoods is the pair's pointwise mutual information, and the pairs
+with the highest are kept. The pairs are put in an order by the seed, and each input is read once, before its own answer
+and those of the next ones: a prompt is longer than an answer, so that takes half the time of other inputs for each. How
+many is ``keep_share`` in both: the others are dropped by ``quota``, and by ``disagreement`` only those whose answer
+gains nothing from its own input.
 
 Sources: noisy-channel prompting (Min et al. 2022, arXiv 2108.04106), batch calibration (Zhou et al. 2024, arXiv
 2309.17249).
@@ -14,26 +18,29 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from metier.core.records import Candidate
+from metier.core.storage import seed_of
 from metier.engines.base import Engine, Progress, ScoringRequest
-from metier.engines.prompts import PromptFormat, fitting_demonstrations
-from metier.engines.shards import Job, Shard, in_shards
+from metier.engines.prompts import Prompt, PromptFormat, fitting_demonstrations
+from metier.engines.shards import Job, Shard, in_shards, logprobs_per_token
 from metier.synthesis import filters
 from metier.synthesis.backward import input_prompt
 from metier.synthesis.brief import Brief
-from metier.synthesis.free_text import Forwards, agree_on_answers, gain_from_inputs
 
 _SHARD = 64  # rows between two writes to disk
+_OTHERS = 3  # other inputs that an answer is compared under, in a free-text task
 _ENOUGH = 20  # real inputs that can be calibrated by themselves
 
 _Floats = npt.NDArray[np.float64]
 _Matrix = list[list[float]]
+_Forwards = Callable[[str], Prompt]  # from an input to the prompt that asks for its answer
 
 
 def agree(
@@ -54,10 +61,10 @@ def agree(
         both = readings(brief, engine, prompts, [c.input for c in open_ones], shard, progress)
         verdicts = _read_apart(brief, open_ones, both)
     else:
-        written, real = ([c for c in open_ones if c.real is wanted] for wanted in (False, True))
-        verdicts = agree_on_answers(brief, engine, prompts, written, shard, progress) if written else {}
-        if real:
-            verdicts |= gain_from_inputs(brief, engine, prompts, forwards, real, shard)
+        drawn = list(range(len(open_ones)))
+        random.Random(seed_of(brief.seed, "agreement")).shuffle(drawn)
+        likely = in_shards(engine, shard, _answer_jobs(brief, prompts, forwards, open_ones, drawn))
+        verdicts = _gaining(brief, open_ones, _gains(likely, drawn, progress))
     return [verdicts.get(c.id, c) for c in candidates]
 
 
@@ -108,13 +115,13 @@ def calibrated(logprobs: _Floats) -> _Floats:
     return centred
 
 
-def _forwards(brief: Brief, engine: Engine, prompts: PromptFormat) -> Forwards:
+def _forwards(brief: Brief, engine: Engine, prompts: PromptFormat) -> _Forwards:
     """Return what writes the few-shot prompt of an input; which examples fit is counted once."""
     shown = fitting_demonstrations(brief.examples, engine.count_tokens, engine.context_length // 2)
     return partial(prompts.task, brief.instruction, shown)
 
 
-def _fitting(brief: Brief, engine: Engine, forwards: Forwards, candidates: Sequence[Candidate]) -> list[Candidate]:
+def _fitting(brief: Brief, engine: Engine, forwards: _Forwards, candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates with those dropped whose prompt and answer do not fit the model's context."""
     sizes = engine.count_tokens([forwards(c.input).text for c in candidates])
     answers = engine.count_tokens(sorted({*(c.output for c in candidates), *(brief.labels or ())}))
@@ -128,7 +135,7 @@ def _fitting(brief: Brief, engine: Engine, forwards: Forwards, candidates: Seque
 
 
 def _label_jobs(
-    brief: Brief, prompts: PromptFormat, forwards: Forwards, inputs: Sequence[str]
+    brief: Brief, prompts: PromptFormat, forwards: _Forwards, inputs: Sequence[str]
 ) -> list[tuple[str, Job]]:
     """Return the jobs that read inputs both ways: every label after an input, and an input after every label."""
     labels = brief.labels or ()
@@ -181,3 +188,54 @@ def _origin(c: Candidate) -> str:
     if c.real:
         return "a real input"
     return "written for no label" if c.asked_label is None else f"written for {c.asked_label!r}"
+
+
+def _answer_jobs(
+    brief: Brief, prompts: PromptFormat, forwards: _Forwards, open_ones: Sequence[Candidate], drawn: Sequence[int]
+) -> list[tuple[str, Job]]:
+    """Return the jobs that score, after each input, its own answer and then those of the next ones in drawn order."""
+    count = len(open_ones)
+    answers = [prompts.answer(c.output) for c in open_ones]
+    jobs: list[tuple[str, Job]] = []
+    for number, begin in enumerate(range(0, count, _SHARD)):
+        asked = [
+            ScoringRequest(
+                forwards(open_ones[drawn[place]].input),
+                tuple(answers[drawn[(place + step) % count]] for step in range(min(_OTHERS, count - 1) + 1)),
+            )
+            for place in range(begin, min(begin + _SHARD, count))
+        ]
+        jobs.append((f"answers-after-inputs-{number:05d}", partial(logprobs_per_token, asked)))
+    return jobs
+
+
+def _gains(likely: Iterable[_Matrix], drawn: Sequence[int], progress: Progress | None) -> list[float]:
+    """Return for each pair what its answer gains, in nats a token, from its own input over other pairs' inputs."""
+    read: _Matrix = []
+    for made in likely:
+        read += made
+        if progress:
+            progress(len(read), 0)
+    table = np.array(read)  # [place in drawn order, its own answer and those of the next places]
+    after_others = [np.roll(table[:, step], step) for step in range(1, table.shape[1])]
+    in_order = table[:, 0] - (np.mean(after_others, axis=0) if after_others else 0.0)
+    gains = np.empty(len(drawn))
+    gains[np.array(drawn)] = in_order
+    return [float(gain) for gain in gains]
+
+
+def _gaining(brief: Brief, open_ones: Sequence[Candidate], gains: Sequence[float]) -> dict[str, Candidate]:
+    """Return the candidates by id with their gain; those that gain too little are dropped."""
+    threshold = float(np.quantile(gains, 1 - brief.settings.keep_share)) if len(open_ones) > 1 else -np.inf
+    out = {}
+    for c, gain in zip(open_ones, gains, strict=True):
+        marked = dataclasses.replace(c, share=gain)
+        if gain <= 0:
+            marked = filters.drop(
+                marked, "disagreement", f"its input makes the answer no likelier ({gain:.2f} nats a token)"
+            )
+        elif gain < threshold:
+            reason = f"not among the surest: its input makes the answer likelier by only {gain:.2f} nats a token"
+            marked = filters.drop(marked, "quota", reason)
+        out[c.id] = marked
+    return out

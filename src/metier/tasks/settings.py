@@ -89,9 +89,9 @@ class SynthesisSettings(Settings):
     method: Literal["backward", "self-guide", "damage"] = Field(
         "backward",
         description="self-guide: write inputs, then vote on their answers. backward: start from an answer, write "
-        "an input for it, and keep the pair if the model, asked forwards, answers it alike. damage: for a task that "
-        "rewrites, start from real text (the unlabelled file, or the answers of labelled rows) and write what it may "
-        "have been rewritten from.",
+        "an input for it, and keep the pair if the model, read forwards, finds the answer likelier there "
+        "than elsewhere. damage: for a task that rewrites, start from real text (the unlabelled file, or the answers "
+        "of labelled rows) and write what it may have been rewritten from.",
     )
     inputs: int = Field(400, ge=1, le=1_000_000, description="How many raw inputs to ask the model for.")
     unlabelled_rows: int = Field(
@@ -128,8 +128,8 @@ class SynthesisSettings(Settings):
     )
     check_pairs: bool = Field(
         True,
-        description="backward: answer each input forwards, and keep those answered most alike; false: keep all as "
-        "asked for. damage: keep those whose repair is likelier than their damage.",
+        description="backward: read each pair forwards, and keep the most convincing; false: keep all as asked for. "
+        "damage: keep those whose repair is likelier than their damage.",
     )
     unchanged: float = Field(
         0.25, ge=0, lt=1, description="damage: share of the pairs whose text is right as it is, on both sides."
