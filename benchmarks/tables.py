@@ -39,6 +39,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "readings": tables_self_guide.readings,
     "self-guide-tasks": partial(tables_self_guide.tasks, "qwen2.5-coder-0.5b-instruct"),
     "self-guide-task-means": tables_self_guide.means,
+    "self-guide-variants": tables_self_guide.variants,
     "serving": tables_serving.serving,
     "self-guide": tables_runs.self_guide,
     "self-guide-means": tables_runs.self_guide_means,

@@ -77,6 +77,24 @@ def means(results: Path = RESULTS) -> str:
     return table(("model", "group", "metric", "tasks", *scored, *over), rows, text_columns=3)
 
 
+def variants(results: Path = RESULTS) -> str:
+    """Return what the tuned model scores by each variant of the recipe, task by task, after what it scores without."""
+    rows = []
+    for model, groups in _read(results / "means.json").items():
+        for group, metrics in groups.items():
+            for metric, recipes in metrics.items():
+                for name, run in recipes.items():
+                    if name == "backward":
+                        continue
+                    told = ", ".join(
+                        f"{task.removeprefix('task')}: {_mean_score(results / model / 'backward', task, metric)} → "
+                        f"{_mean_score(results / model / name, task, metric)}"
+                        for task in run["tasks"]
+                    )
+                    rows.append((model, name, group, _METRICS[metric], told, gain(run["over_backward"]["gain"])))
+    return table(("model", "variant", "group", "metric", "without it → with it", "difference"), rows, text_columns=5)
+
+
 def readings() -> str:
     """Return how well each model tells labels forwards, backwards and both ways: of all inputs, and of those kept."""
     ways = ("forwards", "backwards", "added up", "one spread", "by correlation")
@@ -93,6 +111,12 @@ def readings() -> str:
 
 def _mean_of(some: Sequence[Record], ways: Sequence[str]) -> Record:
     return {way: {part: statistics.mean(one[way][part] for one in some) for part in ("all", "kept")} for way in ways}
+
+
+def _mean_score(folder: Path, task: str, metric: str) -> str:
+    """Return the tuned model's score of a metric that is a mean over rows."""
+    rows = _read(folder / f"{task}.json")["row_scores"][SPECIALIST][metric].split()
+    return number(statistics.mean(map(float, rows)))
 
 
 def _read(path: Path) -> Record:

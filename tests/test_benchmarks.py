@@ -816,6 +816,8 @@ def test_means_of_self_guide_tell_what_of_real_labels_is_recovered(on_path: None
     assert variant["scores"]["zero_shot"] == 20.0, "what is not tuned is not asked again for a variant"
     written("gold", few_shot=4, specialist=3)
     script.write_means(tmp_path)
+    (line,) = [x for x in load("tables_self_guide").variants(tmp_path).splitlines() if "exact match" in x]
+    assert "190: 70.0 → 60.0, 199: 70.0 → 60.0 | -10.0 [" in line and "real-50" in line
     (groups,) = json.loads((tmp_path / "means.json").read_text(encoding="utf-8")).values()
     assert groups["tuning, labels"]["exact_match"]["backward"]["gold"]["label_recovery"] is None
 
