@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -28,11 +28,12 @@ import numpy.typing as npt
 from metier.core.records import Candidate
 from metier.core.storage import seed_of
 from metier.engines.base import Engine, Progress, ScoringRequest
-from metier.engines.prompts import Prompt, PromptFormat, fitting_demonstrations
+from metier.engines.prompts import PromptFormat
 from metier.engines.shards import Job, Shard, in_shards, logprobs_per_token
 from metier.synthesis import filters
 from metier.synthesis.backward import input_prompt
 from metier.synthesis.brief import Brief
+from metier.synthesis.forwards import Forwards, asked_forwards
 
 _SHARD = 64  # rows between two writes to disk
 _OTHERS = 3  # other inputs that an answer is compared under, in a free-text task
@@ -40,7 +41,6 @@ _ENOUGH = 20  # real inputs that can be calibrated by themselves
 
 _Floats = npt.NDArray[np.float64]
 _Matrix = list[list[float]]
-_Forwards = Callable[[str], Prompt]  # from an input to the prompt that asks for its answer
 
 
 def agree(
@@ -52,7 +52,7 @@ def agree(
     progress: Progress | None = None,
 ) -> list[Candidate]:
     """Return the candidates with those dropped that the model, read forwards, does not believe."""
-    forwards = _forwards(brief, engine, prompts)
+    forwards = asked_forwards(brief, engine, prompts)
     candidates = _fitting(brief, engine, forwards, candidates)
     open_ones = [c for c in candidates if c.kept]
     if not open_ones:
@@ -83,7 +83,7 @@ def readings(
     """
     direct: _Matrix = []
     channel: _Matrix = []
-    jobs = _label_jobs(brief, prompts, _forwards(brief, engine, prompts), inputs)
+    jobs = _label_jobs(brief, prompts, asked_forwards(brief, engine, prompts), inputs)
     made: list[_Matrix]
     for made in in_shards(engine, shard, jobs):
         by_input, by_label = made
@@ -115,13 +115,7 @@ def calibrated(logprobs: _Floats) -> _Floats:
     return centred
 
 
-def _forwards(brief: Brief, engine: Engine, prompts: PromptFormat) -> _Forwards:
-    """Return what writes the few-shot prompt of an input; which examples fit is counted once."""
-    shown = fitting_demonstrations(brief.examples, engine.count_tokens, engine.context_length // 2)
-    return partial(prompts.task, brief.instruction, shown)
-
-
-def _fitting(brief: Brief, engine: Engine, forwards: _Forwards, candidates: Sequence[Candidate]) -> list[Candidate]:
+def _fitting(brief: Brief, engine: Engine, forwards: Forwards, candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates with those dropped whose prompt and answer do not fit the model's context."""
     sizes = engine.count_tokens([forwards(c.input).text for c in candidates])
     answers = engine.count_tokens(sorted({*(c.output for c in candidates), *(brief.labels or ())}))
@@ -135,7 +129,7 @@ def _fitting(brief: Brief, engine: Engine, forwards: _Forwards, candidates: Sequ
 
 
 def _label_jobs(
-    brief: Brief, prompts: PromptFormat, forwards: _Forwards, inputs: Sequence[str]
+    brief: Brief, prompts: PromptFormat, forwards: Forwards, inputs: Sequence[str]
 ) -> list[tuple[str, Job]]:
     """Return the jobs that read inputs both ways: every label after an input, and an input after every label."""
     labels = brief.labels or ()
@@ -191,7 +185,7 @@ def _origin(c: Candidate) -> str:
 
 
 def _answer_jobs(
-    brief: Brief, prompts: PromptFormat, forwards: _Forwards, open_ones: Sequence[Candidate], drawn: Sequence[int]
+    brief: Brief, prompts: PromptFormat, forwards: Forwards, open_ones: Sequence[Candidate], drawn: Sequence[int]
 ) -> list[tuple[str, Job]]:
     """Return the jobs that score, after each input, its own answer and then those of the next ones in drawn order."""
     count = len(open_ones)

@@ -24,12 +24,13 @@ from metier.core.records import Candidate, Example
 from metier.core.storage import seed_of
 from metier.data.likeness import edit_rate
 from metier.engines.base import Engine, GenerationRequest, Progress, ScoringRequest
-from metier.engines.prompts import PromptFormat, fitting_demonstrations
+from metier.engines.prompts import PromptFormat
 from metier.engines.shards import Job, Shard, in_shards, logprob_per_token, texts_and_ends
 from metier.synthesis import filters
 from metier.synthesis.backward import ends_of, input_prompt
 from metier.synthesis.brief import Brief
 from metier.synthesis.checks import damage_checks
+from metier.synthesis.forwards import asked_forwards
 
 SAMPLES = 8  # damages of one text: its prompt is computed once, so further ones cost little
 _SHARD = 16  # texts between two writes to disk
@@ -81,8 +82,7 @@ def repairable(
     progress: Progress | None = None,
 ) -> list[Candidate]:
     """Return the candidates with those dropped whose repair is not likelier than their damage; one of a text stays."""
-    shown = fitting_demonstrations(brief.examples, engine.count_tokens, engine.context_length // 2)
-    forwards = partial(prompts.task, brief.instruction, shown)
+    forwards = asked_forwards(brief, engine, prompts)
     open_ones = [c for c in candidates if c.kept]
     longest = [max(c.input, c.output, key=len) for c in open_ones]
     sizes = engine.count_tokens([forwards(text).text + text for text in longest])

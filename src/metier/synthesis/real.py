@@ -15,10 +15,11 @@ from functools import partial
 from metier.core.records import REAL, Candidate
 from metier.core.storage import seed_of
 from metier.engines.base import Engine, GenerationRequest
-from metier.engines.prompts import Prompt, PromptFormat, fitting_demonstrations
+from metier.engines.prompts import Prompt, PromptFormat
 from metier.engines.shards import Job, Shard, in_shards, texts_and_ends
 from metier.synthesis import filters
 from metier.synthesis.brief import Brief
+from metier.synthesis.forwards import asked_forwards
 
 _SHARD = 64  # rows between two writes to disk
 _TEMPLATE = 64  # tokens left free for the marks of a chat template
@@ -36,8 +37,8 @@ def real_inputs(brief: Brief, engine: Engine, prompts: PromptFormat, shard: Shar
     candidates = [Candidate(f"{REAL}{i}", text) for i, text in enumerate(brief.unlabelled)]
     if brief.labels or not candidates:
         return candidates
-    shown = fitting_demonstrations(brief.examples, engine.count_tokens, engine.context_length // 2)
-    asked = [prompts.task(brief.instruction, shown, text) for text in brief.unlabelled]
+    forwards = asked_forwards(brief, engine, prompts)
+    asked = [forwards(text) for text in brief.unlabelled]
     longest = brief.settings.output_max_tokens
     room = engine.context_length - longest - _TEMPLATE
     sizes = engine.count_tokens([prompt.text for prompt in asked])
