@@ -16,18 +16,16 @@ from pathlib import Path
 
 import httpx
 
-from metier.engines.vllm_process import python_with_vllm
+from metier.engines.llamacpp import ALIAS
+from metier.engines.vllm_process import BASE, python_with_vllm
 from metier.models.locate import resolve_gguf, resolve_model
 
 _START = 300.0  # seconds
 _LLAMA = """\
-import sys, time, os, xllamacpp
-params = xllamacpp.CommonParams()
-params.model.path, slots = sys.argv[1], int(sys.argv[2])
-params.model_alias = {"base"}
-params.n_parallel, params.n_ctx, params.n_gpu_layers, params.verbosity = slots, slots * 1024, 0, -1
-params.cpuparams.n_threads = len(os.sched_getaffinity(0))
-server = xllamacpp.Server(params)
+import os, sys, time
+from pathlib import Path
+from metier.engines.llamacpp import start_server
+server = start_server(Path(sys.argv[1]), int(sys.argv[2]), 1024, threads=len(os.sched_getaffinity(0)))
 print("listening", server.listening_address, flush=True)
 time.sleep(1e9)
 """
@@ -49,8 +47,10 @@ Start = Callable[[Sequence[Path], str | None], AbstractContextManager[Host]]
 
 def model_name(host: str, base: str) -> str:
     """Return what a host calls a base model."""
-    if host in ("llamacpp", "vllm"):
-        return "base"
+    if host == "llamacpp":
+        return ALIAS
+    if host == "vllm":
+        return BASE
     return str(resolve_model(base).path) if host == "transformers" else Path(base).name
 
 
