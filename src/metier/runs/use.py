@@ -16,7 +16,7 @@ from metier.engines.prompts import PromptFormat
 from metier.models.encoder import SentenceEncoder
 from metier.models.locate import ModelFiles, resolve_model
 from metier.models.tokenizer import Tokenizer
-from metier.steps.slot import SLOT_CONTEXT, Running, Slot
+from metier.steps.slot import SLOT_CONTEXT, Running, Slot, model_and_adapter
 from metier.systems.base import Keep, Tools, Writes
 from metier.systems.product import FILE, OpenProduct, open_product, read_product
 from metier.systems.product_record import ModelUsed, Product
@@ -51,12 +51,12 @@ class WantedModel:
     @property
     def adapter(self) -> Path | None:
         """The adapter that it was tuned to; None for whole weights too."""
-        return None if self.weights is None or (self.weights / "config.json").exists() else self.weights
+        return model_and_adapter(self.files.path, self.weights)[1]
 
     @property
     def model(self) -> Path:
         """Folder of the whole weights."""
-        return self.files.path if self.weights is None or self.adapter is not None else self.weights
+        return model_and_adapter(self.files.path, self.weights)[0]
 
 
 Elsewhere = Callable[[WantedModel], Engine]
@@ -201,7 +201,7 @@ class Opener:
     def _engine(self, used: ModelUsed, files: ModelFiles, weights: Artifact | None) -> Engine:
         if weights is None:
             return self._slot(used, files).open()
-        whole = (weights.path / "config.json").exists()
+        whole = model_and_adapter(files.path, weights.path)[1] is None
         if whole or used.engine.kind not in ("transformers", "vllm"):
             return Slot(running_as(used), files).open(weights.path)
         base = self._slot(used, files).open()

@@ -119,8 +119,8 @@ class Slot:
         from metier.engines.vllm import VllmEngine
 
         held, engine = self._open
-        model, adapter = self._parts(tuned)
-        same = self._parts(held)[0] == model
+        model, adapter = model_and_adapter(self._files.path, tuned)
+        same = model_and_adapter(self._files.path, held)[0] == model
         return engine.beside(adapter) if same and isinstance(engine, VllmEngine) and engine.fits(adapter) else None
 
     def _opened(self, tuned: Path | None) -> Engine:
@@ -153,7 +153,7 @@ class Slot:
         from metier.engines.transformers import Batching, TransformersEngine
 
         settings = self._how.engine
-        model, adapter = self._parts(tuned)
+        model, adapter = model_and_adapter(self._files.path, tuned)
         return TransformersEngine(
             model,
             adapter=adapter,
@@ -167,7 +167,7 @@ class Slot:
         from metier.engines.vllm import VllmEngine
 
         settings = self._how.engine
-        model, adapter = self._parts(tuned)
+        model, adapter = model_and_adapter(self._files.path, tuned)
         return VllmEngine(
             model,
             adapter=adapter,
@@ -210,10 +210,16 @@ class Slot:
             device=settings.device,
         )
 
-    def _parts(self, tuned: Path | None) -> tuple[Path, Path | None]:
-        """Return the folder of whole weights to load, and the adapter to put on them."""
-        whole = tuned is not None and (tuned / "config.json").exists()
-        return (tuned, None) if tuned is not None and whole else (self._files.path, tuned)
+
+def model_and_adapter(base: Path, tuned: Path | None) -> tuple[Path, Path | None]:
+    """Return the folder of whole weights to load, and that of the adapter to put on them, if there is one.
+
+    Args:
+        base: The base model's folder.
+        tuned: What it was tuned to, an adapter or whole weights; None: nothing.
+    """
+    whole = tuned is not None and (tuned / "config.json").exists()
+    return (tuned, None) if tuned is not None and whole else (base, tuned)
 
 
 def _open_in_worker(how: Running, files: ModelFiles, tuned: Path | None) -> Engine:
