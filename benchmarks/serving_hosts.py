@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -18,6 +19,7 @@ import httpx
 
 from metier.engines.llamacpp import ALIAS
 from metier.engines.vllm_process import BASE, python_with_vllm
+from metier.exporting.gguf_writer import write_gguf
 from metier.models.locate import resolve_gguf, resolve_model
 
 _START = 300.0  # seconds
@@ -47,7 +49,7 @@ Start = Callable[[Sequence[Path], str | None], AbstractContextManager[Host]]
 
 def model_name(host: str, base: str) -> str:
     """Return what a host calls a base model."""
-    if host == "llamacpp":
+    if host.startswith("llamacpp"):
         return ALIAS
     if host == "vllm":
         return BASE
@@ -85,14 +87,37 @@ def vllm(runs: Sequence[Path], base: str | None) -> Iterator[Host]:
 
 @contextlib.contextmanager
 def llamacpp(runs: Sequence[Path], base: str | None) -> Iterator[Host]:
-    """Run llama.cpp's server."""
+    """Run llama.cpp's server with the catalogue's GGUF file of the model."""
     assert base is not None
-    command = [sys.executable, "-c", _LLAMA, str(resolve_gguf(base)), str(_SLOTS)]
+    with _llamacpp(resolve_gguf(base), "llama.cpp (quantised)") as host:
+        yield host
+
+
+@contextlib.contextmanager
+def llamacpp_f16(runs: Sequence[Path], base: str | None) -> Iterator[Host]:
+    """Run llama.cpp's server with the same weights as the others, in 16 bits."""
+    assert base is not None
+    with tempfile.TemporaryDirectory() as folder:
+        gguf = Path(folder) / "model.gguf"
+        write_gguf(resolve_model(base).path, gguf, "f16", name=base, licence=None)
+        with _llamacpp(gguf, "llama.cpp (16 bits)") as host:
+            yield host
+
+
+HOSTS: Mapping[str, Start] = {
+    "metier": metier,
+    "transformers": transformers,
+    "llamacpp": llamacpp,
+    "llamacpp-f16": llamacpp_f16,
+    "vllm": vllm,
+}
+
+
+@contextlib.contextmanager
+def _llamacpp(gguf: Path, title: str) -> Iterator[Host]:
+    command = [sys.executable, "-c", _LLAMA, str(gguf), str(_SLOTS)]
     with _process(command, stdout=subprocess.PIPE) as made:
-        yield Host("llama.cpp (quantised)", _told(made, r"listening (http://\S+)"), made.pid)
-
-
-HOSTS: Mapping[str, Start] = {"metier": metier, "transformers": transformers, "llamacpp": llamacpp, "vllm": vllm}
+        yield Host(title, _told(made, r"listening (http://\S+)"), made.pid)
 
 
 def _precision() -> str:

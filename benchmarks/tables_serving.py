@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from tables_format import Record, number, read, table
 
+_METIER = "metier serve"
+
 
 def serving() -> str:
     """Return what each server answered, by model and number of clients."""
-    measured = sorted(read("serving")["measured"], key=lambda one: (one["model"], one["clients"], one["host"]))
+    found = read("serving")
+    measured = sorted(found["measured"], key=lambda one: (one["model"], one["clients"], one["host"]))
     header = ("model", "server", "clients", "answers/s", "median, ms", "95th percentile, ms", "errors", "memory, MB")
     return table((*header, "grown by, MB"), map(_row, measured), text_columns=2)
+
+
+def same_answers() -> str:
+    """Return how many answers of each server are those of Metier, in a hundred, when asked one by one."""
+    rows = []
+    said = {(one["model"], one["host"]): one["texts"] for one in read("serving")["answers"]}
+    for (model, host), texts in sorted(said.items()):
+        if host != _METIER:
+            pairs = list(zip(texts, said[model, _METIER], strict=True))
+            same = sum(theirs.strip() == ours.strip() for theirs, ours in pairs)
+            rows.append([model, host, str(len(pairs)), number(100 * same / len(pairs))])
+    return table(("model", "server", "answers", "the same, %"), rows, text_columns=2)
 
 
 def _row(found: Record) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from fastapi.testclient import TestClient
 from metier.serving.app import make_app
 from metier.serving.opening import open_runs
 from metier.serving.safety import Gate
+from metier.serving.server import listening as listens
 from metier.serving.settings import ServeSettings
 
 HOME = "http://127.0.0.1:8000"
@@ -46,8 +46,7 @@ def listening(runs: Sequence[Path], **settings: Any) -> Iterator[str]:
 @contextlib.contextmanager
 def behind_a_socket(app: FastAPI) -> Iterator[str]:
     """Give the address of an application that runs in a thread."""
-    with socket.socket() as where:
-        where.bind(("127.0.0.1", 0))
+    with listens(ServeSettings(port=0)) as where:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [where]})
         thread.start()

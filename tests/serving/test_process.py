@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -119,3 +120,24 @@ def test_without_the_extra_the_command_says_what_to_install(runs: dict[str, Path
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 2 and "pip install 'metier[serve]'" in ended.stderr
+
+
+def test_a_response_in_two_parts_is_not_held_back() -> None:
+    """Else every response would wait 40 ms for its client to acknowledge the head."""
+    found: list[int] = []
+
+    class Connected(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            found.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            transport.close()
+
+    async def connect() -> None:
+        with listening(ServeSettings(port=0)) as where:
+            server = await asyncio.get_running_loop().create_server(Connected, sock=where)
+            async with server:
+                reader, writer = await asyncio.open_connection(*where.getsockname())
+                await reader.read()
+                writer.close()
+
+    asyncio.run(connect())
+    assert found == [1]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from metier.engines.base import Engine, GenerationRequest, Guides, Streams
 from metier.engines.prompts import Prompt, PromptFormat
+from metier.serving.beginning import Beginning
 from metier.serving.cutting import Reason
 from metier.serving.guided import NO_GUIDE, Guide
 from metier.serving.logprobs import Tokens
@@ -71,12 +72,14 @@ class ServedBase:
         engine: Runs it.
         prompts: How its prompts are written.
         created: When a product of it was made, in seconds since 1970.
+        beginning: What its prompts have in common.
     """
 
     name: str
     engine: Engine
     prompts: PromptFormat
     created: int
+    beginning: Beginning = dataclasses.field(default_factory=Beginning)
 
     @property
     def together(self) -> bool:
@@ -95,7 +98,7 @@ class ServedBase:
 
     def answer(self, questions: Sequence[BaseQuestion]) -> list[Outcome]:
         """Write what is asked for."""
-        prompts = [self._prompt(question) for question in questions]
+        prompts = self.beginning.shared([self._prompt(question) for question in questions])
         sizes = [len(self.prompts.tokens(prompt)) for prompt in prompts]
         requests = [self._request(q, prompt, size) for q, prompt, size in zip(questions, prompts, sizes, strict=True)]
         fitting = [request for request in requests if request is not None]
@@ -113,7 +116,7 @@ class ServedBase:
 
     def stream(self, question: BaseQuestion) -> Pieces:
         """Write the answer to one question piece by piece."""
-        prompt = self._prompt(question)
+        (prompt,) = self.beginning.shared([self._prompt(question)])
         size = len(self.prompts.tokens(prompt))
         request = self._request(question, prompt, size)
         if request is None:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from metier.serving.base_model import BaseQuestion, Message, ServedBase
-from metier.serving.errors import ApiError, documented
+from metier.serving.errors import ApiError, streamed
 from metier.serving.logprobs import ChatLogprobs, for_chat, tokens_of
 from metier.serving.served import Question, ServedProduct
 from metier.serving.shapes import Asked, Usage, new_id, usage_of
@@ -127,7 +127,7 @@ def routes(state: State) -> APIRouter:
     @router.post(
         "/v1/chat/completions",
         response_model=ChatResponse,
-        responses=documented(400, 404, 413, 429, 503, 504),
+        responses=streamed(400, 404, 413, 429, 503, 504),
     )
     async def chat(request: Request, asked: ChatRequest) -> Response:
         """Answer the last message of a user; with ``stream``, as server-sent events."""

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from metier.serving.base_model import BaseQuestion, ServedBase
-from metier.serving.errors import documented
+from metier.serving.errors import streamed
 from metier.serving.logprobs import CompletionLogprobs, for_completion, tokens_of
 from metier.serving.served import Question
 from metier.serving.shapes import Usage, new_id, usage_of
@@ -61,7 +61,7 @@ def routes(state: State) -> APIRouter:
     @router.post(
         "/v1/completions",
         response_model=CompletionResponse,
-        responses=documented(400, 404, 413, 429, 503, 504),
+        responses=streamed(400, 404, 413, 429, 503, 504),
     )
     async def completions(request: Request, asked: CompletionRequest) -> Response:
         """Answer inputs, or let a base model continue texts; with ``stream``, as server-sent events."""

@@ -100,9 +100,17 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
+_EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
+
+
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return what the schema says of the errors of an endpoint, beside those that any may give."""
     return {status: {"model": ErrorBody, "description": HTTPStatus(status).phrase} for status in statuses}
+
+
+def streamed(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the same of an endpoint whose answer comes as server-sent events if that is asked for."""
+    return {200: {"content": {"text/event-stream": {"itemSchema": _EVENT}}}, **documented(*statuses)}
 
 
 def handle_errors(app: FastAPI) -> None:

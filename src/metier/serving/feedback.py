@@ -51,7 +51,7 @@ def routes(state: State) -> APIRouter:
     router = APIRouter()
     tests: dict[str, list[str]] = {}
 
-    @router.post("/feedback", status_code=202, responses=documented(400, 403, 404, 409, 413))
+    @router.post("/feedback", status_code=202, response_class=Response, responses=documented(400, 403, 404, 409, 413))
     async def feedback(given: FeedbackRequest) -> Response:
         """Take down a correction."""
         if not state.settings.feedback:

@@ -18,7 +18,7 @@ from metier.rewriting.diff import word_diff
 from metier.rewriting.pieces import Piece, pieces
 from metier.rewriting.rewrite import Proposal, Rewritten, one_line
 from metier.runs.rewriting import check_rewrites, rewrite_pieces
-from metier.serving.errors import ApiError, api_error, documented
+from metier.serving.errors import ApiError, api_error, streamed
 from metier.serving.served import Question, ServedProduct
 from metier.serving.shapes import Asked
 from metier.serving.state import State
@@ -91,7 +91,7 @@ def routes(state: State) -> APIRouter:
     """Return the endpoint."""
     router = APIRouter()
 
-    @router.post("/rewrite", response_model=RewriteResponse, responses=documented(400, 404, 413, 429, 503, 504))
+    @router.post("/rewrite", response_model=RewriteResponse, responses=streamed(400, 404, 413, 429, 503, 504))
     async def rewrite(request: Request, asked: RewriteRequest) -> Response:
         """Return a text with its prose rewritten, and what became of each piece; with ``stream``, a piece an event."""
         model = state.served.product(asked.model)
