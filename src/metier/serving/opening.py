@@ -8,11 +8,12 @@ from pathlib import Path
 
 from metier.core.errors import MetierError, UserError
 from metier.core.progress import Reporter
+from metier.core.threads import in_a_thread_that_ends
 from metier.engines.base import Engine
 from metier.engines.prompts import PromptFormat
 from metier.report.facts import RunFacts
 from metier.runs.load import load_facts
-from metier.runs.use import Opener, product_folder, products_in
+from metier.runs.use import Elsewhere, Opener, product_folder, products_in
 from metier.serving.base_model import ServedBase
 from metier.serving.on_llamacpp import OnLlamaCpp
 from metier.serving.served import Outside, Served, ServedProduct, ServedRun, base_name
@@ -56,7 +57,7 @@ def open_runs(
         if several:
             runs[name] = ServedRun(name, folder, None, None)
         for task, place in there.items():
-            opened = opener.open_with_gguf(place, _gguf(place)) if alone else opener.open(place, elsewhere)
+            opened = _opened(opener, place, elsewhere, alone)
             if outside is not None:
                 _check_can(outside, place, opened)
             own = place.parent if place.name == "product" else place
@@ -73,6 +74,13 @@ def open_runs(
     if outside is not None:
         outside.start(Reporter())
     return Served(runs, products, bases, outside)
+
+
+def _opened(opener: Opener, place: Path, elsewhere: Elsewhere | None, gguf: bool) -> OpenProduct:
+    if gguf:
+        return opener.open_with_gguf(place, _gguf(place))
+    # Models are run by another thread than this one.
+    return in_a_thread_that_ends(partial(opener.open, place, elsewhere))
 
 
 def _name(folder: Path) -> str:
@@ -116,7 +124,7 @@ def _add_base(
         return
     name = base_name(used.name)
     if name not in bases:
-        engine, prompts = opened(place, used)
+        engine, prompts = in_a_thread_that_ends(partial(opened, place, used))
         bases[name] = ServedBase(name, engine, prompts, one.created)
 
 
