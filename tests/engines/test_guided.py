@@ -91,7 +91,7 @@ def plain_logprobs(engine: TransformersEngine, text: str, tokens: list[int]) -> 
 @pytest.mark.parametrize("more", [{}, {"temperature": 1.3, "seed": 7, "samples": 3}, {"schema": TEAMS}])
 def test_tokens_are_as_likely_as_a_plain_pass_says(engine: TransformersEngine, more: dict[str, Any]) -> None:
     tokenizer: Any = engine.tokenizer
-    names = {engine._weights.vocabulary.bytes_of(token): token for token in range(len(tokenizer))}
+    names = {engine.weights.vocabulary.bytes_of(token): token for token in range(len(tokenizer))}
     requests = [asked(text, top=3, max_tokens=20, **more) for text in TEXTS]
     for request, made in zip(requests, engine.generate(requests), strict=True):
         for text, steps in zip(made.texts, made.steps, strict=True):

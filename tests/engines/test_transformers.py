@@ -122,14 +122,14 @@ def test_short_memory_halves_the_batch(tiny_model: Path, monkeypatch: pytest.Mon
     one = engine(tiny_model)
     asked = [GenerationRequest(p, max_tokens=5) for p in prompts_of(one)]
     expected = one.generate(asked)
-    whole = one._forward.prefill
+    whole = one.forward.prefill
 
     def short(prefix: Any, rests: Any) -> Any:
         if len(rests) > 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
         return whole(prefix, rests)
 
-    monkeypatch.setattr(one._forward, "prefill", short)
+    monkeypatch.setattr(one.forward, "prefill", short)
     with pytest.warns(UserWarning, match="batches are halved") as caught:
         assert one.generate(asked) == expected
     assert len(caught) == 1
@@ -150,14 +150,14 @@ def test_prompts_that_wait_are_joined_on_without_changing_what_anyone_says(
         )
         for i in range(20)
     ]
-    prefills = one._forward.prefill
+    prefills = one.forward.prefill
     widths: list[int] = []
 
     def counted(prefix: Any, rests: Any) -> Any:
         widths.append(len(rests))
         return prefills(prefix, rests)
 
-    monkeypatch.setattr(one._forward, "prefill", counted)
+    monkeypatch.setattr(one.forward, "prefill", counted)
     together = one.generate(asked)
     assert 3 < len(widths) < len(asked)
     assert together == [engine(tiny_model).generate([a])[0] for a in asked]

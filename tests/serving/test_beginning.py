@@ -11,7 +11,7 @@ from metier.engines.prompts import Prompt, PromptFormat
 from metier.engines.transformers import TransformersEngine
 from metier.serving.base_model import BaseQuestion, Message, Sampling, ServedBase
 from metier.serving.beginning import Beginning
-from metier.serving.worker import Piece
+from metier.serving.model import Piece
 
 ASK = "Rewrite the official sentence in plain, short English. Keep its meaning.\n\n"
 OTHER = "Name the section of the newspaper that the sentence below is taken from, in one word.\n\n"

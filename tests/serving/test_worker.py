@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from metier.serving.worker import Outcome, Pace, Piece, Pieces, QueueFull, Stopping, Worker
+from metier.serving.model import Outcome, Piece, Pieces
+from metier.serving.worker import Pace, QueueFull, Stopping, Worker
 
 
 class Echo:

@@ -39,7 +39,7 @@ _PREFIX_WORTH = 16  # tokens; a shorter shared prefix is not worth its own pass
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Encoded:
+class Encoded:
     """A request's prompt as tokens: the shared prefix (may be empty) and the rest (never empty)."""
 
     index: int
@@ -71,6 +71,13 @@ class TransformersEngine:
         device: ``auto``, ``cpu``, ``cuda`` …
         batching: How much is run at once.
         trust_remote_code: Run code that comes with the model.
+
+    Attributes:
+        weights: The model in memory, which other engines may share.
+        adapter: Its adapter's name there; None: the model as it is.
+        batching: How much is run at once.
+        forward: Runs the model over prompts.
+        decoder: Continues them.
     """
 
     def __init__(
@@ -83,21 +90,21 @@ class TransformersEngine:
         batching: Batching = Batching(),
         trust_remote_code: bool = False,
     ) -> None:
-        self._weights = (
+        self.weights = (
             model
             if isinstance(model, Weights)
             else Weights(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
         )
-        self._adapter = self._weights.put_on(adapter) if adapter is not None else None
-        self._model, self._tokenizer = self._weights.model, self._weights.tokenizer
+        self.adapter = self.weights.put_on(adapter) if adapter is not None else None
+        self._model, self._tokenizer = self.weights.model, self.weights.tokenizer
         self._reader = PromptReader(self._tokenizer)
-        self._batching = batching
+        self.batching = batching
         self._warned = False
         self.stats = EngineStats()
         # What it keeps of a shared prefix is the adapter's own.
-        self._forward = Forward(self._model, self._weights.device, self.stats)
-        self._decoder = Decoder(self._forward, self._weights.end_tokens, self._tokenizer, self._weights.vocabulary)
-        self._streaming = Streaming(self._decoder)
+        self.forward = Forward(self._model, self.weights.device, self.stats)
+        self.decoder = Decoder(self.forward, self.weights.end_tokens, self._tokenizer, self.weights.vocabulary)
+        self._streaming = Streaming(self.decoder)
 
     def beside(self, adapter: Path | None) -> TransformersEngine:
         """Return an engine on the same model in memory with another adapter, or none; the two are used in turns.
@@ -105,7 +112,11 @@ class TransformersEngine:
         Raises:
             MetierError: It is not an adapter of this model.
         """
-        return TransformersEngine(self._weights, adapter=adapter, batching=self._batching)
+        return TransformersEngine(self.weights, adapter=adapter, batching=self.batching)
+
+    def use(self) -> None:
+        """Let its adapter answer from now on: other engines on the same model may have used theirs."""
+        self.weights.use(self.adapter)
 
     @property
     def tokenizer(self) -> Any:
@@ -120,7 +131,7 @@ class TransformersEngine:
     @property
     def guides(self) -> bool:
         """Whether it can keep to a JSON schema, and tell how likely tokens were; see `Guides`."""
-        return self._weights.vocabulary.readable
+        return self.weights.vocabulary.readable
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens of each text, special tokens not added."""
@@ -133,11 +144,11 @@ class TransformersEngine:
         Raises:
             MetierError: A prompt and its answer do not fit the model's context, or one row does not fit in memory.
         """
-        self._weights.use(self._adapter)
+        self.use()
         start, tokens_before = time.perf_counter(), self.stats.generated_tokens
-        encoded = [self._encode(i, r.prompt, r.max_tokens) for i, r in enumerate(requests)]
+        encoded = self.encoded(requests)
         results: dict[int, Generation] = {}
-        groups: dict[Any, list[_Encoded]] = {}
+        groups: dict[Any, list[Encoded]] = {}
         for e in encoded:
             groups.setdefault((e.prefix, requests[e.index].top_k), []).append(e)
         for (prefix, _), group in groups.items():
@@ -167,11 +178,11 @@ class TransformersEngine:
             yield made.texts[0]
             return
         encoded = self._encode(0, request.prompt, request.max_tokens)
-        self._weights.use(self._adapter)
+        self.use()
         text = self._streaming.begin(encoded.prefix, Waiting(0, request, encoded.rest))
         try:
             while True:
-                self._weights.use(self._adapter)  # since the last piece, another engine may have used its own
+                self.use()
                 piece = self._streaming.next(text)
                 if told is not None:
                     told(self._streaming.steps(text))
@@ -188,7 +199,7 @@ class TransformersEngine:
         Raises:
             MetierError: A prompt and a continuation do not fit the model's context, or one row does not fit in memory.
         """
-        self._weights.use(self._adapter)
+        self.use()
         start, done = time.perf_counter(), 0
         answers = [[self._answer_tokens(text) for text in r.continuations] for r in requests]
         longest = [max(len(tokens) for tokens in one) for one in answers]
@@ -208,14 +219,22 @@ class TransformersEngine:
         self.stats.seconds += time.perf_counter() - start
         return [results[i] for i in range(len(requests))]
 
+    def encoded(self, requests: Sequence[GenerationRequest]) -> list[Encoded]:
+        """Return the requests' prompts as tokens.
+
+        Raises:
+            MetierError: A prompt and its answer do not fit the model's context.
+        """
+        return [self._encode(i, r.prompt, r.max_tokens) for i, r in enumerate(requests)]
+
     def _decoded(self, prefix: tuple[int, ...], waiting: list[Waiting]) -> Iterator[tuple[int, Generation]]:
         """Yield what is decoded; if memory runs out, continue with half as many rows and warn once."""
-        rows, tokens = self._batching.rows, self._batching.tokens
+        rows, tokens = self.batching.rows, self.batching.tokens
         done: set[int] = set()
         while len(done) < len(waiting):
             left = [w for w in waiting if w.key not in done]
             try:
-                for index, generation in self._decoder.decode(prefix, left, rows, tokens):
+                for index, generation in self.decoder.decode(prefix, left, rows, tokens):
                     done.add(index)
                     yield index, generation
             except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -226,9 +245,9 @@ class TransformersEngine:
                 rows, tokens = rows // 2, tokens // 2
                 self._free_memory()
 
-    def _scored(self, batch: list[_Encoded], answers: list[list[list[int]]]) -> dict[int, Scores]:
+    def _scored(self, batch: list[Encoded], answers: list[list[list[int]]]) -> dict[int, Scores]:
         wanted = [answers[e.index] for e in batch]
-        sums = score_batch(self._forward, batch[0].prefix, [e.rest for e in batch], wanted, self._batching.rows * 4)
+        sums = score_batch(self.forward, batch[0].prefix, [e.rest for e in batch], wanted, self.batching.rows * 4)
         return {
             e.index: Scores(tuple(found), tuple(len(tokens) for tokens in one))
             for e, found, one in zip(batch, sums, wanted, strict=True)
@@ -240,7 +259,7 @@ class TransformersEngine:
     def _answer_tokens(self, text: str) -> list[int]:
         return [*self._tokens(text), self._tokenizer.eos_token_id]
 
-    def _encode(self, index: int, prompt: Prompt, room: int) -> _Encoded:
+    def _encode(self, index: int, prompt: Prompt, room: int) -> Encoded:
         tokens = self._reader.tokens(prompt.text, prompt.data)
         if len(tokens) + room > self.context_length:
             raise MetierError(
@@ -251,29 +270,29 @@ class TransformersEngine:
         # The last token of the shared text may merge with the text after it, so it is not shared.
         shared = tuple(self._tokens(prompt.text[: prompt.shared])[:-1])
         if len(shared) < _PREFIX_WORTH or tuple(tokens[: len(shared)]) != shared or len(tokens) == len(shared):
-            return _Encoded(index, (), tuple(tokens))
-        return _Encoded(index, shared, tuple(tokens[len(shared) :]))
+            return Encoded(index, (), tuple(tokens))
+        return Encoded(index, shared, tuple(tokens[len(shared) :]))
 
     def _batches(
         self,
-        encoded: list[_Encoded],
+        encoded: list[Encoded],
         *,
-        key: Callable[[_Encoded], Any],
-        rows: Callable[[_Encoded], int],
-        room: Callable[[_Encoded], int],
-    ) -> list[list[_Encoded]]:
+        key: Callable[[Encoded], Any],
+        rows: Callable[[Encoded], int],
+        room: Callable[[Encoded], int],
+    ) -> list[list[Encoded]]:
         """Group requests that can run together, longest first, within the limits on rows and tokens."""
-        groups: dict[Any, list[_Encoded]] = {}
+        groups: dict[Any, list[Encoded]] = {}
         for e in encoded:
             groups.setdefault(key(e), []).append(e)
-        batches: list[list[_Encoded]] = []
+        batches: list[list[Encoded]] = []
         for group in groups.values():
             group.sort(key=lambda e: (-len(e.rest), e.index))
-            batch: list[_Encoded] = []
+            batch: list[Encoded] = []
             held = 0
             for e in group:
                 width = len(group[0].prefix) + len((batch or [e])[0].rest) + max(room(x) for x in [*batch, e])
-                full = held + rows(e) > self._batching.rows or (held + rows(e)) * width > self._batching.tokens
+                full = held + rows(e) > self.batching.rows or (held + rows(e)) * width > self.batching.tokens
                 if batch and full:
                     batches.append(batch)
                     batch, held = [], 0
@@ -282,7 +301,7 @@ class TransformersEngine:
             batches.append(batch)
         return batches
 
-    def _halving(self, batch: list[_Encoded], work: Callable[[list[_Encoded]], dict[int, Any]]) -> list[dict[int, Any]]:
+    def _halving(self, batch: list[Encoded], work: Callable[[list[Encoded]], dict[int, Any]]) -> list[dict[int, Any]]:
         """Run a batch; if memory runs out, run it in two halves and warn once."""
         try:
             return [work(batch)]
@@ -296,8 +315,8 @@ class TransformersEngine:
         return self._halving(batch[:middle], work) + self._halving(batch[middle:], work)
 
     def _free_memory(self) -> None:
-        self._forward.forget()
-        if self._weights.device.startswith("cuda"):
+        self.forward.forget()
+        if self.weights.device.startswith("cuda"):
             torch.cuda.empty_cache()
         if not self._warned:
             warnings.warn("out of memory: batches are halved (lower engine.batch_rows to avoid this)", stacklevel=2)

@@ -6,7 +6,9 @@ and its wrapper only switches between them.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from metier.engines.int8 import check_int8, use_int8
 from metier.engines.vocabulary import Vocabulary
 from metier.models.load import load_causal, pick_device
 from metier.models.tokenizer import Tokenizer
+
+_NO_ADAPTER = "__base__"  # as PEFT names the model itself among adapters
 
 
 class Weights:
@@ -94,6 +98,18 @@ class Weights:
                 tuner.enable_adapter_layers()
             self._peft.set_adapter(name, inference_mode=True)
         self._used = name
+
+    @contextlib.contextmanager
+    def each_with(self, names: Sequence[str | None]) -> Iterator[None]:
+        """Let each row of the batches inside be answered with its own adapter; None: with the model as it is."""
+        one = next((name for name in names if name is not None), None)
+        self.use(one)
+        if len(set(names)) == 1:
+            yield
+            return
+        rows = [_NO_ADAPTER if name is None else name for name in names]
+        with self._peft.base_model._enable_peft_forward_hooks(adapter_names=rows):
+            yield
 
     def _load(self, adapter: Path, name: str) -> None:
         with warnings.catch_warnings():

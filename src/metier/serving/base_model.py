@@ -11,7 +11,7 @@ from metier.serving.beginning import Beginning
 from metier.serving.cutting import Reason
 from metier.serving.guided import NO_GUIDE, Guide
 from metier.serving.logprobs import Tokens
-from metier.serving.worker import Outcome, Piece, Pieces
+from metier.serving.model import Outcome, Piece, Pieces
 
 _LONGEST = 512  # tokens of an answer whose length nobody has said
 

@@ -12,12 +12,12 @@ from pydantic import BaseModel, Field
 from metier.serving.base_model import BaseQuestion, Message, ServedBase
 from metier.serving.errors import ApiError, streamed
 from metier.serving.logprobs import ChatLogprobs, for_chat, tokens_of
+from metier.serving.model import Outcome, Piece
 from metier.serving.served import Question, ServedProduct
 from metier.serving.shapes import Asked, Usage, new_id, usage_of
 from metier.serving.state import State
 from metier.serving.texts import inputs_of
 from metier.serving.wishes import Wishes, refused
-from metier.serving.worker import Outcome, Piece
 from metier.serving.writing import Form, ToWrite, write
 
 _MOST_MESSAGES = 256

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from metier.serving.errors import ApiError, documented
+from metier.serving.model import Outcome
 from metier.serving.served import Question
 from metier.serving.shapes import Asked, Usage, new_id, usage_of
 from metier.serving.state import State
 from metier.serving.texts import check_fits, inputs_of
-from metier.serving.worker import Outcome
 
 
 class ClassifyRequest(Asked):

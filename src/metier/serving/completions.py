@@ -12,12 +12,12 @@ from pydantic import BaseModel, Field
 from metier.serving.base_model import BaseQuestion, ServedBase
 from metier.serving.errors import streamed
 from metier.serving.logprobs import CompletionLogprobs, for_completion, tokens_of
+from metier.serving.model import Outcome, Piece
 from metier.serving.served import Question
 from metier.serving.shapes import Usage, new_id, usage_of
 from metier.serving.state import State
 from metier.serving.texts import inputs_of
 from metier.serving.wishes import Wishes
-from metier.serving.worker import Outcome, Piece
 from metier.serving.writing import Form, ToWrite, write
 
 

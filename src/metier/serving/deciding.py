@@ -14,7 +14,7 @@ import numpy as np
 from metier.engines.base import ScoringRequest
 from metier.engines.prompts import Prompt
 from metier.serving.base_model import ServedBase
-from metier.serving.worker import Outcome, Pieces
+from metier.serving.model import Outcome, Pieces
 from metier.systems.product import Answer
 
 _SAYS_NOTHING = "N/A"

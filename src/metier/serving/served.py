@@ -17,7 +17,8 @@ from metier.serving.cutting import NO_LIMITS, Cutter, Limits
 from metier.serving.errors import ApiError, clean
 from metier.serving.guided import NO_GUIDE, Guide, asker_of, stream, write
 from metier.serving.logprobs import Tokens
-from metier.serving.worker import Outcome, Piece, Pieces
+from metier.serving.mixing import writes_with, written_together
+from metier.serving.model import Outcome, Piece, Pieces
 from metier.systems.asker import Asks
 from metier.systems.base import Samples
 from metier.systems.product import Answer, OpenProduct
@@ -111,6 +112,18 @@ class ServedProduct:
         """The most tokens that an answer has; None where no language model is asked."""
         learned = self.opened.learned
         return learned.room if isinstance(learned, Asks) else None
+
+    @property
+    def kin(self) -> object | None:
+        """What it writes with, if others may write with it in the same passes."""
+        return writes_with(self.opened)
+
+    def beside(self, asked: Sequence[tuple[ServedProduct, Sequence[Question]]]) -> list[ServedProduct]:
+        """Write for several products of one kin together, and return each so that it knows its answers."""
+        plain = [place for place, (_, questions) in enumerate(asked) if not any(one.guide for one in questions)]
+        pairs = [(asked[place][0].opened, [one.text for one in asked[place][1]]) for place in plain]
+        knowing = dict(zip(plain, written_together(pairs), strict=True))
+        return [dataclasses.replace(one, opened=knowing.get(place, one.opened)) for place, (one, _) in enumerate(asked)]
 
     def answer(self, questions: Sequence[Question]) -> list[Outcome]:
         """Answer inputs as evaluation did, unless one of them wishes for more."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from metier.serving.worker import Outcome
+from metier.serving.model import Outcome
 
 
 class Asked(BaseModel):

@@ -16,10 +16,11 @@ from fastapi import Request
 from metier.serving.counts import Counts
 from metier.serving.errors import ApiError
 from metier.serving.guided import Guide
+from metier.serving.model import Model, Outcome, Piece
 from metier.serving.schema_check import SchemaCheck
 from metier.serving.served import Served
 from metier.serving.settings import ServeSettings
-from metier.serving.worker import Job, Model, Outcome, Piece, QueueFull, Stopping, Worker
+from metier.serving.worker import Job, QueueFull, Stopping, Worker
 
 T = TypeVar("T")
 _GONE = 499  # nobody reads it: the client has closed the connection

@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from metier.serving.base_model import ServedBase
 from metier.serving.deciding import Decider, Decision
 from metier.serving.errors import ApiError, Problem, documented
+from metier.serving.model import Outcome
 from metier.serving.served import Question, ServedProduct
 from metier.serving.settings import MOST_INPUTS
 from metier.serving.state import State
-from metier.serving.worker import Outcome
 
 _ALIAS = "jev-latest"  # what the protocol's clients ask for unless they are told otherwise
 _MOST_OPTIONS, _MOST_LEVELS = 255, 10

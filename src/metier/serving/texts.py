@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from metier.runs.predict import why_not_asked
 from metier.serving.errors import ApiError
+from metier.serving.model import Outcome
 from metier.serving.settings import MOST_INPUTS
-from metier.serving.worker import Outcome
 
 
 def inputs_of(given: str | Sequence[str], param: str) -> list[str]:

@@ -1,9 +1,9 @@
 """The one thread that runs models: it takes requests from a bounded queue and answers those of one model together.
 
 Requests wait a moment for others of the same model (`Pace.window`), as a batch takes little longer than one of its
-rows. Texts that are streamed are taken further in turns, a piece each, between the batches, which share the time with
-them; an engine may write those of one model side by side.
-Knows nothing about HTTP.
+rows; models that are tuned from one may write in the same passes (`Mixes`). Texts that are streamed are taken further
+in turns, a piece each, between the batches, which share the time with them; an engine may write those of one model side
+by side. Knows nothing about HTTP.
 """
 
 from __future__ import annotations
@@ -13,81 +13,12 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any
 
 from metier.core.errors import MetierError
-from metier.engines.base import Step
-from metier.serving.cutting import Reason
-from metier.serving.logprobs import Token
-from metier.systems.product import Answer
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a model made of one question.
-
-    Attributes:
-        texts: Its answers; more than one where several were asked for.
-        reasons: For each, why it ended: by itself or at a stop string, or because it may not be longer.
-        prompt_tokens: Of the whole prompt; 0 without a language model.
-        completion_tokens: Of all answers.
-        fits: Whether the question fitted the model's context; the answers are empty if it did not.
-        answer: A product's answer as `OpenProduct.answer` gave it.
-        steps: For each answer its tokens, where they were asked for.
-    """
-
-    texts: tuple[str, ...]
-    reasons: tuple[Reason, ...]
-    prompt_tokens: int
-    completion_tokens: int
-    fits: bool = True
-    answer: Answer | None = None
-    steps: tuple[tuple[Step, ...], ...] = ()
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Piece:
-    """A piece of a text that is streamed.
-
-    Attributes:
-        text: It.
-        tokens: The tokens that begin in it, where they were asked for.
-    """
-
-    text: str
-    tokens: tuple[Token, ...] = ()
-
-
-Told = Callable[[Piece | Outcome | Exception], None]
-"""Called in the model's thread with each piece of a text; at the end with the outcome, or with what went wrong."""
-
-
-Pieces = Generator[Piece | Outcome, None, None]
-"""A text as it is written; the last that comes is the outcome."""
-
-
-class Model(Protocol):
-    """What the thread runs."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        ...
-
-    @property
-    def together(self) -> bool:
-        """Whether requests may be put together without a change to their answers."""
-        ...
-
-    def answer(self, questions: Sequence[Any]) -> list[Outcome]:
-        """Answer questions together."""
-        ...
-
-    def stream(self, question: Any) -> Pieces:
-        """Write the answer to one question piece by piece."""
-        ...
+from metier.serving.model import Mixes, Model, Outcome, Piece, Pieces, Told
 
 
 class QueueFull(MetierError):
@@ -229,10 +160,11 @@ class Worker:
             begun = time.monotonic()
             if batch:
                 self._answer(batch)
+                self._running = 0
             self._write_on(time.monotonic() - begun)
 
     def _taken(self) -> list[Job]:
-        """Begin the streams that may begin, and take requests of one model that fit a batch, the oldest first."""
+        """Begin the streams that may begin, and take requests of one kin that fit a batch, the oldest first."""
         self._wait_for_more()
         for job in [job for job in self._waiting if job.told is not None]:
             if len(self._streams) < self._pace.streams:
@@ -259,25 +191,17 @@ class Worker:
         if not batch:
             return True
         rows = sum(len(one.questions) for one in [*batch, job])
-        return job.model is batch[0].model and job.model.together and rows <= self._pace.rows
+        first = batch[0].model
+        same = job.model is first or (_kin(first) is not None and _kin(job.model) is _kin(first))
+        return same and first.together and job.model.together and rows <= self._pace.rows
 
     def _answer(self, batch: list[Job]) -> None:
-        """Answer some requests of one model; where that fails, each by itself, so that none fails with another."""
-        model = batch[0].model
-        try:
-            made = model.answer([question for job in batch for question in job.questions])
-        except Exception as error:
-            if len(batch) == 1:
-                batch[0].future.set_exception(error)
-                self._running = 0
-                return
-            for job in batch:
-                self._answer([job])
-            return
-        turn = iter(made)
+        """Answer some requests of one model, or of several that write together."""
+        groups: dict[int, list[Job]] = {}
         for job in batch:
-            job.future.set_result([next(turn) for _ in job.questions])
-        self._running = 0
+            groups.setdefault(id(job.model), []).append(job)
+        for model, jobs in zip(_prepared(list(groups.values())), groups.values(), strict=True):
+            _answer_by(model, jobs)
 
     def _write_on(self, seconds: float) -> None:
         """Write one more piece of every text that is streamed, and go on for as long as the batch before it took.
@@ -292,6 +216,37 @@ class Worker:
                     self._streams.remove((job, pieces))
             if time.monotonic() >= end:
                 return
+
+
+def _kin(model: Model) -> object | None:
+    return model.kin if isinstance(model, Mixes) else None
+
+
+def _prepared(groups: Sequence[list[Job]]) -> Sequence[Model]:
+    """Return the model of each group of requests; of several, so that what they write is known, unless that fails."""
+    models = [jobs[0].model for jobs in groups]
+    first = models[0]
+    if len(models) > 1 and isinstance(first, Mixes):
+        asked = [(jobs[0].model, [question for job in jobs for question in job.questions]) for jobs in groups]
+        with contextlib.suppress(Exception):  # each then answers by itself, and so says by itself what is wrong
+            return first.beside(asked)
+    return models
+
+
+def _answer_by(model: Model, jobs: list[Job]) -> None:
+    """Answer requests of one model; where that fails, each by itself, so that none fails with another."""
+    try:
+        made = model.answer([question for job in jobs for question in job.questions])
+    except Exception as error:
+        if len(jobs) == 1:
+            jobs[0].future.set_exception(error)
+            return
+        for job in jobs:
+            _answer_by(model, [job])
+        return
+    turn = iter(made)
+    for job in jobs:
+        job.future.set_result([next(turn) for _ in job.questions])
 
 
 def _told(job: Job, pieces: Pieces) -> bool:

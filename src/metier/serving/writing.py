@@ -17,10 +17,10 @@ from pydantic import BaseModel
 from metier.core.errors import MetierError
 from metier.serving.base_model import BaseQuestion, ServedBase
 from metier.serving.errors import ApiError, api_error
+from metier.serving.model import Outcome, Piece
 from metier.serving.served import Question, ServedProduct
 from metier.serving.state import State
 from metier.serving.texts import check_fits
-from metier.serving.worker import Outcome, Piece
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -183,6 +183,11 @@ class Asker:
             seed=seed_of(self.asked.seed, "write", place),
         )
 
+    def requests(self, texts: Sequence[str]) -> tuple[list[GenerationRequest], list[int]]:
+        """Return what the engine is asked for the answers to inputs, and which of these fit the model's context."""
+        asked = [self.request(text, i) for i, text in enumerate(texts)]
+        return asked, self.fitting([request.prompt for request in asked], self.max_tokens)
+
     @property
     def stop(self) -> tuple[str, ...]:
         """Strings that end an answer."""
@@ -273,8 +278,7 @@ def answer_length(
 
 
 def _write(asker: Asker, keep: Keep | None, inputs: AskInputs, work: Work | None) -> Written:
-    asked = [asker.request(text, i) for i, text in enumerate(inputs.texts)]
-    fitting = asker.fitting([request.prompt for request in asked], asker.max_tokens)
+    asked, fitting = asker.requests(inputs.texts)
     jobs = [partial(first_texts, [asked[i] for i in part]) for part in _parts(fitting, _ANSWERS)]
     texts = [""] * len(inputs.texts)
     for i, text in zip(fitting, itertools.chain(*_walk(asker, keep, work, "answers", jobs)), strict=True):
