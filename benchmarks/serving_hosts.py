@@ -21,6 +21,7 @@ from metier.engines.llamacpp import ALIAS
 from metier.engines.vllm_process import BASE, python_with_vllm
 from metier.exporting.gguf_writer import write_gguf
 from metier.models.locate import resolve_gguf, resolve_model
+from metier.systems.product import read_product
 
 _START = 300.0  # seconds
 _LLAMA = """\
@@ -62,7 +63,7 @@ def metier(runs: Sequence[Path], base: str | None) -> Iterator[Host]:
     more = ["--base"] if base is not None else []
     command = [sys.executable, "-m", "metier", "serve", *map(str, runs), "--port", "0", "--queue", "1000", *more]
     with _process(command, stdout=subprocess.PIPE) as made:
-        yield Host("metier serve", _told(made, r"serving on (http://\S+?)/?$"), made.pid)
+        yield Host(f"metier serve{_dtype(runs)}", _told(made, r"serving on (http://\S+?)/?$"), made.pid)
 
 
 @contextlib.contextmanager
@@ -118,6 +119,13 @@ def _llamacpp(gguf: Path, title: str) -> Iterator[Host]:
     command = [sys.executable, "-c", _LLAMA, str(gguf), str(_SLOTS)]
     with _process(command, stdout=subprocess.PIPE) as made:
         yield Host(title, _told(made, r"listening (http://\S+)"), made.pid)
+
+
+def _dtype(runs: Sequence[Path]) -> str:
+    """Return what tells runs whose task file names a precision from others."""
+    used = [read_product(run / "product").model for run in runs]
+    named = {one.engine.dtype for one in used if one is not None} - {"auto"}
+    return f" ({', '.join(sorted(named))})" if named else ""
 
 
 def _precision() -> str:

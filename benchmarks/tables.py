@@ -41,6 +41,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "self-guide-task-means": tables_self_guide.means,
     "self-guide-variants": tables_self_guide.variants,
     "serving": tables_serving.serving,
+    "serving-answers": tables_serving.same_answers,
     "self-guide": tables_runs.self_guide,
     "self-guide-means": tables_runs.self_guide_means,
     "need": tables_runs.need,

@@ -18,13 +18,13 @@ def serving() -> str:
 def same_answers() -> str:
     """Return how many answers of each server are those of Metier, in a hundred, when asked one by one."""
     rows = []
-    said = {(one["model"], one["host"]): one["texts"] for one in read("serving")["answers"]}
-    for (model, host), texts in sorted(said.items()):
+    said = {one["host"]: one["texts"] for one in read("serving")["answers"]}
+    for host, texts in sorted(said.items()):
         if host != _METIER:
-            pairs = list(zip(texts, said[model, _METIER], strict=True))
+            pairs = list(zip(texts, said[_METIER], strict=True))
             same = sum(theirs.strip() == ours.strip() for theirs, ours in pairs)
-            rows.append([model, host, str(len(pairs)), number(100 * same / len(pairs))])
-    return table(("model", "server", "answers", "the same, %"), rows, text_columns=2)
+            rows.append([host, str(len(pairs)), number(100 * same / len(pairs))])
+    return table(("server", "answers", "those of metier serve, %"), rows, text_columns=1)
 
 
 def _row(found: Record) -> list[str]:
