@@ -124,10 +124,10 @@ def test_short_memory_halves_the_batch(tiny_model: Path, monkeypatch: pytest.Mon
     expected = one.generate(asked)
     whole = one.forward.prefill
 
-    def short(prefix: Any, rests: Any) -> Any:
+    def short(prefix: Any, rests: Any, **how: Any) -> Any:
         if len(rests) > 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
-        return whole(prefix, rests)
+        return whole(prefix, rests, **how)
 
     monkeypatch.setattr(one.forward, "prefill", short)
     with pytest.warns(UserWarning, match="batches are halved") as caught:
@@ -153,9 +153,9 @@ def test_prompts_that_wait_are_joined_on_without_changing_what_anyone_says(
     prefills = one.forward.prefill
     widths: list[int] = []
 
-    def counted(prefix: Any, rests: Any) -> Any:
+    def counted(prefix: Any, rests: Any, **how: Any) -> Any:
         widths.append(len(rests))
-        return prefills(prefix, rests)
+        return prefills(prefix, rests, **how)
 
     monkeypatch.setattr(one.forward, "prefill", counted)
     together = one.generate(asked)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from metier.engines.attention import Beginning
 from metier.engines.base import EngineStats, Generation, GenerationRequest
 from metier.engines.forward import Forward
 from metier.engines.guidance import Guidance
@@ -53,6 +54,8 @@ class Decoder:
         tokenizer: Turns tokens into text.
         vocabulary: The model's tokens, for requests that are guided.
     """
+
+    _apart = True  # what all begin with is kept once, where the model can
 
     def __init__(
         self, forward: Forward, end_tokens: frozenset[int], tokenizer: Tokenizer, vocabulary: Vocabulary
@@ -96,10 +99,11 @@ class Decoder:
         left = collections.Counter(owner.tolist())
         queue = collections.deque(range(len(waiting)))
         state: State | None = None
+        held = 0 if self._apart and forward.keeps_apart(prefix) else len(prefix)  # columns of every row
         while queue or state is not None:
-            if begun := _next_to_begin(queue, waiting, state, len(prefix), most_rows, most_tokens):
+            if begun := _next_to_begin(queue, waiting, state, held, most_rows, most_tokens):
                 new = torch.tensor([r for w in begun for r in range(first[w], first[w + 1])], device=forward.device)
-                fresh = self.begun(prefix, [waiting[w] for w in begun], new)
+                fresh = self.begun(prefix, [waiting[w] for w in begun], new, apart=self._apart)
                 state = fresh if state is None else joined_states(state, fresh)
             assert state is not None
             live = state.live
@@ -133,46 +137,50 @@ class Decoder:
         guidance = Guidance(requests, self._vocabulary) if guided else None
         return Rows(requests, self._end_tokens, self._tokenizer, guidance)
 
-    def begun(self, prefix: tuple[int, ...], requests: Sequence[Waiting], live: torch.Tensor) -> State:
-        """Read the prompts of some requests; each takes one of the rows ``live`` per sample."""
-        read = self._forward.prefill(prefix, [w.rest for w in requests])
+    def begun(self, prefix: tuple[int, ...], requests: Sequence[Waiting], live: torch.Tensor, *, apart: bool) -> State:
+        """Read the prompts of some requests; each takes one of the rows ``live`` per sample.
+
+        Args:
+            prefix: What all begin with.
+            requests: The requests.
+            live: Their rows.
+            apart: Keep what all begin with once: such rows are joined only with those that begin alike.
+        """
+        read = self._forward.prefill(prefix, [w.rest for w in requests], apart=apart)
         if len(live) > len(requests):
             spread = [i for i, w in enumerate(requests) for _ in range(w.request.samples)]
             places = torch.tensor(spread, device=self._forward.device)
             set_rows(read.cache, places)
             read.mask, read.positions, read.logits = (t[places] for t in (read.mask, read.positions, read.logits))
-        return State(read.cache, read.mask, read.positions, read.logits, live)
+        return State(read.cache, read.mask, read.positions, read.logits, live, read.beginning)
 
     def advance(self, state: State, tokens: torch.Tensor) -> None:
         """Read one more token of every row."""
         state.mask = torch.cat([state.mask, state.mask.new_ones(len(state.live), 1)], dim=1)
         state.positions = state.positions + 1
-        state.logits = self._forward.model(
-            input_ids=tokens.unsqueeze(1),
-            attention_mask=state.mask,
-            position_ids=state.positions.unsqueeze(1),
-            past_key_values=state.cache,
-            use_cache=True,
-            logits_to_keep=self._forward.last,
-        ).logits[:, -1]
+        state.logits = self._forward.read(
+            state.cache, tokens.unsqueeze(1), state.mask, state.positions.unsqueeze(1), state.beginning
+        )
 
 
 @dataclasses.dataclass(slots=True)
 class State:
-    """Rows being decoded: their cache, mask, positions and next logits, and which rows they are."""
+    """Rows being decoded: their cache, mask, positions and next logits, which rows they are, what all begin with."""
 
     cache: Any
     mask: torch.Tensor
     positions: torch.Tensor
     logits: torch.Tensor
     live: torch.Tensor
+    beginning: Beginning | None = None
 
     def kept(self, keep: torch.Tensor) -> State:
         """Return the state of some of the rows, without columns that none of them uses."""
         mask = self.mask[keep]
         unused = int((mask.sum(dim=0) == 0).long().cumprod(dim=0).sum())
         set_rows(self.cache, keep, unused)
-        return State(self.cache, mask[:, unused:], self.positions[keep], self.logits[keep], self.live[keep])
+        positions, logits, live = (t[keep] for t in (self.positions, self.logits, self.live))
+        return State(self.cache, mask[:, unused:], positions, logits, live, self.beginning)
 
 
 def draws_of(request: GenerationRequest, steps: int) -> npt.NDArray[np.float32]:
@@ -182,7 +190,7 @@ def draws_of(request: GenerationRequest, steps: int) -> npt.NDArray[np.float32]:
 
 
 def joined_states(one: State, other: State) -> State:
-    """Return both states as one, with their last columns aligned."""
+    """Return both states as one, with their last columns aligned; what is kept apart has to be the same."""
     width = max(one.mask.shape[1], other.mask.shape[1])
     masks = [torch.nn.functional.pad(s.mask, (width - s.mask.shape[1], 0)) for s in (one, other)]
     return State(
@@ -191,6 +199,7 @@ def joined_states(one: State, other: State) -> State:
         torch.cat([one.positions, other.positions]),
         torch.cat([one.logits, other.logits]),
         torch.cat([one.live, other.live]),
+        one.beginning,
     )
 
 

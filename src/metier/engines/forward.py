@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from metier.engines.attention import Beginning, beginning_with, keeps_apart
 from metier.engines.base import EngineStats
 from metier.engines.kv_cache import cache_from_prefix, new_cache
 
@@ -24,12 +25,14 @@ class Prefilled:
         mask: 1 where a column holds a token, ``[rows, columns]``.
         positions: Each row's last position, ``[rows]``.
         logits: For the next token of each row, ``[rows, vocabulary]``.
+        beginning: Keys and values that all rows begin with, apart from the cache and its mask; None: there are none.
     """
 
     cache: Any
     mask: torch.Tensor
     positions: torch.Tensor
     logits: torch.Tensor
+    beginning: Beginning | None = None
 
 
 class Forward:
@@ -50,20 +53,61 @@ class Forward:
         # The last position as an index, not as a slice: a slice is not contiguous, and the product with the output
         # embeddings would then copy them once for every row of the batch (seconds, on a CPU).
         self.last = torch.tensor([-1], device=device)
+        self._apart = keeps_apart(model)
         self._prefix: tuple[tuple[int, ...], Any] = ((), None)
 
-    def prefill(self, prefix: tuple[int, ...], rests: Sequence[Sequence[int]]) -> Prefilled:
-        """Read prompts that begin with ``prefix`` (may be empty) and continue with ``rests`` (none empty)."""
-        cache, ids, mask, positions = self.laid_out(prefix, rests)
-        logits = self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=self.last,
-        ).logits[:, -1]
-        return Prefilled(cache, mask, positions[:, -1], logits)
+    def prefill(self, prefix: tuple[int, ...], rests: Sequence[Sequence[int]], *, apart: bool = False) -> Prefilled:
+        """Read prompts that begin with ``prefix`` (may be empty) and continue with ``rests`` (none empty).
+
+        Args:
+            prefix: What all begin with.
+            rests: What follows it.
+            apart: Keep what all begin with once, where the model can.
+        """
+        if not (apart and self.keeps_apart(prefix)):
+            cache, ids, mask, positions = self.laid_out(prefix, rests)
+            logits = self.read(cache, ids, mask, positions)
+            return Prefilled(cache, mask, positions[:, -1], logits)
+        beginning = [(layer.keys, layer.values) for layer in self._prefix_cache(prefix).layers]
+        cache, ids, mask, positions = self.laid_out((), rests)
+        positions = positions + len(prefix)
+        logits = self.read(cache, ids, mask, positions, beginning)
+        return Prefilled(cache, mask, positions[:, -1], logits, beginning)
+
+    def keeps_apart(self, prefix: tuple[int, ...]) -> bool:
+        """Whether what prompts begin with can be kept once for all rows."""
+        return bool(prefix) and self._apart
+
+    def read(
+        self,
+        cache: Any,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        positions: torch.Tensor,
+        beginning: Beginning | None = None,
+    ) -> torch.Tensor:
+        """Return the logits for each row's next token, ``[rows, vocabulary]``, after it has read some more.
+
+        Args:
+            cache: Keys and values of what was read before; it grows.
+            ids: What is read now, ``[rows, width]``.
+            mask: 1 where a column of the cache, with the new ones, holds a token, ``[rows, columns]``.
+            positions: Of the new tokens, ``[rows, width]``.
+            beginning: Keys and values that all rows begin with.
+        """
+        how: dict[str, Any] = {
+            "input_ids": ids,
+            "position_ids": positions,
+            "past_key_values": cache,
+            "use_cache": True,
+            "logits_to_keep": self.last,
+        }
+        if beginning is None:
+            logits: torch.Tensor = self.model(attention_mask=mask, **how).logits
+            return logits[:, -1]
+        with beginning_with(beginning):
+            logits = self.model(attention_mask=_added(mask, ids.shape[1], beginning[0][0].dtype), **how).logits
+        return logits[:, -1]
 
     def laid_out(
         self, prefix: tuple[int, ...], rests: Sequence[Sequence[int]]
@@ -99,3 +143,14 @@ class Forward:
             self.stats.prompt_tokens += len(prefix)
             self._prefix = (prefix, cache)
         return self._prefix[1]
+
+
+def _added(mask: torch.Tensor, queries: int, dtype: torch.dtype) -> torch.Tensor:
+    """Return what is added to the scores of the last columns, ``[rows, 1, queries, columns]``; 0: they may look."""
+    columns = mask.shape[1]
+    before = torch.ones(queries, columns, dtype=torch.bool, device=mask.device).tril(columns - queries)
+    seen = before & mask.bool().unsqueeze(1)
+    # A padding column must see something, or its softmax would be NaN.
+    places = torch.arange(queries, device=mask.device)
+    seen[:, places, columns - queries + places] = True
+    return torch.zeros(seen.shape, dtype=dtype, device=mask.device).masked_fill_(~seen, -torch.inf).unsqueeze(1)

@@ -54,6 +54,8 @@ class _MixedDecoder(Decoder):
         waiting: The requests, in the order in which they are decoded.
     """
 
+    _apart = False  # each adapter has its own
+
     def __init__(self, asked: dict[int, tuple[TransformersEngine, Encoded]], waiting: Sequence[Waiting]) -> None:
         engine = next(engine for engine, _ in asked.values())
         super().__init__(engine.forward, engine.weights.end_tokens, engine.tokenizer, engine.weights.vocabulary)
@@ -61,7 +63,7 @@ class _MixedDecoder(Decoder):
         self._asked = asked
         self._adapters = [asked[w.key][0].adapter for w in waiting for _ in range(w.request.samples)]
 
-    def begun(self, prefix: tuple[int, ...], requests: Sequence[Waiting], live: torch.Tensor) -> State:
+    def begun(self, prefix: tuple[int, ...], requests: Sequence[Waiting], live: torch.Tensor, *, apart: bool) -> State:
         """Read the prompts of some requests, of each engine those that begin alike in one pass."""
         first = 0
         groups: dict[tuple[int, tuple[int, ...]], list[tuple[Waiting, torch.Tensor]]] = {}
@@ -74,7 +76,8 @@ class _MixedDecoder(Decoder):
         for (_, beginning), group in groups.items():
             engine = self._asked[group[0][0].key][0]
             engine.use()
-            fresh = engine.decoder.begun(beginning, [one for one, _ in group], torch.cat([rows for _, rows in group]))
+            rows = torch.cat([own for _, own in group])
+            fresh = engine.decoder.begun(beginning, [one for one, _ in group], rows, apart=apart)
             state = fresh if state is None else joined_states(state, fresh)
         assert state is not None
         return state

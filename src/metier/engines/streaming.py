@@ -63,7 +63,7 @@ class Streaming:
         """Read the prompt of one more text, beside those that are being written."""
         self._read_on()
         device = self._decoder.device
-        fresh = self._decoder.begun(prefix, [one], torch.zeros(1, dtype=torch.long, device=device))
+        fresh = self._decoder.begun(prefix, [one], torch.zeros(1, dtype=torch.long, device=device), apart=False)
         self._state = fresh if self._state is None else joined_states(self._state, fresh)
         request = one.request
         text = Growing(
