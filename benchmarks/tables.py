@@ -40,6 +40,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "self-guide-tasks": partial(tables_self_guide.tasks, "qwen2.5-coder-0.5b-instruct"),
     "self-guide-task-means": tables_self_guide.means,
     "self-guide-variants": tables_self_guide.variants,
+    "beginnings": tables_serving.beginnings,
     "serving": tables_serving.serving,
     "serving-answers": tables_serving.same_answers,
     "self-guide": tables_runs.self_guide,

@@ -1,4 +1,4 @@
-"""The table of servers, from what `serving.py` measured."""
+"""The tables of servers and of the engine, from what `serving.py` and `beginnings.py` measured."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ def same_answers() -> str:
             same = sum(theirs.strip() == ours.strip() for theirs, ours in pairs)
             rows.append([host, str(len(pairs)), number(100 * same / len(pairs))])
     return table(("server", "answers", "those of metier serve, %"), rows, text_columns=1)
+
+
+def beginnings() -> str:
+    """Return how fast texts are written where what their prompts share is kept once, and in every row."""
+    rows = []
+    for one in read("beginnings")["measured"]:
+        each, once = (one["tokens_a_second"][way] for way in ("in every row", "once"))
+        counts = [str(one["shared_tokens"]), str(one["rows"]), number(each, 0), number(once, 0)]
+        rows.append([one["model"], *counts, number(once / each, 2)])
+    header = ("model", "shared tokens", "rows", "in every row, tokens/s", "once, tokens/s", "times")
+    return table(header, rows, text_columns=1)
 
 
 def _row(found: Record) -> list[str]:

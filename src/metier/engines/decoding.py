@@ -53,9 +53,12 @@ class Decoder:
         end_tokens: Tokens that end an answer.
         tokenizer: Turns tokens into text.
         vocabulary: The model's tokens, for requests that are guided.
+
+    Attributes:
+        apart: Whether what all begin with is kept once, where the model can.
     """
 
-    _apart = True  # what all begin with is kept once, where the model can
+    apart = True
 
     def __init__(
         self, forward: Forward, end_tokens: frozenset[int], tokenizer: Tokenizer, vocabulary: Vocabulary
@@ -99,11 +102,11 @@ class Decoder:
         left = collections.Counter(owner.tolist())
         queue = collections.deque(range(len(waiting)))
         state: State | None = None
-        held = 0 if self._apart and forward.keeps_apart(prefix) else len(prefix)  # columns of every row
+        held = 0 if self.apart and forward.keeps_apart(prefix) else len(prefix)  # columns of every row
         while queue or state is not None:
             if begun := _next_to_begin(queue, waiting, state, held, most_rows, most_tokens):
                 new = torch.tensor([r for w in begun for r in range(first[w], first[w + 1])], device=forward.device)
-                fresh = self.begun(prefix, [waiting[w] for w in begun], new, apart=self._apart)
+                fresh = self.begun(prefix, [waiting[w] for w in begun], new, apart=self.apart)
                 state = fresh if state is None else joined_states(state, fresh)
             assert state is not None
             live = state.live

@@ -54,7 +54,7 @@ class _MixedDecoder(Decoder):
         waiting: The requests, in the order in which they are decoded.
     """
 
-    _apart = False  # each adapter has its own
+    apart = False  # each adapter has its own
 
     def __init__(self, asked: dict[int, tuple[TransformersEngine, Encoded]], waiting: Sequence[Waiting]) -> None:
         engine = next(engine for engine, _ in asked.values())

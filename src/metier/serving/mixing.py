@@ -5,16 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from metier.engines.base import (
-    Engine,
-    EngineStats,
-    Generation,
-    GenerationRequest,
-    Progress,
-    Scores,
-    ScoringRequest,
-)
+from metier.engines.base import Engine, Generation, GenerationRequest, Progress
 from metier.engines.mixed import write_mixed
+from metier.engines.passing import PassingEngine
 from metier.engines.transformers import TransformersEngine
 from metier.engines.weights import Weights
 from metier.systems.base import ROWS
@@ -46,7 +39,7 @@ def written_together(asked: Sequence[tuple[OpenProduct, Sequence[str]]]) -> list
     return [_knowing(product, some) for (product, _), some in zip(asked, known, strict=True)]
 
 
-class Known:
+class Known(PassingEngine):
     """An engine that has written some of what it will be asked for.
 
     Args:
@@ -55,31 +48,14 @@ class Known:
     """
 
     def __init__(self, engine: Engine, made: Mapping[GenerationRequest, Generation]) -> None:
-        self._engine, self._made = engine, made
-
-    @property
-    def stats(self) -> EngineStats:
-        """What the engine has done."""
-        return self._engine.stats
-
-    @property
-    def context_length(self) -> int:
-        """The most tokens a prompt and its answer may have together."""
-        return self._engine.context_length
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Return the number of tokens of each text."""
-        return self._engine.count_tokens(texts)
+        super().__init__(engine)
+        self._made = made
 
     def generate(self, requests: Sequence[GenerationRequest], progress: Progress | None = None) -> list[Generation]:
         """Return what is known, and continue the other prompts."""
         others = [request for request in requests if request not in self._made]
         fresh = iter(self._engine.generate(others, progress) if others else ())
         return [self._made[request] if request in self._made else next(fresh) for request in requests]
-
-    def score(self, requests: Sequence[ScoringRequest], progress: Progress | None = None) -> list[Scores]:
-        """Score every prompt's continuations; see `Engine.score`."""
-        return self._engine.score(requests, progress)
 
 
 def _part(product: OpenProduct, texts: Sequence[str]) -> tuple[TransformersEngine, list[GenerationRequest]]:
