@@ -34,6 +34,7 @@ ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
 SCRIPTS = (
     "adapters",
+    "beginnings",
     "encoders",
     "generation",
     "input_form",
