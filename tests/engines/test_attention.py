@@ -63,17 +63,19 @@ def test_prompts_are_read_as_where_each_row_holds_its_beginning(smollm2: Path) -
     assert torch.equal(apart.positions, whole.positions)
 
 
-def test_a_model_that_does_not_see_all_in_each_layer_keeps_nothing_apart(smollm2: Path) -> None:
-    engine = TransformersEngine(smollm2, dtype="float32", device="cpu")
-    config = engine.forward.model.config
-    assert attention.keeps_apart(engine.forward.model)
-    kinds = config.layer_types if hasattr(config, "layer_types") else None
-    try:
-        config.layer_types = ["sliding_attention", "full_attention"]
-        assert not attention.keeps_apart(engine.forward.model)
-        assert not Forward(engine.forward.model, "cpu", EngineStats()).keeps_apart((1, 2))
-    finally:
-        config.layer_types = kinds
+@pytest.mark.parametrize(
+    "unlike",
+    [{"layer_types": ["sliding_attention", "full_attention"]}, {"kv_lora_rank": 512}, {"_attn_implementation": "sdpa"}],
+)
+def test_a_model_of_another_kind_keeps_nothing_apart(
+    smollm2: Path, unlike: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model: Any = TransformersEngine(smollm2, dtype="float32", device="cpu").forward.model
+    assert attention.keeps_apart(model)
+    for name, value in unlike.items():
+        monkeypatch.setattr(model.config, name, value, raising=False)
+    assert not attention.keeps_apart(model)
+    assert not Forward(model, "cpu", EngineStats()).keeps_apart((1, 2))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -39,11 +39,15 @@ def use_grouped(model: Any) -> None:
 
 
 def keeps_apart(model: Any) -> bool:
-    """Whether what rows begin with may be kept apart: the model uses this attention, and each layer sees all."""
+    """Whether what rows begin with may be kept apart.
+
+    The model has to use this attention, each layer to see all, and keys to be as long as values (latent attention's
+    are not, and torch's kernel that tells the scores' sum wants it).
+    """
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ())
     sees_all = kinds == {"full_attention"} or not (kinds or getattr(config, "sliding_window", None))
-    return model.config._attn_implementation == NAME and sees_all
+    return model.config._attn_implementation == NAME and sees_all and not getattr(config, "kv_lora_rank", None)
 
 
 @contextlib.contextmanager
