@@ -45,9 +45,14 @@ def keeps_apart(model: Any) -> bool:
     are not, and torch's kernel that tells the scores' sum wants it).
     """
     config = model.config.get_text_config()
+    latent = getattr(config, "kv_lora_rank", None)
+    return model.config._attn_implementation == NAME and sees_all(config) and not latent
+
+
+def sees_all(config: Any) -> bool:
+    """Whether every layer of a text model lets a token see all tokens before it, by the model's config."""
     kinds = set(getattr(config, "layer_types", None) or ())
-    sees_all = kinds == {"full_attention"} or not (kinds or getattr(config, "sliding_window", None))
-    return model.config._attn_implementation == NAME and sees_all and not getattr(config, "kv_lora_rank", None)
+    return kinds == {"full_attention"} or not (kinds or getattr(config, "sliding_window", None))
 
 
 @contextlib.contextmanager
@@ -75,6 +80,7 @@ def _attention(
     """Attend; ``query`` is ``[rows, heads, queries, size]``, key and value ``[rows, key_heads, keys, size]``."""
     beginning = _BEGINNING.get()
     if beginning is not None:
+        assert attention_mask is not None  # `Forward.read` gives one
         layer: Any = module.layer_idx
         return _cascade(query, key, value, attention_mask, scaling, beginning[layer]), None
     rows, heads, queries, size = query.shape
@@ -94,7 +100,7 @@ def _cascade(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    mask: torch.Tensor | None,
+    mask: torch.Tensor,
     scaling: float | None,
     beginning: tuple[torch.Tensor, torch.Tensor],
 ) -> torch.Tensor:
@@ -107,9 +113,7 @@ def _cascade(
     seen, weight = _attended(of_all, *beginning, None, scaling)
     seen = seen.reshape(shared, rows, groups * queries, size).transpose(0, 1)
     weight = weight.reshape(shared, rows, groups * queries).transpose(0, 1)
-    own_mask = None
-    if mask is not None:
-        own_mask = mask.unsqueeze(2).expand(-1, -1, groups, -1, -1).reshape(rows, 1, groups * queries, -1)
+    own_mask = mask.unsqueeze(2).expand(-1, -1, groups, -1, -1).reshape(rows, 1, groups * queries, -1)
     own, own_weight = _attended(grouped, key, value, own_mask, scaling)
     share = torch.sigmoid(weight - own_weight).unsqueeze(-1).to(own.dtype)
     return torch.lerp(own, seen, share).reshape(rows, heads, queries, size).transpose(1, 2)

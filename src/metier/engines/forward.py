@@ -105,8 +105,10 @@ class Forward:
         if beginning is None:
             logits: torch.Tensor = self.model(attention_mask=mask, **how).logits
             return logits[:, -1]
+        seen = seen_by_last(mask, ids.shape[1]).unsqueeze(1)
+        added = torch.zeros(seen.shape, dtype=beginning[0][0].dtype, device=seen.device)
         with beginning_with(beginning):
-            logits = self.model(attention_mask=_added(mask, ids.shape[1], beginning[0][0].dtype), **how).logits
+            logits = self.model(attention_mask=added.masked_fill_(~seen, -torch.inf), **how).logits
         return logits[:, -1]
 
     def laid_out(
@@ -145,12 +147,17 @@ class Forward:
         return self._prefix[1]
 
 
-def _added(mask: torch.Tensor, queries: int, dtype: torch.dtype) -> torch.Tensor:
-    """Return what is added to the scores of the last columns, ``[rows, 1, queries, columns]``; 0: they may look."""
+def seen_by_last(mask: torch.Tensor, queries: int) -> torch.Tensor:
+    """Return which columns the last ones may see, ``[rows, queries, columns]``: themselves, and tokens before them.
+
+    Args:
+        mask: 1 where a column holds a token, ``[rows, columns]``.
+        queries: How many are the last.
+    """
     columns = mask.shape[1]
     before = torch.ones(queries, columns, dtype=torch.bool, device=mask.device).tril(columns - queries)
     seen = before & mask.bool().unsqueeze(1)
     # A padding column must see something, or its softmax would be NaN.
     places = torch.arange(queries, device=mask.device)
     seen[:, places, columns - queries + places] = True
-    return torch.zeros(seen.shape, dtype=dtype, device=mask.device).masked_fill_(~seen, -torch.inf).unsqueeze(1)
+    return seen

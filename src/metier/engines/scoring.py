@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from metier.engines import attention
-from metier.engines.forward import Forward, Prefilled
+from metier.engines.forward import Forward, Prefilled, seen_by_last
 from metier.engines.kv_cache import cache_from_rows
 
 _LOGITS_BYTES = 512 * 2**20  # limit on the float32 logits of one step
@@ -103,7 +103,7 @@ def _sees_all(forward: Forward, prefix: tuple[int, ...], rests: Sequence[Sequenc
     config: Any = forward.model.config.get_text_config()
     window = getattr(config, "sliding_window", None)
     kinds = set(getattr(config, "layer_types", None) or ())
-    if kinds == {"full_attention"} or not (kinds or window):
+    if attention.sees_all(config):
         return True
     length = len(prefix) + max(len(rest) for rest in rests) + beside
     return kinds <= {"full_attention", "sliding_attention"} and window is not None and length <= window
@@ -170,14 +170,9 @@ def _seen(mask: torch.Tensor, width: int, owner: torch.Tensor) -> torch.Tensor:
     rows, held = mask.shape
     beside = owner.shape[1]
     seen = torch.zeros(rows, width + beside, held + beside, dtype=torch.bool, device=mask.device)
-    before = torch.ones(width, held, dtype=torch.bool, device=mask.device).tril(held - width)
-    there = mask.bool().unsqueeze(1)
-    seen[:, :width, :held] = before & there
-    seen[:, width:, :held] = there
-    same = (owner.unsqueeze(2) == owner.unsqueeze(1)).tril()
-    seen[:, width:, held:] = same
-    # A padding column must see something, or its softmax would be NaN.
-    seen[:, torch.arange(width + beside), held - width + torch.arange(width + beside)] = True
+    seen[:, :width, :held] = seen_by_last(mask, width)
+    seen[:, width:, :held] = mask.bool().unsqueeze(1)
+    seen[:, width:, held:] = (owner.unsqueeze(2) == owner.unsqueeze(1)).tril()
     return seen
 
 
